@@ -1,0 +1,1 @@
+//! What the operator asked for, checked as a whole before anything is touched.

@@ -1,0 +1,1 @@
+//! Connections to servers, as source and target both need them.

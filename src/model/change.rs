@@ -1,0 +1,152 @@
+//! What a log says, in the order in which it says it.
+//!
+//! A decoder turns a buffer that came from the server into one [`Batch`]: a list of events whose
+//! values point into that buffer. Batches travel through channels; rows never do.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::position::{Mark, Position};
+use super::schema::{TableId, TableName};
+use super::value::{Row, Value, ValueRef};
+
+/// A buffer from the server and what it says.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The bytes that values point into.
+    pub data: Bytes,
+    /// The values of all rows, one after another.
+    pub values: Vec<ValueRef>,
+    /// What happened, in commit order.
+    pub events: Vec<Event>,
+}
+
+impl Batch {
+    /// The values of a row, in the order of the relation's columns.
+    #[must_use]
+    pub fn row(&self, row: Row) -> &[ValueRef] {
+        let first = row.first as usize;
+        &self.values[first..first + usize::from(row.len)]
+    }
+
+    /// The bytes behind a value.
+    #[must_use]
+    pub fn value(&self, value: ValueRef) -> Value<'_> {
+        match value {
+            ValueRef::Null => Value::Null,
+            ValueRef::Absent => Value::Absent,
+            ValueRef::Text { start, len } => {
+                Value::Text(&self.data[start as usize..start as usize + len as usize])
+            }
+        }
+    }
+}
+
+/// One thing that the log says.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A transaction opens. No other is open.
+    Begin {
+        /// Its name in the log.
+        mark: Mark,
+        /// When it committed on the source, in microseconds since the Unix epoch.
+        committed_at_us: i64,
+    },
+    /// A row changed.
+    Change(Change),
+    /// Tables were emptied by one statement.
+    Truncate(Truncate),
+    /// The shape that a table's rows have from here on. Sent before the table's first change
+    /// and again only when it differs.
+    Relation(Arc<Relation>),
+    /// The open transaction is complete; everything up to `end` may be acknowledged once it is
+    /// durable.
+    Commit {
+        /// The position after the transaction.
+        end: Position,
+    },
+    /// No transaction is open and everything before `position` was sent.
+    Idle {
+        /// Where the log reader stands.
+        position: Position,
+    },
+}
+
+/// A change of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A row came into being.
+    Insert {
+        /// The table it belongs to.
+        table: TableId,
+        /// All its values.
+        new: Row,
+    },
+    /// A row changed. `old` is there where the key changed (key columns only, the others
+    /// absent) or where the whole old row is logged.
+    Update {
+        /// The table it belongs to.
+        table: TableId,
+        /// The row before, as far as it is logged.
+        old: Option<Row>,
+        /// The row after; unchanged large values may be absent.
+        new: Row,
+    },
+    /// A row went away.
+    Delete {
+        /// The table it belongs to.
+        table: TableId,
+        /// Its key (the other columns absent), or the whole row.
+        old: Row,
+    },
+}
+
+impl Change {
+    /// The table whose row changed.
+    #[must_use]
+    pub fn table(&self) -> TableId {
+        match self {
+            Change::Insert { table, .. }
+            | Change::Update { table, .. }
+            | Change::Delete { table, .. } => *table,
+        }
+    }
+}
+
+/// Tables emptied by one statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truncate {
+    /// All tables that the statement emptied and that are being copied.
+    pub tables: Vec<TableId>,
+    /// The statement said CASCADE.
+    pub cascade: bool,
+    /// The statement said RESTART IDENTITY.
+    pub restart_identity: bool,
+}
+
+/// The shape of a table's rows at one point of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Which table.
+    pub table: TableId,
+    /// Its name at this point of the log.
+    pub name: TableName,
+    /// The columns in the order of the rows' values.
+    pub columns: Vec<RelationColumn>,
+    /// The old row is logged whole.
+    pub full: bool,
+}
+
+/// A column as the log describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelationColumn {
+    /// Its name.
+    pub name: String,
+    /// The type by its qualified name, quoted where needed: `pg_catalog.int4`.
+    pub type_name: String,
+    /// The type modifier in the engine's own coding; -1 where there is none.
+    pub type_modifier: i32,
+    /// It belongs to the row's identity.
+    pub key: bool,
+}

@@ -1,0 +1,111 @@
+//! Tables and columns, by the names that both servers know them by.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A table's number within one migration. It is given once, stored, and never used again for
+/// another table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableId(pub u32);
+
+/// A table's name, unquoted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct TableName {
+    /// The schema (Postgres) or database (MySQL) it lies in.
+    pub schema: String,
+    /// Its own name.
+    pub name: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// A table that holds rows of its own (an ordinary table or a leaf partition).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Table {
+    /// Its number in this migration.
+    pub id: TableId,
+    /// Its name.
+    pub name: TableName,
+    /// The engine's own number for it on the source (Postgres: the OID). A table that was
+    /// dropped and created again under its old name has another one.
+    pub source_id: u64,
+    /// All columns in the source's order, generated ones included.
+    pub columns: Vec<Column>,
+    /// How the log names a row of it.
+    pub identity: Identity,
+    /// The primary key: indexes into `columns`, in key order. Empty where there is none.
+    pub primary_key: Vec<usize>,
+    /// Size of the rows on the source, large values included, indexes not.
+    pub bytes: u64,
+    /// The statistics' guess at the number of rows.
+    pub estimated_rows: u64,
+    /// Number of heap pages (Postgres), for chunks by block ranges.
+    pub pages: u64,
+    /// How well the order of the rows on disk follows the first key column: -1 to 1. None where
+    /// the statistics do not say.
+    pub correlation: Option<f32>,
+    /// The uppermost partitioned table above it, where it is a partition.
+    pub root: Option<TableName>,
+    /// Values of every column travel in the engine's binary form as far as the source can tell:
+    /// no type outside of the built-in ones, looked at through arrays, domains and composites.
+    pub binary_travels: bool,
+}
+
+impl Table {
+    /// The columns that are copied: all but the generated ones.
+    pub fn copied_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !column.generated)
+    }
+}
+
+/// A column.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The type by its qualified name, quoted where needed, without modifier:
+    /// `pg_catalog.int4`, `public."My Type"`, `pg_catalog._text`.
+    pub type_name: String,
+    /// The type modifier in the engine's own coding; -1 where there is none.
+    pub type_modifier: i32,
+    /// It may not be NULL.
+    pub not_null: bool,
+    /// The server computes it; it is never written.
+    pub generated: bool,
+    /// Whether its order can be reproduced outside of the server.
+    pub order: ColumnOrder,
+}
+
+/// How a key column's order is reproduced outside of the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnOrder {
+    /// By value, as a signed integer of at most 64 bits.
+    Integer,
+    /// By the sixteen bytes of a UUID.
+    Uuid,
+    /// It cannot be: collated text, numeric, composites and the rest.
+    Opaque,
+}
+
+/// How the log names a row.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "lowercase")]
+pub enum Identity {
+    /// By the columns of a unique index over columns that are not null: indexes into
+    /// [`Table::columns`].
+    Key {
+        /// Indexes into [`Table::columns`], in table order.
+        columns: Vec<usize>,
+    },
+    /// By the whole old row.
+    Full,
+    /// Not at all: only inserts and truncates can be carried.
+    Nothing,
+}
