@@ -7,8 +7,8 @@
 //! observe                   model
 //! config                    model
 //! connect                   model config
-//! source, target            model config connect   (never each other)
-//! snapshot, stream          model + the Source and Target traits
+//! source, target            model config connect observe   (never each other)
+//! snapshot, stream          model observe + the Source and Target traits
 //! migration                 all above; the only composer
 //! cli                       migration config observe
 //! ```
@@ -20,4 +20,5 @@ pub mod config;
 pub mod connect;
 pub mod model;
 pub mod source;
+pub mod stream;
 pub mod target;

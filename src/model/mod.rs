@@ -4,14 +4,24 @@
 //! own order; everything else is the same for every engine.
 
 pub mod change;
+pub mod chunk;
+pub mod effect;
 pub mod failure;
+pub mod handover;
+pub mod phase;
 pub mod position;
 pub mod schema;
 pub mod selection;
 pub mod value;
 
 pub use change::{Batch, Change, Event, Relation, RelationColumn, Truncate};
+pub use chunk::{Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict};
+pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
+pub use handover::{
+    HeldSnapshot, Inventory, RowForm, SchemaArchive, SequenceValue, SourceHealth, SourceIdentity,
+};
+pub use phase::Phase;
 pub use position::{Bracket, Lsn, Mark, Position};
 pub use schema::{Column, ColumnOrder, Identity, Table, TableId, TableName};
 pub use value::{Row, Value, ValueRef};

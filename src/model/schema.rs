@@ -62,6 +62,22 @@ impl Table {
     pub fn copied_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.generated)
     }
+
+    /// The primary key's columns, in key order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.primary_key.iter().map(|&index| &self.columns[index])
+    }
+
+    /// How the order of each primary key column is reproduced, in key order.
+    pub fn key_orders(&self) -> impl Iterator<Item = ColumnOrder> {
+        self.key_columns().map(|column| column.order)
+    }
+
+    /// Whether a row can be assigned to a key range outside of the server.
+    #[must_use]
+    pub fn key_is_comparable(&self) -> bool {
+        !self.primary_key.is_empty() && self.key_orders().all(|order| order != ColumnOrder::Opaque)
+    }
 }
 
 /// A column.
@@ -108,4 +124,20 @@ pub enum Identity {
     Full,
     /// Not at all: only inserts and truncates can be carried.
     Nothing,
+}
+
+/// A type's qualified name, each part quoted where it is not a plain lower-case word.
+#[must_use]
+pub fn type_name(schema: &str, name: &str) -> String {
+    let part = |text: &str| {
+        let plain = text.bytes().enumerate().all(|(index, byte)| {
+            byte == b'_' || byte.is_ascii_lowercase() || (index > 0 && byte.is_ascii_digit())
+        });
+        if plain && !text.is_empty() {
+            text.to_owned()
+        } else {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
+    };
+    format!("{}.{}", part(schema), part(name))
 }

@@ -1,3 +1,124 @@
-//! Where the rows and the log come from.
+//! What every kind of source can do, called per batch and per chunk, never per row.
+//!
+//! A source reads one server and writes nothing but what the stream needs there (a publication, a
+//! slot). It knows nothing of targets, groups or the ledger. That nothing is lost at the hand-over
+//! rests on one promise: the position of a [`HeldSnapshot`] is exact. Everything that the position
+//! contains is visible under it, and nothing else.
 
+use std::future::Future;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::model::selection::Selection;
+use crate::model::{
+    Chunk, ChunkRange, Failure, HeldSnapshot, Inventory, Position, RowForm, SchemaArchive,
+    SequenceValue, SourceHealth, SourceIdentity, Table,
+};
+
+pub mod channel;
 pub mod postgres;
+
+pub use channel::{BatchReceiver, BatchSender, Delivered};
+
+/// A source database.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// Reads chunks under a snapshot.
+    type Reader: ChunkReader;
+
+    /// Which server and database this is.
+    fn identify(&self) -> impl Future<Output = Result<SourceIdentity, Failure>> + Send;
+
+    /// The selected tables.
+    fn inventory(
+        &self,
+        selection: &Selection,
+    ) -> impl Future<Output = Result<Inventory, Failure>> + Send;
+
+    /// Makes sure that nothing of another owner stands under the names that this migration is
+    /// about to use. Called once, before anything is written anywhere.
+    fn ensure_unclaimed(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Has the changes of `tables` written to the log in the form that is needed. May be called
+    /// again.
+    fn publish(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Starts the log's retention for this migration and holds the snapshot at its very
+    /// beginning. What an earlier attempt left behind is removed.
+    fn begin(&self, tables: &[Table]) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
+
+    /// Holds another snapshot, later than the first.
+    fn hold_again(
+        &self,
+        tables: &[Table],
+    ) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
+
+    /// Whether a snapshot can still be read under.
+    fn is_held(&self, held: &HeldSnapshot) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// Lets go of a snapshot.
+    fn release(&self, held: &HeldSnapshot) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Cuts a table into ranges of about `chunk_bytes`, in order and without a gap.
+    fn split(
+        &self,
+        held: &HeldSnapshot,
+        table: &Table,
+        chunk_bytes: u64,
+    ) -> impl Future<Output = Result<Vec<ChunkRange>, Failure>> + Send;
+
+    /// A reader of chunks under a snapshot.
+    fn reader(
+        &self,
+        held: &HeldSnapshot,
+    ) -> impl Future<Output = Result<Self::Reader, Failure>> + Send;
+
+    /// The schema of `tables` and of all that hangs on them, as of the snapshot.
+    fn schema(
+        &self,
+        held: &HeldSnapshot,
+        tables: &[Table],
+    ) -> impl Future<Output = Result<SchemaArchive, Failure>> + Send;
+
+    /// The values of the selected sequences, now.
+    fn sequences(&self) -> impl Future<Output = Result<Vec<SequenceValue>, Failure>> + Send;
+
+    /// The end of the log, now.
+    fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
+
+    /// How the source is faring. Fails where it changed so that going on would lose something.
+    fn health(
+        &self,
+        tables: &[Table],
+    ) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
+
+    /// Reads the log from `from` on and sends what it says, until `out` is closed. Acknowledges
+    /// what `durable` says, and nothing else.
+    fn stream(
+        &self,
+        from: Position,
+        tables: &[Table],
+        out: BatchSender,
+        durable: watch::Receiver<Position>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Removes all that this migration wrote on the source. May be called again.
+    fn remove(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Reads one chunk after another.
+pub trait ChunkReader: Send + 'static {
+    /// Begins to read a chunk.
+    fn open(
+        &mut self,
+        table: &Table,
+        chunk: &Chunk,
+        form: RowForm,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The next buffer of rows; None at the chunk's end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send;
+
+    /// How many rows the chunk had, once it ended.
+    fn rows(&self) -> u64;
+}

@@ -1,3 +1,236 @@
-//! Where the rows go.
+//! What every kind of target can do, called per chunk and per group, never per row.
+//!
+//! A target writes one server: the rows, and in the same transactions the state of the migration.
+//! It knows nothing of sources. That nothing is lost or doubled rests on two promises: a chunk and
+//! its ledger entry commit together, and so do a group and its checkpoint; and whoever commits with
+//! an epoch that is no longer the newest fails.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position, Relation, RowForm,
+    SchemaArchive, SequenceValue, SourceIdentity, Table, TableName,
+};
 
 pub mod postgres;
+
+/// A migration as its state in the target describes it.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    /// The source it began with.
+    pub source: SourceIdentity,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The settings that may not change while it goes on.
+    pub settings: Settings,
+    /// Its tables.
+    pub tables: Vec<Table>,
+    /// The snapshot that is in use, if one was taken.
+    pub held: Option<HeldSnapshot>,
+    /// Everything that this position contains is on the target. None before the first snapshot.
+    pub checkpoint: Option<Position>,
+    /// All chunks.
+    pub ledger: Vec<LedgerEntry>,
+    /// Whether the target's tables were made by dunlin.
+    pub owns_schema: bool,
+}
+
+/// What may not change between two runs of one migration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// Tables to copy.
+    pub include: Vec<String>,
+    /// Tables to leave out.
+    pub exclude: Vec<String>,
+    /// Schemas to copy.
+    pub include_schemas: Vec<String>,
+    /// Schemas to leave out.
+    pub exclude_schemas: Vec<String>,
+}
+
+/// What a group leaves behind in the state.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Everything that this position contains is on the target.
+    pub position: Position,
+    /// When the last transaction committed on the source, in microseconds since the Unix epoch.
+    pub committed_at_us: Option<i64>,
+    /// Source transactions in the group.
+    pub transactions: u64,
+    /// Row changes in the group.
+    pub changes: u64,
+}
+
+/// How a plan fared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Applied {
+    /// It is carried out (and committed, where a checkpoint was given).
+    Done,
+    /// It met a constraint or a missing row on the way; everything that it did is undone.
+    Clash,
+}
+
+/// The schema's parts that are made after the load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BuildStage {
+    /// What the stream needs to find rows.
+    Identity,
+    /// Everything else.
+    Rest,
+}
+
+/// One thing to build.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Build {
+    /// Its number in the state.
+    pub id: i32,
+    /// What it is, for logs and bars.
+    pub label: String,
+    /// Steps of a later wave wait for all of an earlier one.
+    pub wave: i32,
+    /// About how much work it is, in bytes of table.
+    pub bytes: u64,
+}
+
+/// A target database.
+pub trait Target: Clone + Send + Sync + 'static {
+    /// Loads chunks.
+    type Loader: ChunkLoader;
+    /// Applies plans.
+    type Applier: Applier;
+
+    /// The migration's state, if there is any.
+    fn load(&self) -> impl Future<Output = Result<Option<Migration>, Failure>> + Send;
+
+    /// Writes the state of a new migration.
+    fn create(
+        &self,
+        source: &SourceIdentity,
+        settings: &Settings,
+        tables: &[Table],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Takes the migration over: every process that held it before can commit no more.
+    fn take_over(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Records a snapshot; with `checkpoint`, also where the stream begins.
+    fn record_snapshot(
+        &self,
+        held: Option<&HeldSnapshot>,
+        checkpoint: Option<&Position>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Records a phase.
+    fn record_phase(&self, phase: Phase) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Records the latest figures for `status`.
+    fn record_status(
+        &self,
+        report: &serde_json::Value,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Looks at what stands on the target and empties what `truncate` names. Returns whether the
+    /// tables are still to be made.
+    ///
+    /// # Errors
+    ///
+    /// Where tables hold rows, or only some of them are there.
+    fn clear_ground(
+        &self,
+        tables: &[Table],
+        truncate: &[TableName],
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// Makes the tables, without what is better built after the load. May be called again.
+    fn make_tables(
+        &self,
+        schema: &SchemaArchive,
+        tables: &[Table],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Writes the chunks of tables into the ledger, in place of any that are there; where
+    /// `empty` is set the tables are emptied in the same transaction.
+    fn record_chunks(
+        &self,
+        tables: &[Table],
+        chunks: &[Chunk],
+        empty: bool,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// For each table, how its rows can be loaded.
+    fn forms(&self, tables: &[Table]) -> impl Future<Output = Result<Vec<RowForm>, Failure>> + Send;
+
+    /// A loader of chunks.
+    fn loader(&self) -> impl Future<Output = Result<Self::Loader, Failure>> + Send;
+
+    /// What of a stage is still to be built, in order of waves, the largest first in each.
+    fn builds(&self, stage: BuildStage) -> impl Future<Output = Result<Vec<Build>, Failure>> + Send;
+
+    /// Builds one thing and records it, in one transaction.
+    fn build(&self, id: i32) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Sets sequences.
+    fn set_sequences(
+        &self,
+        values: &[SequenceValue],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// An applier of plans.
+    fn applier(&self) -> impl Future<Output = Result<Self::Applier, Failure>> + Send;
+
+    /// Removes all state of the migration. May be called again.
+    fn remove(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Loads one chunk after another, each in one transaction.
+pub trait ChunkLoader: Send + 'static {
+    /// Opens a transaction and begins to load a chunk.
+    fn open(
+        &mut self,
+        table: &Table,
+        form: RowForm,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Writes a buffer of rows.
+    fn write(&mut self, rows: Bytes) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Ends the chunk: the number of rows must be `rows`; then rows and ledger commit as one.
+    fn finish(
+        &mut self,
+        chunk: &Chunk,
+        read: &Bracket,
+        rows: u64,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Applies plans in target transactions.
+pub trait Applier: Send + 'static {
+    /// Learns the shape that a table's rows have from here on.
+    ///
+    /// # Errors
+    ///
+    /// Where the target's table does not fit it, with the statement that makes it fit.
+    fn describe(
+        &mut self,
+        table: &Table,
+        relation: &Arc<Relation>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Carries out a plan in the open target transaction, or in a new one. With a checkpoint the
+    /// transaction is committed with it; without, it stays open for the next plan.
+    ///
+    /// With `exact` a clash is an error that names the table.
+    fn apply(
+        &mut self,
+        plan: &Plan,
+        checkpoint: Option<&Checkpoint>,
+        exact: bool,
+    ) -> impl Future<Output = Result<Applied, Failure>> + Send;
+
+    /// Gives up the open transaction.
+    fn abandon(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}

@@ -1,0 +1,65 @@
+-- The state of migrations, in the target. Every statement may be run again.
+CREATE SCHEMA IF NOT EXISTS dunlin;
+
+-- One row per migration.
+CREATE TABLE IF NOT EXISTS dunlin.migration (
+    name         text PRIMARY KEY,
+    format       integer NOT NULL,
+    source       jsonb NOT NULL,
+    settings     jsonb NOT NULL,
+    phase        text NOT NULL,
+    owns_schema  boolean NOT NULL DEFAULT false,
+    snapshot     jsonb,
+    archive      bytea,
+    extras       jsonb,
+    created_at   timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+
+-- The one row that every group updates: how far the log is applied, and who may say so.
+CREATE TABLE IF NOT EXISTS dunlin.checkpoint (
+    migration    text PRIMARY KEY REFERENCES dunlin.migration ON DELETE CASCADE,
+    epoch        bigint NOT NULL,
+    position     jsonb,
+    committed_at timestamptz,
+    applied_at   timestamptz,
+    transactions bigint NOT NULL DEFAULT 0,
+    changes      bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 10);
+
+-- The tables, as they were when the migration began.
+CREATE TABLE IF NOT EXISTS dunlin.tables (
+    migration    text NOT NULL REFERENCES dunlin.migration ON DELETE CASCADE,
+    id           integer NOT NULL,
+    definition   jsonb NOT NULL,
+    PRIMARY KEY (migration, id)
+);
+
+-- The ledger: a row for each chunk; done once low and high are set.
+CREATE TABLE IF NOT EXISTS dunlin.chunk (
+    migration    text NOT NULL REFERENCES dunlin.migration ON DELETE CASCADE,
+    table_id     integer NOT NULL,
+    number       integer NOT NULL,
+    range        jsonb NOT NULL,
+    bytes        bigint NOT NULL,
+    low          jsonb,
+    high         jsonb,
+    rows         bigint NOT NULL DEFAULT 0,
+    finished_at  timestamptz,
+    PRIMARY KEY (migration, table_id, number)
+);
+
+-- What is built after the load.
+CREATE TABLE IF NOT EXISTS dunlin.build (
+    migration    text NOT NULL REFERENCES dunlin.migration ON DELETE CASCADE,
+    id           integer NOT NULL,
+    step         jsonb NOT NULL,
+    finished_at  timestamptz,
+    PRIMARY KEY (migration, id)
+);
+
+-- The latest figures of the running process, for status.
+CREATE TABLE IF NOT EXISTS dunlin.status (
+    migration    text PRIMARY KEY REFERENCES dunlin.migration ON DELETE CASCADE,
+    report       jsonb NOT NULL,
+    updated_at   timestamptz NOT NULL
+);

@@ -1,0 +1,83 @@
+//! What travels from a source to a target besides rows and changes.
+//!
+//! Snapshots, schemas, sequences and figures in the form in which both sides know them; what only
+//! the engine understands is opaque in here.
+
+use serde::{Deserialize, Serialize};
+
+use super::position::Position;
+use super::schema::{Table, TableName};
+
+/// What tells one source from every other, as it is stored with the migration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SourceIdentity {
+    /// The cluster's own identifier (Postgres: the system identifier).
+    pub cluster: String,
+    /// The timeline or server within it that the log was read from.
+    pub timeline: String,
+    /// The database.
+    pub database: String,
+    /// The server's version as it prints it.
+    pub version: String,
+}
+
+/// A snapshot that is being held open by a process of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldSnapshot {
+    /// Exactly what is visible under it.
+    pub position: Position,
+    /// What the source needs to use and to recognise it.
+    pub handle: serde_json::Value,
+}
+
+/// What is to be copied, and what the operator has to know about it.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The tables, numbered from zero.
+    pub tables: Vec<Table>,
+    /// Selected names that hold rows but cannot be copied, each with the reason.
+    pub refused: Vec<(TableName, String)>,
+}
+
+/// The schema of a source, in the form in which its engine carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaArchive {
+    /// The archive itself (Postgres: pg_dump's custom format).
+    pub archive: Vec<u8>,
+    /// What the archive does not say but building needs, as the engine defines it.
+    pub extras: serde_json::Value,
+}
+
+/// A counter's value: the next one to be handed out follows from it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SequenceValue {
+    /// The sequence.
+    pub name: TableName,
+    /// Its last value.
+    pub last_value: i64,
+    /// Whether that value was handed out already.
+    pub is_called: bool,
+}
+
+/// How rows of a chunk travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowForm {
+    /// The engine's binary rows.
+    Binary,
+    /// The engine's text rows.
+    Text,
+}
+
+/// How a source is faring.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SourceHealth {
+    /// The end of its log.
+    pub position: Position,
+    /// Bytes of log that it keeps on our account.
+    pub retained_bytes: u64,
+    /// Bytes that may still be written before it throws away log that we need; None where there
+    /// is no limit.
+    pub safe_bytes: Option<u64>,
+    /// What changed in a way that the log does not show, or will not carry.
+    pub warnings: Vec<String>,
+}

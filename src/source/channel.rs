@@ -1,0 +1,102 @@
+//! The channel from a log reader to the stream: batches, bounded in bytes.
+//!
+//! A batch holds a permit for its bytes from the moment it is sent until the last one who uses it
+//! lets go, so that what is queued, grouped and being applied together stays within one budget.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::model::Batch;
+
+/// A batch and the permit for its bytes.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// Given back when the last clone is dropped.
+    pub permit: Arc<OwnedSemaphorePermit>,
+    /// The batch's size as it counts against the budget.
+    pub bytes: usize,
+}
+
+/// The sending end.
+#[derive(Debug, Clone)]
+pub struct BatchSender {
+    budget: Arc<Semaphore>,
+    limit: u32,
+    queue: mpsc::UnboundedSender<Delivered>,
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub struct BatchReceiver {
+    budget: Arc<Semaphore>,
+    limit: u32,
+    queue: mpsc::UnboundedReceiver<Delivered>,
+}
+
+/// The other end is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+/// A channel whose batches in flight add up to at most `bytes`; a single larger batch travels
+/// alone.
+#[must_use]
+pub fn bounded(bytes: usize) -> (BatchSender, BatchReceiver) {
+    let limit = u32::try_from(bytes.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+    let budget = Arc::new(Semaphore::new(limit as usize));
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (
+        BatchSender { budget: Arc::clone(&budget), limit, queue: sender },
+        BatchReceiver { budget, limit, queue: receiver },
+    )
+}
+
+impl BatchSender {
+    /// Waits until there is room for `bytes`. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when the receiver is gone.
+    pub async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.limit);
+        Arc::clone(&self.budget).acquire_many_owned(wanted).await.map_err(|_| Closed)
+    }
+
+    /// Sends a batch for which room was reserved.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when the receiver is gone.
+    pub fn send(&self, batch: Batch, permit: OwnedSemaphorePermit) -> Result<(), Closed> {
+        let bytes = permit.num_permits();
+        let delivered =
+            Delivered { batch: Arc::new(batch), permit: Arc::new(permit), bytes };
+        self.queue.send(delivered).map_err(|_| Closed)
+    }
+}
+
+impl BatchReceiver {
+    /// The next batch; None when the sender is gone. Cancel-safe.
+    pub async fn receive(&mut self) -> Option<Delivered> {
+        self.queue.recv().await
+    }
+
+    /// A batch that has come already.
+    pub fn try_receive(&mut self) -> Option<Delivered> {
+        self.queue.try_recv().ok()
+    }
+
+    /// Bytes that are queued or in use.
+    #[must_use]
+    pub fn bytes_in_flight(&self) -> usize {
+        self.limit as usize - self.budget.available_permits().min(self.limit as usize)
+    }
+}
+
+impl Drop for BatchReceiver {
+    fn drop(&mut self) {
+        self.budget.close();
+    }
+}

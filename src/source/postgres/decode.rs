@@ -1,0 +1,445 @@
+//! pgoutput messages into batches.
+//!
+//! In come the payloads of CopyData messages (XLogData and keepalives), as ranges of one buffer;
+//! out comes one [`Batch`] whose values point into that buffer: no value is copied or allocated.
+//! The decoder knows which tables are being copied by the source's OIDs and refuses rows of any
+//! other. It keeps no row and applies nothing; what it cannot read is an error, never a panic and
+//! never skipped, and what was decoded before the error stays good.
+//!
+//! Messages and their layout: "Logical Replication Message Formats" in the Postgres manual. That
+//! a type message names the *base* type of a domain is found in the server's
+//! `logicalrep_write_typ` (proto.c).
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::model::{
+    Batch, Change, Code, Disposition, Event, Fault, Halt, Lsn, Mark, Position, Relation,
+    RelationColumn, Row, TableId, TableName, Truncate, ValueRef,
+};
+
+/// Microseconds between the Unix epoch and 2000-01-01, where Postgres begins to count.
+const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+
+/// The log said something that cannot be read or carried.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A message ends before its last field.
+    #[error("a '{kind}' message of the log ends early")]
+    Truncated {
+        /// The message's type byte.
+        kind: char,
+    },
+    /// A message of a kind that was not asked for.
+    #[error("the log holds a message of the unexpected kind '{kind}'")]
+    UnexpectedMessage {
+        /// The message's type byte.
+        kind: char,
+    },
+    /// A message that makes no sense where it stands.
+    #[error("the log holds a '{kind}' message {problem}")]
+    OutOfPlace {
+        /// The message's type byte.
+        kind: char,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A row of a table that is not part of the migration.
+    #[error("the log holds rows of table {table}, which is not part of this migration")]
+    UnknownTable {
+        /// The table's name in the log.
+        table: TableName,
+    },
+}
+
+impl Fault for DecodeError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            DecodeError::Truncated { .. }
+            | DecodeError::UnexpectedMessage { .. }
+            | DecodeError::OutOfPlace { .. } => Halt::with(
+                Code::ProtocolViolation,
+                "nothing was skipped; if source and dunlin are of supported versions, report \
+                 this with the source's version",
+            ),
+            DecodeError::UnknownTable { table } => Halt::with(
+                Code::PartitionsChanged,
+                format!(
+                    "{table} was created, attached or recreated on the source after the \
+                     migration began; detach it there, or begin again: `dunlin complete`, then \
+                     `dunlin run --truncate-target '*'`"
+                ),
+            ),
+        }
+    }
+}
+
+/// Tables as the log's messages know them.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// The copied tables by their OID on the source.
+    pub tables: HashMap<u32, TableId>,
+    /// Partitioned tables, whose own messages carry no rows.
+    pub partitioned: HashSet<u32>,
+    /// Qualified names of the built-in types by OID, for which no type message is sent.
+    pub types: HashMap<u32, String>,
+}
+
+/// What a run of messages said.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The events.
+    pub batch: Batch,
+    /// The server asks for a status update at once.
+    pub reply_requested: bool,
+    /// The furthest position that any message named.
+    pub received: Option<Lsn>,
+}
+
+/// The state between messages.
+#[derive(Debug)]
+pub struct Decoder {
+    registry: Registry,
+    relations: HashMap<u32, Known>,
+    in_transaction: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Known {
+    Copied(Arc<Relation>),
+    Partitioned,
+    Foreign(TableName),
+}
+
+impl Decoder {
+    /// A decoder at the start of a replication stream.
+    #[must_use]
+    pub fn new(registry: Registry) -> Self {
+        Decoder { registry, relations: HashMap::new(), in_transaction: false }
+    }
+
+    /// Decodes the CopyData payloads at `frames` of `data` into `decoded`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]; the events before the offending message are in `decoded`.
+    pub fn decode(
+        &mut self,
+        data: &Bytes,
+        frames: impl Iterator<Item = Range<usize>>,
+        decoded: &mut Decoded,
+    ) -> Result<(), DecodeError> {
+        decoded.batch.data = data.clone();
+        for frame in frames {
+            self.frame(Cursor::new(data, frame), decoded)?;
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, mut cursor: Cursor<'_>, decoded: &mut Decoded) -> Result<(), DecodeError> {
+        match cursor.kind()? {
+            b'w' => {
+                let start = Lsn(cursor.u64()?);
+                let _end_of_log = cursor.u64()?;
+                let _sent_at = cursor.u64()?;
+                decoded.received = decoded.received.max(Some(start));
+                self.message(cursor, &mut decoded.batch)
+            }
+            b'k' => {
+                let sent = Lsn(cursor.u64()?);
+                let _sent_at = cursor.u64()?;
+                decoded.reply_requested |= cursor.u8()? == 1;
+                decoded.received = decoded.received.max(Some(sent));
+                if !self.in_transaction {
+                    let position = Position::Postgres(sent);
+                    decoded.batch.events.push(Event::Idle { position });
+                }
+                Ok(())
+            }
+            other => Err(DecodeError::UnexpectedMessage { kind: other.into() }),
+        }
+    }
+
+    fn message(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        match cursor.kind()? {
+            b'B' => self.begin(cursor, batch),
+            b'C' => self.commit(cursor, batch),
+            b'I' => self.insert(cursor, batch),
+            b'U' => self.update(cursor, batch),
+            b'D' => self.delete(cursor, batch),
+            b'T' => self.truncate(cursor, batch),
+            b'R' => self.relation(cursor, batch),
+            b'Y' => self.type_name(cursor),
+            b'O' => Ok(()),
+            other => Err(DecodeError::UnexpectedMessage { kind: other.into() }),
+        }
+    }
+
+    fn begin(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        let mark = Mark::Postgres(Lsn(cursor.u64()?));
+        let committed_at_us = cursor.i64()?.saturating_add(POSTGRES_EPOCH_US);
+        if std::mem::replace(&mut self.in_transaction, true) {
+            return Err(cursor.out_of_place("inside another transaction"));
+        }
+        batch.events.push(Event::Begin { mark, committed_at_us });
+        Ok(())
+    }
+
+    fn commit(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        let _flags = cursor.u8()?;
+        let _commit = cursor.u64()?;
+        let end = Position::Postgres(Lsn(cursor.u64()?));
+        if !std::mem::replace(&mut self.in_transaction, false) {
+            return Err(cursor.out_of_place("outside of a transaction"));
+        }
+        batch.events.push(Event::Commit { end });
+        Ok(())
+    }
+
+    fn insert(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        let relation = self.relation_of_row(&mut cursor)?;
+        if cursor.u8()? != b'N' {
+            return Err(cursor.out_of_place("without a new row"));
+        }
+        let new = cursor.row(relation, batch)?;
+        batch.events.push(Event::Change(Change::Insert { table: relation.table, new }));
+        Ok(())
+    }
+
+    fn update(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        let relation = self.relation_of_row(&mut cursor)?;
+        let mut part = cursor.u8()?;
+        let mut old = None;
+        if part == b'K' || part == b'O' {
+            old = Some(cursor.old_row(part, relation, batch)?);
+            part = cursor.u8()?;
+        }
+        if part != b'N' {
+            return Err(cursor.out_of_place("without a new row"));
+        }
+        let new = cursor.row(relation, batch)?;
+        batch.events.push(Event::Change(Change::Update { table: relation.table, old, new }));
+        Ok(())
+    }
+
+    fn delete(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        let relation = self.relation_of_row(&mut cursor)?;
+        let part = cursor.u8()?;
+        if part != b'K' && part != b'O' {
+            return Err(cursor.out_of_place("without an old row"));
+        }
+        let old = cursor.old_row(part, relation, batch)?;
+        batch.events.push(Event::Change(Change::Delete { table: relation.table, old }));
+        Ok(())
+    }
+
+    /// Looks up the relation of a row message and checks that a transaction is open.
+    fn relation_of_row(&self, cursor: &mut Cursor<'_>) -> Result<&Relation, DecodeError> {
+        let oid = cursor.u32()?;
+        if !self.in_transaction {
+            return Err(cursor.out_of_place("outside of a transaction"));
+        }
+        match self.relations.get(&oid) {
+            Some(Known::Copied(relation)) => Ok(relation),
+            Some(Known::Foreign(table)) => Err(DecodeError::UnknownTable { table: table.clone() }),
+            Some(Known::Partitioned) => Err(cursor.out_of_place("for a partitioned table")),
+            None => Err(cursor.out_of_place("without a relation message before it")),
+        }
+    }
+
+    fn truncate(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        let count = cursor.u32()?;
+        let options = cursor.u8()?;
+        if !self.in_transaction {
+            return Err(cursor.out_of_place("outside of a transaction"));
+        }
+        let mut tables = Vec::new();
+        for _ in 0..count {
+            match self.relations.get(&cursor.u32()?) {
+                Some(Known::Copied(relation)) => tables.push(relation.table),
+                Some(Known::Partitioned) => {}
+                Some(Known::Foreign(table)) => {
+                    return Err(DecodeError::UnknownTable { table: table.clone() });
+                }
+                None => return Err(cursor.out_of_place("without a relation message before it")),
+            }
+        }
+        if !tables.is_empty() {
+            batch.events.push(Event::Truncate(Truncate {
+                tables,
+                cascade: options & 1 != 0,
+                restart_identity: options & 2 != 0,
+            }));
+        }
+        Ok(())
+    }
+
+    fn relation(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
+        let oid = cursor.u32()?;
+        let schema = cursor.schema()?;
+        let name = TableName { schema, name: cursor.text()? };
+        let full = cursor.u8()? == b'f';
+        let count = cursor.u16()?;
+        let mut columns = Vec::with_capacity(usize::from(count));
+        for _ in 0..count {
+            let key = cursor.u8()? & 1 != 0;
+            let name = cursor.text()?;
+            let type_oid = cursor.u32()?;
+            let type_modifier = cursor.i32()?;
+            let type_name = match self.registry.types.get(&type_oid) {
+                Some(name) => name.clone(),
+                None => return Err(cursor.out_of_place("with a column of an unnamed type")),
+            };
+            columns.push(RelationColumn { name, type_name, type_modifier, key });
+        }
+        let known = if self.registry.partitioned.contains(&oid) {
+            Known::Partitioned
+        } else if let Some(&table) = self.registry.tables.get(&oid) {
+            let relation = Arc::new(Relation { table, name, columns, full });
+            let unchanged = matches!(self.relations.get(&oid), Some(Known::Copied(known))
+                if *known == relation);
+            if !unchanged {
+                batch.events.push(Event::Relation(Arc::clone(&relation)));
+            }
+            Known::Copied(relation)
+        } else {
+            Known::Foreign(name)
+        };
+        self.relations.insert(oid, known);
+        Ok(())
+    }
+
+    fn type_name(&mut self, mut cursor: Cursor<'_>) -> Result<(), DecodeError> {
+        let oid = cursor.u32()?;
+        let schema = cursor.schema()?;
+        let name = cursor.text()?;
+        self.registry.types.insert(oid, crate::model::schema::type_name(&schema, &name));
+        Ok(())
+    }
+}
+
+/// A message that is being read; every read is checked against the message's end.
+struct Cursor<'a> {
+    data: &'a [u8],
+    at: usize,
+    end: usize,
+    kind: u8,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(data: &'a [u8], frame: Range<usize>) -> Self {
+        Cursor { data, at: frame.start, end: frame.end.min(data.len()), kind: b'?' }
+    }
+
+    fn out_of_place(&self, problem: &'static str) -> DecodeError {
+        DecodeError::OutOfPlace { kind: self.kind.into(), problem }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        if len > self.end.saturating_sub(self.at) {
+            return Err(DecodeError::Truncated { kind: self.kind.into() });
+        }
+        let taken = &self.data[self.at..self.at + len];
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    fn kind(&mut self) -> Result<u8, DecodeError> {
+        self.kind = self.u8()?;
+        Ok(self.kind)
+    }
+
+    fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    fn text(&mut self) -> Result<String, DecodeError> {
+        let rest = &self.data[self.at..self.end.max(self.at)];
+        let len = memchr::memchr(0, rest)
+            .ok_or(DecodeError::Truncated { kind: self.kind.into() })?;
+        let text = String::from_utf8(self.take(len)?.to_vec())
+            .map_err(|_| self.out_of_place("with a name that is not UTF-8"))?;
+        self.take(1)?;
+        Ok(text)
+    }
+
+    /// A schema's name; an empty one stands for pg_catalog.
+    fn schema(&mut self) -> Result<String, DecodeError> {
+        let schema = self.text()?;
+        Ok(if schema.is_empty() { "pg_catalog".to_owned() } else { schema })
+    }
+
+    fn row(&mut self, relation: &Relation, batch: &mut Batch) -> Result<Row, DecodeError> {
+        let len = self.u16()?;
+        if usize::from(len) != relation.columns.len() {
+            return Err(self.out_of_place("whose row does not fit its relation message"));
+        }
+        let too_far = |_| DecodeError::OutOfPlace { kind: 'w', problem: "beyond four gigabytes" };
+        let first = u32::try_from(batch.values.len()).map_err(too_far)?;
+        for _ in 0..len {
+            let value = match self.u8()? {
+                b'n' => ValueRef::Null,
+                b'u' => ValueRef::Absent,
+                b't' => {
+                    let len = self.u32()?;
+                    let start = u32::try_from(self.at).map_err(too_far)?;
+                    self.take(len as usize)?;
+                    ValueRef::Text { start, len }
+                }
+                _ => return Err(self.out_of_place("with a value of an unknown form")),
+            };
+            batch.values.push(value);
+        }
+        Ok(Row { first, len })
+    }
+
+    /// An old row. In one that holds the key only, the other columns are sent as NULL: they are
+    /// absent.
+    fn old_row(
+        &mut self,
+        part: u8,
+        relation: &Relation,
+        batch: &mut Batch,
+    ) -> Result<Row, DecodeError> {
+        let row = self.row(relation, batch)?;
+        if part == b'K' {
+            let values = &mut batch.values[row.first as usize..];
+            for (value, column) in values.iter_mut().zip(&relation.columns) {
+                if !column.key {
+                    *value = ValueRef::Absent;
+                }
+            }
+        }
+        Ok(row)
+    }
+}

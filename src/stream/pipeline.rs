@@ -1,0 +1,468 @@
+//! From batches to target transactions.
+//!
+//! In come batches in commit order; out go plans, each with the checkpoint that covers it, and the
+//! durable position. While the target works, batches wait in the channel (bounded in bytes); what
+//! has come by the time it is free makes up the next group. So a group is one transaction when
+//! there is little to do, and grows by itself when there is much.
+//!
+//! Nothing is lost: a group ends with a whole transaction, its checkpoint is committed with it, and
+//! only then is the position announced. Nothing is applied twice: the log is read from the stored
+//! checkpoint. A transaction that is larger than a group goes to the target in pieces, inside of
+//! one target transaction that is committed with its last piece. What ends the stream (a halt, a
+//! stop, the position that was asked for) ends it between transactions: the complete ones before
+//! are applied first.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::group::{self, Part, PlanError, Shapes};
+use crate::model::{
+    Coverage, Event, Failure, Mark, Position, Relation, RowIdentity, Shape, Table, TableId,
+};
+use crate::observe::failpoint;
+use crate::source::{BatchReceiver, Delivered};
+use crate::target::{Applied, Applier, Checkpoint};
+
+/// How long an idle stream goes without storing a checkpoint.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// What a stream needs.
+#[derive(Debug)]
+pub struct Feed {
+    /// The tables, by their numbers.
+    pub tables: Vec<Table>,
+    /// Where the tables' chunks were read.
+    pub coverage: Coverage,
+    /// The stored checkpoint.
+    pub from: Position,
+    /// Apply what this position contains, then end.
+    pub until: Option<Position>,
+    /// Bytes of log in a group, about.
+    pub group_bytes: usize,
+    /// The log.
+    pub batches: BatchReceiver,
+    /// Becomes true when the operator wants it to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// What a stream tells while it runs.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Everything before this is durable on the target and stored as the checkpoint.
+    pub durable: watch::Sender<Position>,
+    /// The latest figures.
+    pub figures: watch::Sender<Figures>,
+}
+
+/// The latest figures of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    /// Everything before this is on the target.
+    pub applied: Position,
+    /// When the last applied transaction committed on the source, in microseconds since the Unix
+    /// epoch.
+    pub committed_at_us: Option<i64>,
+    /// Source transactions applied since the start of this process.
+    pub transactions: u64,
+    /// Row changes applied since the start of this process.
+    pub changes: u64,
+    /// Groups that had to be replayed change by change.
+    pub replays: u64,
+    /// Bytes queued or in use.
+    pub queue_bytes: u64,
+}
+
+/// Why a stream ended without an error.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The operator wanted it.
+    Stopped,
+    /// The position that was asked for is reached.
+    Reached,
+    /// No more batches will come; the source knows why.
+    SourceEnded,
+    /// A table has to be copied again before the stream can go on.
+    Recopy(TableId),
+}
+
+/// Applies what comes until something ends it.
+///
+/// # Errors
+///
+/// Whatever the target reports, and logs that cannot be carried. The checkpoint stays where the
+/// last whole group left it.
+pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<End, Failure> {
+    let mut pipeline = Pipeline {
+        gathered: Gathered::default(),
+        shapes: Arc::default(),
+        applied: feed.from.clone(),
+        stored: feed.from.clone(),
+        stored_at: Instant::now(),
+        open: None,
+        committed_at_us: None,
+        feed,
+        report,
+        applier,
+    };
+    let end = pipeline.work().await;
+    if pipeline.open.is_some() {
+        pipeline.applier.abandon().await?;
+    }
+    if let Ok(End::Stopped | End::Reached) = &end {
+        pipeline.store_idle_position(Duration::ZERO).await?;
+    }
+    end
+}
+
+/// Events that wait to be applied.
+#[derive(Default)]
+struct Gathered {
+    parts: Vec<(Part, Delivered)>,
+    bytes: usize,
+    /// How many parts, and events of the last of them, make up whole transactions; and the
+    /// checkpoint that belongs there.
+    complete: Option<Complete>,
+    transactions: u64,
+    changes: u64,
+    /// Why nothing more may be gathered.
+    ending: Option<Ending>,
+}
+
+struct Complete {
+    parts: usize,
+    last_event: usize,
+    checkpoint: Checkpoint,
+}
+
+enum Ending {
+    Reached,
+    SourceEnded,
+    Failed(Failure),
+}
+
+struct Pipeline<A> {
+    feed: Feed,
+    report: Report,
+    applier: A,
+    gathered: Gathered,
+    shapes: Arc<Shapes>,
+    /// Everything before this is on the target.
+    applied: Position,
+    /// The checkpoint as stored.
+    stored: Position,
+    stored_at: Instant,
+    /// The transaction of which the target holds the first pieces, uncommitted.
+    open: Option<Mark>,
+    /// When the transaction that is being gathered committed on the source.
+    committed_at_us: Option<i64>,
+}
+
+impl<A: Applier> Pipeline<A> {
+    async fn work(&mut self) -> Result<End, Failure> {
+        loop {
+            self.gather().await?;
+            if let Some(end) = self.apply().await? {
+                return Ok(end);
+            }
+            if self.gathered.complete.is_some() {
+                continue;
+            }
+            match self.gathered.ending.take() {
+                None => {}
+                Some(Ending::Reached) => return Ok(End::Reached),
+                Some(Ending::SourceEnded) => return Ok(End::SourceEnded),
+                Some(Ending::Failed(failure)) => return Err(failure),
+            }
+            if *self.feed.stop.borrow() {
+                return Ok(End::Stopped);
+            }
+        }
+    }
+
+    /// Waits for something to do, then takes what has come, up to a group.
+    async fn gather(&mut self) -> Result<(), Failure> {
+        if self.gathered.ending.is_some() || self.gathered.bytes >= self.feed.group_bytes {
+            return Ok(());
+        }
+        if self.gathered.complete.is_none() {
+            let delivered = tokio::select! {
+                biased;
+                _ = self.feed.stop.wait_for(|stop| *stop) => return Ok(()),
+                delivered = self.feed.batches.receive() => delivered,
+            };
+            self.take(delivered).await?;
+        }
+        while self.gathered.ending.is_none() && self.gathered.bytes < self.feed.group_bytes {
+            match self.feed.batches.try_receive() {
+                Some(delivered) => self.take(Some(delivered)).await?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, delivered: Option<Delivered>) -> Result<(), Failure> {
+        let Some(delivered) = delivered else {
+            self.gathered.ending = Some(Ending::SourceEnded);
+            return Ok(());
+        };
+        self.gathered.bytes += delivered.bytes;
+        let batch = Arc::clone(&delivered.batch);
+        let mut from = 0;
+        for (index, event) in batch.events.iter().enumerate() {
+            match event {
+                Event::Begin { mark, committed_at_us } => {
+                    if self.feed.until.as_ref().is_some_and(|until| !until.contains(mark)) {
+                        self.push(&delivered, from..index);
+                        self.gathered.ending = Some(Ending::Reached);
+                        return Ok(());
+                    }
+                    self.committed_at_us = Some(*committed_at_us);
+                }
+                Event::Change(_) | Event::Truncate(_) => self.gathered.changes += 1,
+                Event::Relation(relation) => {
+                    self.push(&delivered, from..index);
+                    from = index;
+                    if let Err(failure) = self.describe(relation).await {
+                        self.gathered.ending = Some(Ending::Failed(failure));
+                        return Ok(());
+                    }
+                }
+                Event::Commit { end } => {
+                    self.push(&delivered, from..index + 1);
+                    from = index + 1;
+                    self.gathered.transactions += 1;
+                    self.complete(end.clone());
+                }
+                Event::Idle { position } => {
+                    self.push(&delivered, from..index + 1);
+                    from = index + 1;
+                    self.complete(position.clone());
+                    if self.feed.until.as_ref().is_some_and(|until| position.reaches(until)) {
+                        self.gathered.ending = Some(Ending::Reached);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.push(&delivered, from..batch.events.len());
+        Ok(())
+    }
+
+    fn push(&mut self, delivered: &Delivered, events: Range<usize>) {
+        if events.is_empty() {
+            return;
+        }
+        if let Some((part, last)) = self.gathered.parts.last_mut()
+            && Arc::ptr_eq(&last.batch, &delivered.batch)
+            && part.events.end == events.start
+            && Arc::ptr_eq(&part.shapes, &self.shapes)
+        {
+            part.events.end = events.end;
+            return;
+        }
+        let part = Part {
+            batch: Arc::clone(&delivered.batch),
+            events,
+            shapes: Arc::clone(&self.shapes),
+        };
+        self.gathered.parts.push((part, delivered.clone()));
+    }
+
+    /// Notes that everything gathered so far is whole, up to `position`.
+    fn complete(&mut self, position: Position) {
+        let last_event = self.gathered.parts.last().map_or(0, |(part, _)| part.events.end);
+        let position = position.further(self.applied.clone());
+        self.gathered.complete = Some(Complete {
+            parts: self.gathered.parts.len(),
+            last_event,
+            checkpoint: Checkpoint {
+                position,
+                committed_at_us: self.committed_at_us,
+                transactions: self.gathered.transactions,
+                changes: self.gathered.changes,
+            },
+        });
+    }
+
+    async fn describe(&mut self, relation: &Arc<Relation>) -> Result<(), Failure> {
+        let Some(table) = self.feed.tables.iter().find(|table| table.id == relation.table) else {
+            return Err(PlanError::OutOfPlace.into());
+        };
+        self.applier.describe(table, relation).await?;
+        let shape = Arc::new(shape_of(table, relation));
+        let mut shapes = Shapes::clone(&self.shapes);
+        shapes.insert(relation.table, shape);
+        self.shapes = Arc::new(shapes);
+        Ok(())
+    }
+
+    /// Applies what is whole; or, where nothing is and the group is full, a piece of the open
+    /// transaction.
+    async fn apply(&mut self) -> Result<Option<End>, Failure> {
+        if let Some(complete) = self.gathered.complete.take() {
+            let parts = self.gathered.cut(&complete);
+            self.gathered.transactions = 0;
+            self.gathered.changes = 0;
+            if complete.checkpoint.transactions == 0 && self.open.is_none() {
+                self.applied = complete.checkpoint.position;
+                self.announce(0, 0);
+                self.store_idle_position(IDLE_CHECKPOINT).await?;
+                return Ok(None);
+            }
+            let end = self.carry_out(parts, Some(&complete.checkpoint)).await?;
+            if end.is_none() {
+                failpoint::reached("group-committed");
+                self.committed(&complete.checkpoint);
+            }
+            return Ok(end);
+        }
+        if self.gathered.bytes >= self.feed.group_bytes && self.gathered.ending.is_none() {
+            let parts = self.gathered.cut_all();
+            return self.carry_out(parts, None).await;
+        }
+        Ok(None)
+    }
+
+    async fn carry_out(
+        &mut self,
+        parts: Vec<(Part, Delivered)>,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Option<End>, Failure> {
+        let (parts, _permits): (Vec<Part>, Vec<Delivered>) = parts.into_iter().unzip();
+        let plan = group::net_effect(&parts, self.open.clone(), &self.feed.coverage);
+        let applied = match plan {
+            Ok(plan) => self.applier.apply(&plan, checkpoint, false).await?,
+            Err(PlanError::Clash) => Applied::Clash,
+            Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(id))),
+            Err(error) => return Err(error.into()),
+        };
+        if applied == Applied::Clash {
+            let plan = match group::exact(&parts, self.open.clone(), &self.feed.coverage) {
+                Ok(plan) => plan,
+                Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(id))),
+                Err(error) => return Err(error.into()),
+            };
+            self.applier.apply(&plan, checkpoint, true).await?;
+            self.report.figures.send_modify(|figures| figures.replays += 1);
+        }
+        self.open = match checkpoint {
+            Some(_) => None,
+            None => last_mark(&parts).or(self.open.take()),
+        };
+        Ok(None)
+    }
+
+    fn committed(&mut self, checkpoint: &Checkpoint) {
+        self.applied = checkpoint.position.clone();
+        self.stored = checkpoint.position.clone();
+        self.stored_at = Instant::now();
+        self.announce(checkpoint.transactions, checkpoint.changes);
+        self.report.durable.send_replace(self.stored.clone());
+    }
+
+    fn announce(&self, transactions: u64, changes: u64) {
+        let queue_bytes = self.feed.batches.bytes_in_flight() as u64;
+        self.report.figures.send_modify(|figures| {
+            figures.applied = self.applied.clone();
+            figures.committed_at_us = self.committed_at_us;
+            figures.transactions += transactions;
+            figures.changes += changes;
+            figures.queue_bytes = queue_bytes;
+        });
+    }
+
+    /// Stores how far an idle log was read, unless a checkpoint was stored less than `age` ago.
+    async fn store_idle_position(&mut self, age: Duration) -> Result<(), Failure> {
+        if self.applied == self.stored || self.stored_at.elapsed() < age || self.open.is_some() {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint {
+            position: self.applied.clone(),
+            committed_at_us: None,
+            transactions: 0,
+            changes: 0,
+        };
+        self.applier.apply(&crate::model::Plan::default(), Some(&checkpoint), true).await?;
+        self.committed(&checkpoint);
+        Ok(())
+    }
+}
+
+impl Gathered {
+    /// Takes the whole transactions out; what follows them stays.
+    fn cut(&mut self, complete: &Complete) -> Vec<(Part, Delivered)> {
+        let mut rest = self.parts.split_off(complete.parts);
+        if let Some((part, delivered)) = self.parts.last_mut()
+            && part.events.end > complete.last_event
+        {
+            let mut tail = part.clone();
+            tail.events.start = complete.last_event;
+            part.events.end = complete.last_event;
+            rest.insert(0, (tail, delivered.clone()));
+        }
+        let whole = std::mem::replace(&mut self.parts, rest);
+        self.count_bytes();
+        whole
+    }
+
+    fn cut_all(&mut self) -> Vec<(Part, Delivered)> {
+        let parts = std::mem::take(&mut self.parts);
+        self.count_bytes();
+        parts
+    }
+
+    fn count_bytes(&mut self) {
+        let mut last: Option<&Arc<crate::model::Batch>> = None;
+        self.bytes = 0;
+        for (part, delivered) in &self.parts {
+            if !last.is_some_and(|last| Arc::ptr_eq(last, &part.batch)) {
+                self.bytes += delivered.bytes;
+            }
+            last = Some(&part.batch);
+        }
+    }
+}
+
+/// The transaction that is open after the last event.
+fn last_mark(parts: &[Part]) -> Option<Mark> {
+    let mut events = parts.iter().rev().flat_map(|part| {
+        part.batch.events[part.events.clone()].iter().rev()
+    });
+    events.find_map(|event| match event {
+        Event::Begin { mark, .. } => Some(mark.clone()),
+        Event::Change(_)
+        | Event::Truncate(_)
+        | Event::Relation(_)
+        | Event::Commit { .. }
+        | Event::Idle { .. } => None,
+    })
+}
+
+/// How the rows of a relation are told apart.
+fn shape_of(table: &Table, relation: &Arc<Relation>) -> Shape {
+    let index_of = |name: &str| {
+        let found = relation.columns.iter().position(|column| column.name == name);
+        found.and_then(|index| u16::try_from(index).ok())
+    };
+    let key: Option<Vec<u16>> = table.key_columns().map(|column| index_of(&column.name)).collect();
+    let primary_key = key.unwrap_or_default();
+    let flagged = || {
+        (0u16..).zip(&relation.columns).filter(|(_, column)| column.key).map(|(index, _)| index)
+    };
+    let identity = if relation.full {
+        if primary_key.is_empty() {
+            RowIdentity::WholeRow
+        } else {
+            RowIdentity::Key(primary_key.clone())
+        }
+    } else if flagged().next().is_some() {
+        RowIdentity::Key(flagged().collect())
+    } else {
+        RowIdentity::Nothing
+    };
+    Shape { relation: Arc::clone(relation), identity, primary_key }
+}

@@ -1,0 +1,160 @@
+//! Whether a table of the target takes the rows that the log describes.
+//!
+//! In: the shape that the log gives a table's rows from here on, and the target's table as it
+//! stands. Out: the table, or an error with the statement that makes it fit. Columns are matched
+//! by name and types by name, so a value can never reach the wrong column. Pure.
+
+use super::catalog::{TargetColumn, TargetTable};
+use crate::connect::quote::{quote_ident, quote_name};
+use crate::model::{Code, Disposition, Fault, Halt, Relation, RelationColumn, Table, TableName};
+
+/// The target's table does not fit the log.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// There is no such table.
+    #[error("the log holds rows of table {table}, which the target does not have")]
+    NoTable {
+        /// The table, by its name in the log.
+        table: TableName,
+        /// Its name when the migration began.
+        formerly: TableName,
+    },
+    /// A column is missing.
+    #[error("table {table} has a column {column} on the source that the target does not have")]
+    ColumnMissing {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// Its type by name.
+        type_name: String,
+    },
+    /// A column is there that the source has no more.
+    #[error("table {table} has a column {column} on the target that the source does not have")]
+    ColumnExtra {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+    },
+    /// A column has another type.
+    #[error("column {column} of table {table} is of another type on the target")]
+    TypeDiffers {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// The source's type by name.
+        source_type: String,
+    },
+    /// The target computes a column that the source writes.
+    #[error("column {column} of table {table} is generated on the target but not on the source")]
+    Generated {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+    },
+}
+
+impl Misfit {
+    /// The statement that makes the target fit.
+    fn remedy(&self) -> String {
+        match self {
+            Misfit::NoTable { table, formerly } if table != formerly => format!(
+                "ALTER TABLE {} RENAME TO {} (and SET SCHEMA where that changed)",
+                quote_name(formerly),
+                quote_ident(&table.name)
+            ),
+            Misfit::NoTable { table, .. } => {
+                format!("CREATE TABLE {} with its columns and key", quote_name(table))
+            }
+            Misfit::ColumnMissing { table, column, type_name } => format!(
+                "ALTER TABLE {} ADD COLUMN {} {type_name}, with the source's default (or RENAME \
+                 COLUMN, where it was renamed)",
+                quote_name(table),
+                quote_ident(column)
+            ),
+            Misfit::ColumnExtra { table, column } => {
+                format!("ALTER TABLE {} DROP COLUMN {}", quote_name(table), quote_ident(column))
+            }
+            Misfit::TypeDiffers { table, column, source_type } => format!(
+                "ALTER TABLE {} ALTER COLUMN {} TYPE {source_type}, with the source's modifier",
+                quote_name(table),
+                quote_ident(column)
+            ),
+            Misfit::Generated { table, column } => format!(
+                "ALTER TABLE {} ALTER COLUMN {} DROP EXPRESSION",
+                quote_name(table),
+                quote_ident(column)
+            ),
+        }
+    }
+}
+
+impl Fault for Misfit {
+    fn disposition(&self) -> Disposition {
+        Halt::with(
+            Code::SchemaChanged,
+            format!("on the target: {}; then run the same command again", self.remedy()),
+        )
+    }
+}
+
+/// Compares a relation with the target's table for it. `table` is the table as it was when the
+/// migration began.
+///
+/// # Errors
+///
+/// The first [`Misfit`].
+pub(super) fn check(
+    table: &Table,
+    relation: &Relation,
+    found: Option<TargetTable>,
+) -> Result<TargetTable, Misfit> {
+    let name = &relation.name;
+    let found = found.ok_or_else(|| Misfit::NoTable {
+        table: name.clone(),
+        formerly: table.name.clone(),
+    })?;
+    for column in &relation.columns {
+        let same_name = |candidate: &&TargetColumn| candidate.name == column.name;
+        match found.columns.iter().find(same_name) {
+            None => {
+                return Err(Misfit::ColumnMissing {
+                    table: name.clone(),
+                    column: column.name.clone(),
+                    type_name: column.type_name.clone(),
+                });
+            }
+            Some(target) if target.generated => {
+                return Err(Misfit::Generated { table: name.clone(), column: column.name.clone() });
+            }
+            Some(target) if !same_type(column, target) => {
+                return Err(Misfit::TypeDiffers {
+                    table: name.clone(),
+                    column: column.name.clone(),
+                    source_type: column.type_name.clone(),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    let extra = found.columns.iter().find(|target| {
+        !target.generated && relation.columns.iter().all(|column| column.name != target.name)
+    });
+    match extra {
+        Some(extra) => {
+            Err(Misfit::ColumnExtra { table: name.clone(), column: extra.name.clone() })
+        }
+        None => Ok(found),
+    }
+}
+
+/// The log names the base type of a domain, and the domain's own modifier is not the column's.
+fn same_type(column: &RelationColumn, target: &TargetColumn) -> bool {
+    if column.type_name == target.type_name {
+        return column.type_modifier == target.type_modifier;
+    }
+    column.type_name == target.cast
+}

@@ -1,0 +1,357 @@
+//! The migration's state in the target: who may write, how far everything is.
+//!
+//! All SQL about the schema `dunlin` is here. Rule 1 rests on [`Fence::store_checkpoint`] and
+//! [`Fence::record_chunk`], which run in the transaction that holds the rows and touch nothing
+//! where the epoch is no longer ours; the caller must see one row touched, or roll back.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_postgres::{Client, GenericClient, Row, Transaction};
+
+use super::TargetError;
+use crate::connect::attempting;
+use crate::model::{
+    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SchemaArchive,
+    SourceIdentity, Table, TableId,
+};
+use crate::target::{Checkpoint, Migration, Settings};
+
+/// What storing a checkpoint is called in an error.
+pub(super) const STORE_CHECKPOINT: &str = "store the checkpoint";
+
+/// The layout of the state's tables. A binary that knows another one refuses to touch them.
+const FORMAT: i32 = 1;
+
+/// The right to write the state: the migration's name and our epoch.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// The migration's name.
+    pub name: String,
+    /// Our epoch.
+    pub epoch: i64,
+}
+
+impl Fence {
+    /// Moves the checkpoint, in the open transaction. Returns the number of rows touched: one, or
+    /// none where another process has taken over.
+    pub(super) async fn store_checkpoint(
+        &self,
+        client: &Client,
+        checkpoint: &Checkpoint,
+    ) -> Result<u64, tokio_postgres::Error> {
+        let position = json_text(&checkpoint.position);
+        let committed_at = checkpoint.committed_at_us;
+        client
+            .execute(
+                include_str!("../../../sql/postgres/store_checkpoint.sql"),
+                &[
+                    &self.name,
+                    &self.epoch,
+                    &position,
+                    &committed_at,
+                    &count(checkpoint.transactions),
+                    &count(checkpoint.changes),
+                ],
+            )
+            .await
+    }
+
+    /// Marks a chunk as done, in the open transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Fenced`] where another process has taken over.
+    pub(super) async fn record_chunk(
+        &self,
+        client: &Client,
+        chunk: &Chunk,
+        read: &Bracket,
+        rows: u64,
+    ) -> Result<(), Failure> {
+        let touched = client
+            .execute(
+                include_str!("../../../sql/postgres/record_chunk.sql"),
+                &[
+                    &self.name,
+                    &self.epoch,
+                    &number(chunk.table.0),
+                    &number(chunk.number),
+                    &json_text(&read.low),
+                    &json_text(&read.high),
+                    &count(rows),
+                ],
+            )
+            .await
+            .map_err(attempting("record a chunk in the ledger"))?;
+        if touched == 1 { Ok(()) } else { Err(TargetError::Fenced.into()) }
+    }
+
+    /// Makes sure, in the open transaction and until its end, that the epoch is ours.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Fenced`] where it is not.
+    pub(super) async fn hold(&self, client: &impl GenericClient) -> Result<(), Failure> {
+        let held = client
+            .query_opt(
+                "SELECT 1 FROM dunlin.checkpoint WHERE migration = $1 AND epoch = $2 FOR SHARE",
+                &[&self.name, &self.epoch],
+            )
+            .await
+            .map_err(attempting("hold the migration's state"))?;
+        if held.is_some() { Ok(()) } else { Err(TargetError::Fenced.into()) }
+    }
+}
+
+/// Makes the state's tables where they are not there.
+pub(super) async fn install(client: &Client) -> Result<(), Failure> {
+    let made = client.batch_execute(include_str!("../../../sql/postgres/state.sql")).await;
+    Ok(made.map_err(attempting("make the state tables of schema dunlin"))?)
+}
+
+/// Whether the state's tables are there.
+pub(super) async fn is_installed(client: &Client) -> Result<bool, Failure> {
+    let row = client
+        .query_one("SELECT pg_catalog.to_regclass('dunlin.status') IS NOT NULL", &[])
+        .await
+        .map_err(attempting("look for the state tables"))?;
+    Ok(row.get(0))
+}
+
+/// Reads a migration's state.
+pub(super) async fn load(client: &Client, name: &str) -> Result<Option<Migration>, Failure> {
+    if !is_installed(client).await? {
+        return Ok(None);
+    }
+    let reading = || attempting("read the migration's state");
+    let found = client
+        .query_opt(include_str!("../../../sql/postgres/load_migration.sql"), &[&name])
+        .await
+        .map_err(reading())?;
+    let Some(row) = found else { return Ok(None) };
+    let format: i32 = row.get("format");
+    if format != FORMAT {
+        return Err(TargetError::StateFormat { format }.into());
+    }
+    let phase: String = row.get("phase");
+    let tables = client
+        .query(
+            "SELECT definition::text FROM dunlin.tables WHERE migration = $1 ORDER BY id",
+            &[&name],
+        )
+        .await
+        .map_err(reading())?;
+    let chunks = client
+        .query(include_str!("../../../sql/postgres/load_chunks.sql"), &[&name])
+        .await
+        .map_err(reading())?;
+    Ok(Some(Migration {
+        source: parse(&row, "source")?,
+        phase: phase.parse::<Phase>().map_err(TargetError::unreadable)?,
+        settings: parse(&row, "settings")?,
+        tables: tables.iter().map(|row| parse(row, "definition")).collect::<Result<_, _>>()?,
+        held: parse_optional(&row, "snapshot")?,
+        checkpoint: parse_optional(&row, "position")?,
+        ledger: chunks.iter().map(ledger_entry).collect::<Result<_, _>>()?,
+        owns_schema: row.get("owns_schema"),
+    }))
+}
+
+fn ledger_entry(row: &Row) -> Result<LedgerEntry, TargetError> {
+    let low: Option<Position> = parse_optional(row, "low")?;
+    let high: Option<Position> = parse_optional(row, "high")?;
+    Ok(LedgerEntry {
+        chunk: Chunk {
+            table: TableId(row.get::<_, i32>("table_id").cast_unsigned()),
+            number: row.get::<_, i32>("number").cast_unsigned(),
+            range: parse(row, "range")?,
+            bytes: row.get::<_, i64>("bytes").cast_unsigned(),
+        },
+        read: low.zip(high).map(|(low, high)| Bracket { low, high }),
+        rows: row.get::<_, i64>("rows").cast_unsigned(),
+    })
+}
+
+/// Writes a new migration.
+pub(super) async fn create(
+    transaction: &Transaction<'_>,
+    name: &str,
+    source: &SourceIdentity,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let writing = || attempting("write the new migration's state");
+    transaction
+        .execute(
+            "INSERT INTO dunlin.migration (name, format, source, settings, phase) \
+             VALUES ($1, $2, $3::text::jsonb, $4::text::jsonb, $5)",
+            &[
+                &name,
+                &FORMAT,
+                &json_text(source),
+                &json_text(settings),
+                &Phase::Prepare.to_string(),
+            ],
+        )
+        .await
+        .map_err(writing())?;
+    transaction
+        .execute("INSERT INTO dunlin.checkpoint (migration, epoch) VALUES ($1, 0)", &[&name])
+        .await
+        .map_err(writing())?;
+    Ok(())
+}
+
+/// Replaces the stored tables.
+pub(super) async fn store_tables(
+    transaction: &Transaction<'_>,
+    name: &str,
+    tables: &[Table],
+) -> Result<(), Failure> {
+    let ids: Vec<i32> = tables.iter().map(|table| number(table.id.0)).collect();
+    let definitions: Vec<String> = tables.iter().map(json_text).collect();
+    transaction
+        .execute(
+            "INSERT INTO dunlin.tables (migration, id, definition) \
+             SELECT $1, t.id, t.definition::jsonb \
+             FROM ROWS FROM (pg_catalog.unnest($2::int4[]), pg_catalog.unnest($3::text[])) \
+             AS t(id, definition) \
+             ON CONFLICT (migration, id) DO UPDATE SET definition = excluded.definition",
+            &[&name, &ids, &definitions],
+        )
+        .await
+        .map_err(attempting("write the list of tables"))?;
+    Ok(())
+}
+
+/// Takes the next epoch.
+pub(super) async fn next_epoch(client: &Client, name: &str) -> Result<i64, Failure> {
+    let row = client
+        .query_opt(
+            "UPDATE dunlin.checkpoint SET epoch = epoch + 1 WHERE migration = $1 RETURNING epoch",
+            &[&name],
+        )
+        .await
+        .map_err(attempting("take the migration over"))?;
+    Ok(row.ok_or(TargetError::MigrationMissing { name: name.to_owned() })?.get(0))
+}
+
+/// Updates columns of the migration's row, within our epoch. `assignments` is SQL whose
+/// parameters begin at `$3`.
+pub(super) async fn update(
+    client: &Client,
+    fence: &Fence,
+    assignments: &str,
+    values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<(), Failure> {
+    let text = format!(
+        "WITH fence AS (SELECT 1 FROM dunlin.checkpoint \
+         WHERE migration = $1 AND epoch = $2 FOR SHARE) \
+         UPDATE dunlin.migration SET {assignments} FROM fence WHERE name = $1"
+    );
+    let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+        vec![&fence.name, &fence.epoch];
+    parameters.extend_from_slice(values);
+    let touched = client
+        .execute(&text, &parameters)
+        .await
+        .map_err(attempting("record where the migration stands"))?;
+    if touched == 1 { Ok(()) } else { Err(TargetError::Fenced.into()) }
+}
+
+/// Writes the chunks of tables in place of those that are there.
+pub(super) async fn store_chunks(
+    transaction: &Transaction<'_>,
+    name: &str,
+    tables: &[Table],
+    chunks: &[Chunk],
+) -> Result<(), Failure> {
+    let ids: Vec<i32> = tables.iter().map(|table| number(table.id.0)).collect();
+    transaction
+        .execute(
+            "DELETE FROM dunlin.chunk WHERE migration = $1 AND table_id = ANY($2)",
+            &[&name, &ids],
+        )
+        .await
+        .map_err(attempting("clear the ledger"))?;
+    let of_table: Vec<i32> = chunks.iter().map(|chunk| number(chunk.table.0)).collect();
+    let numbers: Vec<i32> = chunks.iter().map(|chunk| number(chunk.number)).collect();
+    let ranges: Vec<String> = chunks.iter().map(|chunk| json_text(&chunk.range)).collect();
+    let bytes: Vec<i64> = chunks.iter().map(|chunk| count(chunk.bytes)).collect();
+    transaction
+        .execute(
+            include_str!("../../../sql/postgres/store_chunks.sql"),
+            &[&name, &of_table, &numbers, &ranges, &bytes],
+        )
+        .await
+        .map_err(attempting("write the ledger"))?;
+    Ok(())
+}
+
+/// Keeps the schema's archive, so that any later process can build from it.
+pub(super) async fn store_archive(
+    client: &impl GenericClient,
+    name: &str,
+    schema: &SchemaArchive,
+) -> Result<(), Failure> {
+    client
+        .execute(
+            "UPDATE dunlin.migration SET archive = $2, extras = $3::text::jsonb, \
+             owns_schema = true WHERE name = $1",
+            &[&name, &schema.archive, &schema.extras.to_string()],
+        )
+        .await
+        .map_err(attempting("keep the schema's archive"))?;
+    Ok(())
+}
+
+/// The snapshot as it is stored.
+pub(super) fn snapshot_text(held: Option<&HeldSnapshot>) -> Option<String> {
+    held.map(json_text)
+}
+
+/// Removes a migration's state, and the state's tables with the last one.
+pub(super) async fn remove(client: &Client, name: &str) -> Result<(), Failure> {
+    if !is_installed(client).await? {
+        return Ok(());
+    }
+    let removing = || attempting("remove the migration's state");
+    client
+        .execute("DELETE FROM dunlin.migration WHERE name = $1", &[&name])
+        .await
+        .map_err(removing())?;
+    let left = client
+        .query_one("SELECT pg_catalog.count(*) FROM dunlin.migration", &[])
+        .await
+        .map_err(removing())?;
+    if left.get::<_, i64>(0) == 0 {
+        client.batch_execute("DROP SCHEMA dunlin CASCADE").await.map_err(removing())?;
+    }
+    Ok(())
+}
+
+/// A value of the state as JSON text.
+pub(super) fn json_text<T: Serialize>(value: &T) -> String {
+    // Serialising into a string fails only for maps with keys that are not strings; the state
+    // holds none.
+    serde_json::to_string(value).unwrap_or_else(|_| Value::Null.to_string())
+}
+
+fn parse<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, TargetError> {
+    let text: &str = row.get(column);
+    serde_json::from_str(text).map_err(TargetError::unreadable)
+}
+
+fn parse_optional<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, TargetError> {
+    let text: Option<&str> = row.get(column);
+    text.map(serde_json::from_str).transpose().map_err(TargetError::unreadable)
+}
+
+fn number(value: u32) -> i32 {
+    value.cast_signed()
+}
+
+fn count(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
