@@ -1,4 +1,5 @@
 //! What the operator asked for, checked as a whole before anything is touched.
+<<<<<<< HEAD
 //!
 //! In comes a [`RawConfig`]: texts from flags, environment and file. Out goes a [`Config`], whose
 //! fields are private: holding one proves that every setting is valid by itself. What is wrong is
@@ -530,3 +531,9 @@ impl FromStr for Until {
 
 #[cfg(test)]
 mod tests;
+=======
+
+pub mod endpoint;
+pub mod environment;
+pub mod secret;
+>>>>>>> connect

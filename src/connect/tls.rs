@@ -1,0 +1,393 @@
+//! TLS as libpq's `sslmode` has it.
+//!
+//! In: a TCP stream whose peer is ready for a handshake, and the endpoint's TLS settings. Out: an
+//! encrypted [`Socket`] that also knows the hash to which SCRAM can be bound. The certificate is
+//! looked at as far as `sslmode` demands and no further; signatures over the handshake are
+//! always verified. Two habits of Postgres servers are met that web servers do not have: a
+//! self-signed certificate that is its own root, and a name only in the subject's common name.
+
+use super::dial::Place;
+use super::error::ConnectError;
+use super::socket::Socket;
+use crate::config::endpoint::{RootCertificates, SslMode, TlsSettings};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use x509_cert::Certificate;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::SubjectAltName;
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// Shakes hands with the server.
+pub(super) async fn shake_hands(tcp: TcpStream, place: Place<'_>) -> Result<Socket, ConnectError> {
+    let config = client_config(place.endpoint.tls())?;
+    let failed = |source| ConnectError::TlsHandshake {
+        server: place.server(),
+        source,
+    };
+    let name = ServerName::try_from(place.host().name.clone())
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
+        .map_err(failed)?;
+    let server_end_point = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .and_then(|certificate| server_end_point(certificate));
+    Ok(Socket::tls(stream, server_end_point))
+}
+
+/// Whether a broken login was broken by TLS: with TLS 1.3 a server refuses a client's certificate
+/// only after the handshake.
+pub(super) fn is_tls_failure(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+fn client_config(settings: &TlsSettings) -> Result<ClientConfig, ConnectError> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Arc::new(Verifier::new(settings, &provider)?);
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| material("protocol versions", error))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match (&settings.certificate, &settings.key) {
+        (Some(certificate), Some(key)) => builder
+            .with_client_auth_cert(read_certificates(certificate)?, read_key(key)?)
+            .map_err(|error| material(certificate.display(), error))?,
+        (Some(certificate), None) => {
+            let cause = "it has no key: sslkey is not set";
+            return Err(material(certificate.display(), cause));
+        }
+        (None, _) => builder.with_no_client_auth(),
+    };
+    config.enable_sni = settings.server_name_indication;
+    // Direct negotiation demands it (Postgres manual, "SSL Session Encryption"); older servers
+    // do not look at it.
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    Ok(config)
+}
+
+fn material(object: impl ToString, source: impl Into<Cause>) -> ConnectError {
+    ConnectError::TlsMaterial {
+        object: object.to_string(),
+        source: source.into(),
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| material(path.display(), error))?;
+    match certificates.is_empty() {
+        true => Err(material(path.display(), "it holds no certificate")),
+        false => Ok(certificates),
+    }
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConnectError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| material(path.display(), error))
+}
+
+/// Looks at the server's certificate as far as `sslmode` demands.
+#[derive(Debug)]
+struct Verifier {
+    check: Check,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+#[derive(Debug)]
+enum Check {
+    Nothing,
+    Chain(Trusted),
+    ChainAndName(Trusted),
+}
+
+#[derive(Debug)]
+struct Trusted {
+    anchors: RootCertStore,
+    /// The same certificates as they are. One of them may be the server's own, which web
+    /// verification refuses as "an authority used as a server".
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    fn new(settings: &TlsSettings, provider: &CryptoProvider) -> Result<Self, ConnectError> {
+        let check = match settings.mode {
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => {
+                Check::Nothing
+            }
+            SslMode::VerifyCa => Check::Chain(Trusted::read(settings)?),
+            SslMode::VerifyFull => Check::ChainAndName(Trusted::read(settings)?),
+        };
+        Ok(Verifier {
+            check,
+            algorithms: provider.signature_verification_algorithms,
+        })
+    }
+}
+
+impl Trusted {
+    fn read(settings: &TlsSettings) -> Result<Self, ConnectError> {
+        let mut anchors = RootCertStore::empty();
+        match &settings.roots {
+            Some(RootCertificates::File(path)) => {
+                let certificates = read_certificates(path)?;
+                for certificate in &certificates {
+                    anchors
+                        .add(certificate.clone())
+                        .map_err(|error| material(path.display(), error))?;
+                }
+                Ok(Trusted {
+                    anchors,
+                    certificates,
+                })
+            }
+            Some(RootCertificates::System) => {
+                let found = rustls_native_certs::load_native_certs();
+                anchors.add_parsable_certificates(found.certs);
+                match (anchors.is_empty(), found.errors.into_iter().next()) {
+                    (true, Some(error)) => Err(material("the system's authorities", error)),
+                    (true, None) => Err(material("the system's authorities", "there are none")),
+                    (false, _) => Ok(Trusted {
+                        anchors,
+                        certificates: Vec::new(),
+                    }),
+                }
+            }
+            None => Err(material(
+                "root certificates",
+                "sslmode asks to verify the server, but sslrootcert is not set \
+                 and ~/.postgresql/root.crt does not exist",
+            )),
+        }
+    }
+
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<(), rustls::Error> {
+        if self.certificates.iter().any(|own| own == end_entity) {
+            return verify_validity(end_entity, now);
+        }
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.anchors,
+            intermediates,
+            now,
+            algorithms.all,
+        )
+    }
+}
+
+fn decode(certificate: &CertificateDer<'_>) -> Result<Certificate, rustls::Error> {
+    Certificate::from_der(certificate)
+        .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding))
+}
+
+fn verify_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let validity = decode(certificate)?.tbs_certificate.validity;
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
+/// As libpq has it: the alternative names decide; where there are none, the common name does.
+fn verify_name(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+) -> Result<(), rustls::Error> {
+    let parsed = ParsedCertificate::try_from(certificate)?;
+    let Err(refusal) = verify_server_name(&parsed, name) else {
+        return Ok(());
+    };
+    let decoded = decode(certificate)?;
+    let alternative_names = decoded.tbs_certificate.get::<SubjectAltName>();
+    let matches = matches!(alternative_names, Ok(None))
+        && common_name(&decoded).is_some_and(|pattern| matches_name(&pattern, &name.to_str()));
+    match matches {
+        true => Ok(()),
+        false => Err(refusal),
+    }
+}
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+fn common_name(certificate: &Certificate) -> Option<String> {
+    certificate
+        .tbs_certificate
+        .subject
+        .0
+        .iter()
+        .flat_map(|relative| relative.0.iter())
+        .find(|attribute| attribute.oid == COMMON_NAME)
+        .and_then(|attribute| String::from_utf8(attribute.value.value().to_vec()).ok())
+}
+
+/// A star stands for the whole first label and for nothing else.
+fn matches_name(pattern: &str, name: &str) -> bool {
+    if pattern.eq_ignore_ascii_case(name) {
+        return true;
+    }
+    match (pattern.strip_prefix("*."), name.split_once('.')) {
+        (Some(parent), Some((label, rest))) => {
+            !label.is_empty() && parent.contains('.') && parent.eq_ignore_ascii_case(rest)
+        }
+        (_, _) => false,
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match &self.check {
+            Check::Nothing => {}
+            Check::Chain(trusted) => {
+                trusted.verify(end_entity, intermediates, now, &self.algorithms)?;
+            }
+            Check::ChainAndName(trusted) => {
+                trusted.verify(end_entity, intermediates, now, &self.algorithms)?;
+                verify_name(end_entity, server_name)?;
+            }
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The hash of the certificate to which a login is bound (RFC 5929, section 4.1): that of the
+/// certificate's own signature, with SHA-256 in the place of MD5 and SHA-1. `None` where the
+/// signature has no hash of its own (Ed25519): there is no binding then.
+fn server_end_point(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let algorithm = Certificate::from_der(der).ok()?.signature_algorithm;
+    let hash = match algorithm.oid.to_string().as_str() {
+        RSA_PSS => pss_hash(&algorithm.parameters.to_der().ok()?),
+        oid => SIGNATURE_HASHES
+            .iter()
+            .find(|(signature, _)| *signature == oid)
+            .map(|(_, hash)| *hash)?,
+    };
+    Some(match hash {
+        Hash::Sha256 => Sha256::digest(der).to_vec(),
+        Hash::Sha384 => Sha384::digest(der).to_vec(),
+        Hash::Sha512 => Sha512::digest(der).to_vec(),
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+const RSA_PSS: &str = "1.2.840.113549.1.1.10";
+
+const SIGNATURE_HASHES: &[(&str, Hash)] = &[
+    ("1.2.840.113549.1.1.4", Hash::Sha256), // md5WithRSAEncryption
+    ("1.2.840.113549.1.1.5", Hash::Sha256), // sha1WithRSAEncryption
+    ("1.2.840.113549.1.1.11", Hash::Sha256), // sha256WithRSAEncryption
+    ("1.2.840.113549.1.1.12", Hash::Sha384), // sha384WithRSAEncryption
+    ("1.2.840.113549.1.1.13", Hash::Sha512), // sha512WithRSAEncryption
+    ("1.2.840.10045.4.1", Hash::Sha256),    // ecdsa-with-SHA1
+    ("1.2.840.10045.4.3.2", Hash::Sha256),  // ecdsa-with-SHA256
+    ("1.2.840.10045.4.3.3", Hash::Sha384),  // ecdsa-with-SHA384
+    ("1.2.840.10045.4.3.4", Hash::Sha512),  // ecdsa-with-SHA512
+];
+
+/// The hash that RSASSA-PSS parameters name (RFC 4055, section 3.1) stands first in them; where
+/// it is left out it is SHA-1.
+fn pss_hash(parameters: &[u8]) -> Hash {
+    /// 2.16.840.1.101.3.4.2, encoded, without its last arc.
+    const NIST_HASH: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
+    let last_arc = parameters
+        .windows(NIST_HASH.len() + 1)
+        .find(|window| window.starts_with(NIST_HASH))
+        .and_then(<[u8]>::last);
+    match last_arc {
+        Some(2) => Hash::Sha384,
+        Some(3) => Hash::Sha512,
+        Some(_) | None => Hash::Sha256,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_one_label() {
+        assert!(matches_name("DB.example.com", "db.example.com"));
+        assert!(matches_name("*.example.com", "db.example.com"));
+        assert!(!matches_name("*.example.com", "a.db.example.com"));
+        assert!(!matches_name("*.example.com", "example.com"));
+        assert!(!matches_name("*.com", "example.com"));
+        assert!(!matches_name("*", "localhost"));
+    }
+
+    #[test]
+    fn pss_parameters_name_their_hash() {
+        for (arc, hash) in [(1, Hash::Sha256), (2, Hash::Sha384), (3, Hash::Sha512)] {
+            let parameters = [0x30, 0x0b, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, arc];
+            assert_eq!(pss_hash(&parameters), hash);
+        }
+        assert_eq!(pss_hash(&[]), Hash::Sha256);
+    }
+}
