@@ -1,4 +1,5 @@
 SELECT m.format, m.source::text AS source, m.settings::text AS settings, m.phase, m.owns_schema,
+       m.archive IS NOT NULL AS schema_made,
        m.snapshot::text AS snapshot, c.position::text AS position
 FROM dunlin.migration AS m
 JOIN dunlin.checkpoint AS c ON c.migration = m.name

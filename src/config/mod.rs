@@ -1,15 +1,17 @@
 //! What the operator asked for, checked as a whole before anything is touched.
-<<<<<<< HEAD
 //!
 //! In comes a [`RawConfig`]: texts from flags, environment and file. Out goes a [`Config`], whose
 //! fields are private: holding one proves that every setting is valid by itself. What is wrong is
 //! reported all together, each with key, value and remedy. Whether the servers can do what is
 //! asked is not known here; a preflight check finds that out.
 
+pub mod endpoint;
+pub mod environment;
 mod file;
 pub mod keys;
 mod raw;
 mod reader;
+pub mod secret;
 mod selection;
 
 use std::io;
@@ -531,9 +533,3 @@ impl FromStr for Until {
 
 #[cfg(test)]
 mod tests;
-=======
-
-pub mod endpoint;
-pub mod environment;
-pub mod secret;
->>>>>>> connect

@@ -3,8 +3,11 @@
 //! Snapshots, schemas, sequences and figures in the form in which both sides know them; what only
 //! the engine understands is opaque in here.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use super::failure::{Code, Disposition, Halt};
 use super::position::Position;
 use super::schema::{Table, TableName};
 
@@ -36,7 +39,56 @@ pub struct Inventory {
     /// The tables, numbered from zero.
     pub tables: Vec<Table>,
     /// Selected names that hold rows but cannot be copied, each with the reason.
-    pub refused: Vec<(TableName, String)>,
+    pub refused: Vec<(TableName, Refusal)>,
+    /// Selected tables that are copied with reservations, to be said once.
+    pub notes: Vec<String>,
+}
+
+/// Why a selected table cannot be copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Its changes are not in the log.
+    Unlogged,
+    /// Its rows lie on another server.
+    Foreign,
+    /// Updates and deletes of it cannot be told in the log, and it sees some.
+    NoIdentity,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Unlogged => "it is unlogged, so its changes are not in the log",
+            Refusal::Foreign => "it is a foreign table, whose rows lie on another server",
+            Refusal::NoIdentity => "it has no replica identity, and its rows are changed",
+        })
+    }
+}
+
+impl Refusal {
+    /// The code, and what to do about a table that is refused for this reason.
+    #[must_use]
+    pub fn halt(self, table: &TableName) -> Disposition {
+        let leave_out = format!("or leave it out: --exclude '{table}'");
+        match self {
+            Refusal::Unlogged => Halt::with(
+                Code::TableUnlogged,
+                format!("on the source: ALTER TABLE {table} SET LOGGED; {leave_out}"),
+            ),
+            Refusal::Foreign => Halt::with(
+                Code::TableForeign,
+                format!("move its rows where they lie, {leave_out}"),
+            ),
+            Refusal::NoIdentity => Halt::with(
+                Code::NoIdentity,
+                format!(
+                    "on the source: add a primary key, or ALTER TABLE {table} REPLICA IDENTITY \
+                     FULL; {leave_out}; where it never sees updates or deletes: --insert-only \
+                     '{table}'"
+                ),
+            ),
+        }
+    }
 }
 
 /// The schema of a source, in the form in which its engine carries it.
@@ -77,7 +129,7 @@ pub struct SourceHealth {
     pub retained_bytes: u64,
     /// Bytes that may still be written before it throws away log that we need; None where there
     /// is no limit.
-    pub safe_bytes: Option<u64>,
+    pub safe_bytes: Option<i64>,
     /// What changed in a way that the log does not show, or will not carry.
     pub warnings: Vec<String>,
 }

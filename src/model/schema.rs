@@ -125,19 +125,3 @@ pub enum Identity {
     /// Not at all: only inserts and truncates can be carried.
     Nothing,
 }
-
-/// A type's qualified name, each part quoted where it is not a plain lower-case word.
-#[must_use]
-pub fn type_name(schema: &str, name: &str) -> String {
-    let part = |text: &str| {
-        let plain = text.bytes().enumerate().all(|(index, byte)| {
-            byte == b'_' || byte.is_ascii_lowercase() || (index > 0 && byte.is_ascii_digit())
-        });
-        if plain && !text.is_empty() {
-            text.to_owned()
-        } else {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-    };
-    format!("{}.{}", part(schema), part(name))
-}

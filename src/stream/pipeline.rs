@@ -69,10 +69,28 @@ pub struct Figures {
     pub transactions: u64,
     /// Row changes applied since the start of this process.
     pub changes: u64,
+    /// Bytes of log applied since the start of this process.
+    pub bytes: u64,
     /// Groups that had to be replayed change by change.
     pub replays: u64,
     /// Bytes queued or in use.
     pub queue_bytes: u64,
+}
+
+impl Figures {
+    /// Nothing applied yet.
+    #[must_use]
+    pub fn starting_at(applied: Position) -> Self {
+        Figures {
+            applied,
+            committed_at_us: None,
+            transactions: 0,
+            changes: 0,
+            bytes: 0,
+            replays: 0,
+            queue_bytes: 0,
+        }
+    }
 }
 
 /// Why a stream ended without an error.
@@ -367,6 +385,7 @@ impl<A: Applier> Pipeline<A> {
     fn announce(&self, transactions: u64, changes: u64) {
         let queue_bytes = self.feed.batches.bytes_in_flight() as u64;
         self.report.figures.send_modify(|figures| {
+            figures.bytes += figures.applied.bytes_until(&self.applied);
             figures.applied = self.applied.clone();
             figures.committed_at_us = self.committed_at_us;
             figures.transactions += transactions;

@@ -35,8 +35,30 @@ pub struct Migration {
     pub checkpoint: Option<Position>,
     /// All chunks.
     pub ledger: Vec<LedgerEntry>,
-    /// Whether the target's tables were made by dunlin.
+    /// Whether the target's tables are made by dunlin.
     pub owns_schema: bool,
+    /// Whether it has made them.
+    pub schema_made: bool,
+}
+
+/// The latest figures of a stream, kept for `status`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// The end of the source's log.
+    pub source: Position,
+    /// Everything before this is on the target.
+    pub applied: Position,
+    /// Log between the two.
+    pub lag_bytes: u64,
+    /// Age of the newest applied transaction; zero where nothing is missing.
+    pub lag_seconds: f64,
+    /// Log that the source keeps for this migration.
+    pub retained_bytes: u64,
+    /// Log that may still be written before the source throws away what is needed; None without
+    /// a limit.
+    pub safe_bytes: Option<i64>,
+    /// What may need the operator.
+    pub warnings: Vec<String>,
 }
 
 /// What may not change between two runs of one migration.
@@ -106,18 +128,20 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// The migration's state, if there is any.
     fn load(&self) -> impl Future<Output = Result<Option<Migration>, Failure>> + Send;
 
-    /// Writes the state of a new migration.
+    /// Writes the state of a new migration. With `make_schema` its tables are still to be made.
     fn create(
         &self,
         source: &SourceIdentity,
         settings: &Settings,
         tables: &[Table],
+        make_schema: bool,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Takes the migration over: every process that held it before can commit no more.
     fn take_over(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Records a snapshot; with `checkpoint`, also where the stream begins.
+    /// Records a snapshot. With `checkpoint` it is the first one: the stream begins there, and
+    /// the phase that follows is recorded with it.
     fn record_snapshot(
         &self,
         held: Option<&HeldSnapshot>,
@@ -130,7 +154,7 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// Records the latest figures for `status`.
     fn record_status(
         &self,
-        report: &serde_json::Value,
+        status: &StreamStatus,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Looks at what stands on the target and empties what `truncate` names. Returns whether the

@@ -317,7 +317,7 @@ impl Decoder {
         let oid = cursor.u32()?;
         let schema = cursor.schema()?;
         let name = cursor.text()?;
-        self.registry.types.insert(oid, crate::model::schema::type_name(&schema, &name));
+        self.registry.types.insert(oid, crate::connect::quote::type_name(&schema, &name));
         Ok(())
     }
 }

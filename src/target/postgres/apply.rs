@@ -28,7 +28,7 @@ use super::parameter::{Rows, TextArray, copy_row};
 use super::state::{self, Fence};
 use super::statement::{self, Columns, Kind};
 use super::{TargetError, describe};
-use crate::connect::postgres::Session;
+use crate::connect::postgres::Client as Session;
 use crate::connect::quote::quote_name;
 use crate::connect::{StatementError, attempting};
 use crate::model::{

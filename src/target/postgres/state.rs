@@ -155,6 +155,7 @@ pub(super) async fn load(client: &Client, name: &str) -> Result<Option<Migration
         checkpoint: parse_optional(&row, "position")?,
         ledger: chunks.iter().map(ledger_entry).collect::<Result<_, _>>()?,
         owns_schema: row.get("owns_schema"),
+        schema_made: row.get("schema_made"),
     }))
 }
 
@@ -179,18 +180,20 @@ pub(super) async fn create(
     name: &str,
     source: &SourceIdentity,
     settings: &Settings,
+    make_schema: bool,
 ) -> Result<(), Failure> {
     let writing = || attempting("write the new migration's state");
     transaction
         .execute(
-            "INSERT INTO dunlin.migration (name, format, source, settings, phase) \
-             VALUES ($1, $2, $3::text::jsonb, $4::text::jsonb, $5)",
+            "INSERT INTO dunlin.migration (name, format, source, settings, phase, owns_schema) \
+             VALUES ($1, $2, $3::text::jsonb, $4::text::jsonb, $5, $6)",
             &[
                 &name,
                 &FORMAT,
                 &json_text(source),
                 &json_text(settings),
                 &Phase::Prepare.to_string(),
+                &make_schema,
             ],
         )
         .await
@@ -296,8 +299,7 @@ pub(super) async fn store_archive(
 ) -> Result<(), Failure> {
     client
         .execute(
-            "UPDATE dunlin.migration SET archive = $2, extras = $3::text::jsonb, \
-             owns_schema = true WHERE name = $1",
+            "UPDATE dunlin.migration SET archive = $2, extras = $3::text::jsonb WHERE name = $1",
             &[&name, &schema.archive, &schema.extras.to_string()],
         )
         .await

@@ -1,0 +1,6 @@
+-- What a session that loads chunks needs. Commits need not wait for the disk: what a crash of the
+-- target loses is lost together with its ledger entry, and copied again.
+SET session_replication_role = replica;
+SET row_security = off;
+SET synchronous_commit = off;
+SET jit = off;

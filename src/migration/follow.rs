@@ -1,0 +1,262 @@
+//! The stream's surroundings: the log reader beside it, the watch over the source, the figures.
+//!
+//! The pipeline applies; this room starts the reader, asks the source every few seconds how it is
+//! faring, keeps sequences warm, records the figures for `status`, and decides when the target has
+//! caught up. Whatever ends one of them ends all, the pipeline first: it finishes the group in
+//! hand.
+
+use std::future::Future;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::MigrationError;
+use super::run::{Run, Until};
+use crate::model::{Coverage, Failure, Phase, Position, SourceHealth, TableId};
+use crate::observe::progress::StreamFigures;
+use crate::source::{Source, channel};
+use crate::stream::pipeline::{self, End, Feed, Figures, Report};
+use crate::target::{Migration, StreamStatus, Target};
+
+/// How often the source is asked how it is faring.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often sequences are carried over.
+const SEQUENCE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Limits and thresholds of a stream.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of log in a group, about.
+    pub group_bytes: usize,
+    /// Bytes of log in flight, at most.
+    pub queue_bytes: usize,
+    /// Bytes retained by the source from which on it is said; None for never.
+    pub retained_warn_bytes: Option<u64>,
+    /// Bytes retained by the source at which the run halts; None for never.
+    pub retained_halt_bytes: Option<u64>,
+}
+
+/// Why following ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// The operator wanted it.
+    Stopped,
+    /// It came to where it was to end.
+    Reached,
+    /// A table has to be copied again.
+    Recopy(TableId),
+}
+
+/// Reads and applies the log from the stored checkpoint until something ends it. `horizon`
+/// overrides where the run is to end.
+pub(super) async fn follow<S: Source, T: Target>(
+    run: &Run<S, T>,
+    migration: &Migration,
+    coverage: Coverage,
+    horizon: Option<&Position>,
+) -> Result<Followed, Failure> {
+    let from = migration.checkpoint.clone().ok_or(MigrationError::Vanished)?;
+    let until = match (horizon, &run.options.until) {
+        (Some(horizon), _) => Some(horizon.clone()),
+        (None, Some(Until::Position(position))) => Some(position.clone()),
+        (None, Some(Until::Snapshot | Until::CaughtUp) | None) => None,
+    };
+    let limits = &run.options.stream;
+    let applier = run.target.applier().await?;
+    let (sender, batches) = channel::bounded(limits.queue_bytes);
+    let (durable, durable_seen) = watch::channel(from.clone());
+    let (figures, figures_seen) = watch::channel(Figures::starting_at(from.clone()));
+    let (stop, stop_seen) = watch::channel(false);
+    let feed = Feed {
+        tables: migration.tables.clone(),
+        coverage,
+        from: from.clone(),
+        until,
+        group_bytes: limits.group_bytes.min(limits.queue_bytes / 2),
+        batches,
+        stop: stop_seen,
+    };
+    let mut reader = JoinSet::new();
+    let (source, tables) = (run.source.clone(), migration.tables.clone());
+    reader.spawn(async move { source.stream(from, &tables, sender, durable_seen).await });
+    let applying = pipeline::run(feed, Report { durable, figures }, applier);
+    let ends_when_caught_up = horizon.is_none() && run.options.until == Some(Until::CaughtUp);
+    let watching = Watch::new(run, migration, figures_seen, ends_when_caught_up).keep();
+    let (end, watched) = supervise(run, applying, watching, &stop).await?;
+    let followed = conclude(end, watched, &mut reader).await?;
+    run.target.set_sequences(&run.source.sequences().await?).await?;
+    Ok(followed)
+}
+
+/// Runs the pipeline and the watch side by side. The end of the watch, or the operator, asks the
+/// pipeline to end after the group in hand.
+async fn supervise<S, T>(
+    run: &Run<S, T>,
+    applying: impl Future<Output = Result<End, Failure>>,
+    watching: impl Future<Output = Result<(), Failure>>,
+    stop: &watch::Sender<bool>,
+) -> Result<(End, Option<Result<(), Failure>>), Failure> {
+    tokio::pin!(applying, watching);
+    let mut operator = run.handles.stop.clone();
+    let mut watched = None;
+    loop {
+        tokio::select! {
+            end = &mut applying => return Ok((end?, watched)),
+            result = &mut watching, if watched.is_none() => {
+                watched = Some(result);
+                stop.send_replace(true);
+            }
+            _ = operator.wait_for(|stop| *stop), if !*stop.borrow() => {
+                stop.send_replace(true);
+            }
+        }
+    }
+}
+
+/// What the ends of all parts amount to.
+async fn conclude(
+    end: End,
+    watched: Option<Result<(), Failure>>,
+    reader: &mut JoinSet<Result<(), Failure>>,
+) -> Result<Followed, Failure> {
+    match (end, watched) {
+        (End::Recopy(table), _) => Ok(Followed::Recopy(table)),
+        (End::Reached, _) | (End::Stopped, Some(Ok(()))) => Ok(Followed::Reached),
+        (End::Stopped, Some(Err(failure))) => Err(failure),
+        (End::Stopped, None) => Ok(Followed::Stopped),
+        (End::SourceEnded, _) => match reader.join_next().await {
+            Some(Ok(Err(failure))) => Err(failure),
+            Some(Ok(Ok(()))) | None => Err(MigrationError::LogEnded.into()),
+            Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        },
+    }
+}
+
+/// Watches over the source while the pipeline applies.
+struct Watch<'a, S, T> {
+    run: &'a Run<S, T>,
+    migration: &'a Migration,
+    figures: watch::Receiver<Figures>,
+    ends_when_caught_up: bool,
+    phase: Phase,
+    sequences_at: Instant,
+    moved: Position,
+    retained_said: bool,
+    warnings: Vec<String>,
+}
+
+impl<'a, S: Source, T: Target> Watch<'a, S, T> {
+    fn new(
+        run: &'a Run<S, T>,
+        migration: &'a Migration,
+        figures: watch::Receiver<Figures>,
+        ends_when_caught_up: bool,
+    ) -> Self {
+        let moved = figures.borrow().applied.clone();
+        Watch {
+            run,
+            migration,
+            figures,
+            ends_when_caught_up,
+            phase: migration.phase,
+            sequences_at: Instant::now(),
+            moved,
+            retained_said: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Looks after the source until the target has caught up, if that is to end the run.
+    async fn keep(mut self) -> Result<(), Failure> {
+        let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let health = self.run.source.health(&self.migration.tables).await?;
+            self.heed(&health)?;
+            let caught_up = self.is_caught_up(&health.position).await;
+            if caught_up && self.phase != Phase::Stream {
+                self.run.target.record_phase(Phase::Stream).await?;
+                self.phase = Phase::Stream;
+                tracing::info!(position = %health.position, "caught up; following the source");
+            }
+            self.tell(&health, caught_up).await?;
+            if caught_up && self.ends_when_caught_up {
+                return Ok(());
+            }
+            if self.sequences_at.elapsed() >= SEQUENCE_INTERVAL {
+                let values = self.run.source.sequences().await?;
+                self.run.target.set_sequences(&values).await?;
+                self.sequences_at = Instant::now();
+            }
+        }
+    }
+
+    /// Whether the target soon has what the source had just now.
+    async fn is_caught_up(&mut self, position: &Position) -> bool {
+        let reached = self.figures.wait_for(|figures| figures.applied.reaches(position));
+        tokio::time::timeout(WATCH_INTERVAL, reached).await.is_ok_and(|reached| reached.is_ok())
+    }
+
+    /// Says, and in the end halts over, what the source has to bear for us.
+    fn heed(&mut self, health: &SourceHealth) -> Result<(), Failure> {
+        for warning in &health.warnings {
+            if !self.warnings.contains(warning) {
+                tracing::warn!("{warning}");
+                self.warnings.push(warning.clone());
+            }
+        }
+        let limits = &self.run.options.stream;
+        let retained = health.retained_bytes;
+        if let Some(limit) = limits.retained_halt_bytes.filter(|limit| retained >= *limit) {
+            return Err(MigrationError::RetainedLog { retained, limit }.into());
+        }
+        let warn = limits.retained_warn_bytes.is_some_and(|limit| retained >= limit);
+        if warn && !self.retained_said {
+            tracing::warn!(retained_bytes = retained, "the source keeps much log for this run");
+        }
+        self.retained_said = warn;
+        Ok(())
+    }
+
+    /// Figures for the screen and for `status`.
+    async fn tell(&mut self, health: &SourceHealth, caught_up: bool) -> Result<(), Failure> {
+        let figures = self.figures.borrow_and_update().clone();
+        if figures.applied != self.moved {
+            self.moved = figures.applied.clone();
+            self.run.handles.moved.send_modify(|moved| *moved += 1);
+        }
+        let lag_bytes = figures.applied.bytes_until(&health.position);
+        let lag_seconds = if caught_up { 0.0 } else { age_seconds(figures.committed_at_us) };
+        self.run.handles.progress.stream(StreamFigures {
+            transactions: figures.transactions,
+            rows: figures.changes,
+            bytes: figures.bytes,
+            lag_bytes,
+            lag_seconds,
+            queue_bytes: figures.queue_bytes,
+            retained_wal_bytes: Some(health.retained_bytes),
+            safe_wal_size_bytes: health.safe_bytes,
+        });
+        let status = StreamStatus {
+            source: health.position.clone(),
+            applied: figures.applied,
+            lag_bytes: if caught_up { 0 } else { lag_bytes },
+            lag_seconds,
+            retained_bytes: health.retained_bytes,
+            safe_bytes: health.safe_bytes,
+            warnings: self.warnings.clone(),
+        };
+        self.run.target.record_status(&status).await
+    }
+}
+
+/// Seconds since a moment on the source's clock.
+fn age_seconds(at_us: Option<i64>) -> f64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let age_us = at_us.map_or(0, |at_us| now.as_micros() as i64 - at_us);
+    age_us.max(0) as f64 / 1e6
+}

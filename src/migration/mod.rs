@@ -1,0 +1,100 @@
+//! A migration as a whole: the only room that knows both sides and composes the others.
+//!
+//! The verbs of the command line end here. Which engines are on either side is decided once, by
+//! the endpoints; from there on everything is written against the Source and Target traits.
+
+pub mod follow;
+pub mod retry;
+pub mod run;
+
+use crate::model::{Code, Disposition, Fault, Halt, TableName};
+
+/// What stops a migration as a whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MigrationError {
+    /// The state went away while it was in use.
+    #[error("the migration's state disappeared from the target")]
+    Vanished,
+    /// The source is another cluster or database.
+    #[error("the migration began with {known}, but the source is {found}")]
+    OtherSource {
+        /// As stored.
+        known: String,
+        /// As found.
+        found: String,
+    },
+    /// The source is on another timeline.
+    #[error("the migration began on timeline {known}, but the source is on timeline {found}")]
+    OtherTimeline {
+        /// As stored.
+        known: String,
+        /// As found.
+        found: String,
+    },
+    /// The selection is another one.
+    #[error("the selection of tables differs from the one that the migration began with")]
+    SettingsChanged,
+    /// A selected table cannot be copied.
+    #[error("table {table} cannot be copied: {reason}")]
+    Refused {
+        /// The table.
+        table: TableName,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The source keeps too much log.
+    #[error("the source retains {retained} bytes of log for this migration, the limit is {limit}")]
+    RetainedLog {
+        /// Bytes retained.
+        retained: u64,
+        /// The operator's limit.
+        limit: u64,
+    },
+    /// The log reader ended without an error.
+    #[error("the source ended the log stream")]
+    LogEnded,
+    /// The ledger's brackets do not fit its tables.
+    #[error("the ledger holds chunks of one table from several snapshots that cannot be told apart")]
+    LedgerMixed,
+}
+
+/// Why a selected table cannot be copied.
+pub use crate::model::handover::Refusal;
+
+impl Fault for MigrationError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            MigrationError::Vanished => Halt::with(
+                Code::MigrationMissing,
+                "begin anew: `dunlin complete` clears what is left, then `dunlin run`",
+            ),
+            MigrationError::OtherSource { .. } => Halt::with(
+                Code::SourceIdentity,
+                "point --source at the server that the migration began with; for another source \
+                 begin anew: `dunlin complete`, then `dunlin run`",
+            ),
+            MigrationError::OtherTimeline { .. } => Halt::with(
+                Code::SourceTimeline,
+                "the source was promoted or restored, and its log may have diverged: begin anew \
+                 with `dunlin complete`, then `dunlin run --truncate-target '*'`",
+            ),
+            MigrationError::SettingsChanged => Halt::with(
+                Code::SettingsChanged,
+                "use the same include and exclude patterns as before, or another --name for \
+                 another selection",
+            ),
+            MigrationError::Refused { table, reason } => reason.halt(table),
+            MigrationError::RetainedLog { .. } => Halt::with(
+                Code::RetainedWal,
+                "raise --retained-wal-halt and run the same command again, or give the migration \
+                 up with `dunlin complete`, which frees the log",
+            ),
+            MigrationError::LogEnded => Disposition::Retry,
+            MigrationError::LedgerMixed => Halt::with(
+                Code::StateUnreadable,
+                "begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
+            ),
+        }
+    }
+}

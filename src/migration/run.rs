@@ -1,0 +1,350 @@
+//! `run`: from whatever the stored state says to the stream, and on.
+//!
+//! Each phase does its work, records the next one in the target, and only then goes on; every step
+//! within a phase can be repeated. Killed at any instant, the next run reads the state and begins
+//! with the first thing that is not recorded as done.
+
+use tokio::sync::watch;
+
+use super::MigrationError;
+use super::follow::{self, Followed};
+use crate::model::{
+    Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId, TableName,
+};
+use crate::model::selection::Selection;
+use crate::observe::failpoint;
+use crate::observe::progress::{Progress, TableEstimate};
+use crate::snapshot::worker::{Copied, Work};
+use crate::snapshot::{build, planner, worker};
+use crate::source::Source;
+use crate::target::{BuildStage, Migration, Settings, Target};
+
+/// What a run is to do, apart from where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which tables.
+    pub selection: Selection,
+    /// The same as the operator wrote it, as it is stored.
+    pub settings: Settings,
+    /// Tables on the target that may be emptied first, by pattern.
+    pub truncate: Selection,
+    /// Whether `truncate` names any.
+    pub truncates: bool,
+    /// Size of a chunk.
+    pub chunk_bytes: u64,
+    /// Copies at once.
+    pub workers: usize,
+    /// Builds at once.
+    pub build_workers: usize,
+    /// Limits and thresholds of the stream.
+    pub stream: follow::Limits,
+    /// Where to end.
+    pub until: Option<Until>,
+}
+
+/// Where a run ends by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// When everything is copied and built.
+    Snapshot,
+    /// When the target has everything that the source had a moment ago.
+    CaughtUp,
+    /// When the target has everything that this position contains.
+    Position(Position),
+}
+
+/// How a run ended without an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// The operator stopped it.
+    Stopped,
+    /// It came to where it was to end.
+    Reached,
+}
+
+/// The handles that every part of a run shares.
+#[derive(Clone, Debug)]
+pub struct Handles {
+    /// Becomes true when the operator wants an end.
+    pub stop: watch::Receiver<bool>,
+    /// Grows whenever something was committed.
+    pub moved: watch::Sender<u64>,
+    /// Where progress is shown.
+    pub progress: Progress,
+}
+
+/// One attempt, from the stored state on.
+pub(super) struct Run<S, T> {
+    pub(super) source: S,
+    pub(super) target: T,
+    pub(super) options: Options,
+    pub(super) handles: Handles,
+}
+
+impl<S: Source, T: Target> Run<S, T> {
+    /// Goes through the phases until something ends it.
+    pub(super) async fn go(&self) -> Result<Ended, Failure> {
+        let identity = self.source.identify().await?;
+        let mut migration = self.open(&identity).await?;
+        loop {
+            let stopped = *self.handles.stop.borrow();
+            if stopped {
+                return Ok(Ended::Stopped);
+            }
+            tracing::info!(phase = %migration.phase, "phase");
+            match migration.phase {
+                Phase::Prepare => self.prepare(&mut migration).await?,
+                Phase::Snapshot => {
+                    if self.snapshot(&mut migration).await? == Copied::Stopped {
+                        return Ok(Ended::Stopped);
+                    }
+                }
+                Phase::Build => self.build(&mut migration).await?,
+                Phase::CatchUp | Phase::Stream => {
+                    if self.options.until == Some(Until::Snapshot) && self.is_built().await? {
+                        return Ok(Ended::Reached);
+                    }
+                    if let Some(ended) = self.stream(&mut migration).await? {
+                        return Ok(ended);
+                    }
+                }
+            }
+            self.handles.moved.send_modify(|moved| *moved += 1);
+        }
+    }
+
+    /// The stored migration, or a new one.
+    async fn open(&self, identity: &SourceIdentity) -> Result<Migration, Failure> {
+        if self.target.load().await?.is_none() {
+            self.create(identity).await?;
+        }
+        self.target.take_over().await?;
+        let migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        compare(&migration.source, identity)?;
+        if migration.settings != self.options.settings {
+            return Err(MigrationError::SettingsChanged.into());
+        }
+        failpoint::reached("taken-over");
+        Ok(migration)
+    }
+
+    /// Looks at both sides, then writes the state of a new migration. Nothing is written before
+    /// everything that can be known to fail was looked at.
+    async fn create(&self, identity: &SourceIdentity) -> Result<(), Failure> {
+        self.source.ensure_unclaimed().await?;
+        let inventory = self.source.inventory(&self.options.selection).await?;
+        if let Some((table, reason)) = inventory.refused.into_iter().next() {
+            return Err(MigrationError::Refused { table, reason }.into());
+        }
+        let truncate = self.truncated(&inventory.tables)?;
+        let make_schema = self.target.clear_ground(&inventory.tables, &truncate).await?;
+        self.target
+            .create(identity, &self.options.settings, &inventory.tables, make_schema)
+            .await?;
+        failpoint::reached("migration-created");
+        Ok(())
+    }
+
+    fn truncated(&self, tables: &[Table]) -> Result<Vec<TableName>, Failure> {
+        if !self.options.truncates {
+            return Ok(Vec::new());
+        }
+        let names = || tables.iter().map(|table| &table.name);
+        self.options.truncate.check(names())?;
+        Ok(names().filter(|name| self.options.truncate.selects(name)).cloned().collect())
+    }
+
+    /// Publication, slot and the snapshot at its beginning.
+    async fn prepare(&self, migration: &mut Migration) -> Result<(), Failure> {
+        self.source.publish(&migration.tables).await?;
+        failpoint::reached("published");
+        let held = self.source.begin(&migration.tables).await?;
+        failpoint::reached("snapshot-held");
+        self.target.record_snapshot(Some(&held), Some(&held.position)).await?;
+        failpoint::reached("snapshot-recorded");
+        tracing::info!(position = %held.position, "the snapshot is held");
+        migration.checkpoint = Some(held.position.clone());
+        migration.held = Some(held);
+        migration.phase = Phase::Snapshot;
+        Ok(())
+    }
+
+    /// Tables and rows.
+    async fn snapshot(&self, migration: &mut Migration) -> Result<Copied, Failure> {
+        if migration.ledger.is_empty() || migration.ledger.iter().any(|entry| entry.read.is_none())
+        {
+            let held = self.hold(migration).await?;
+            self.make_tables(migration, &held).await?;
+            self.plan_chunks(migration, &held).await?;
+            if self.copy(migration, held).await? == Copied::Stopped {
+                return Ok(Copied::Stopped);
+            }
+            *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        }
+        if let Some(held) = &migration.held {
+            self.source.release(held).await?;
+        }
+        failpoint::reached("snapshot-released");
+        self.target.record_phase(Phase::Build).await?;
+        migration.phase = Phase::Build;
+        Ok(Copied::All)
+    }
+
+    /// The snapshot that was left held, or a new one.
+    async fn hold(&self, migration: &mut Migration) -> Result<HeldSnapshot, Failure> {
+        if let Some(held) = &migration.held
+            && self.source.is_held(held).await?
+        {
+            return Ok(held.clone());
+        }
+        tracing::warn!("the snapshot is gone; what is left is copied under a new one");
+        let held = self.source.hold_again(&migration.tables).await?;
+        self.target.record_snapshot(Some(&held), None).await?;
+        migration.held = Some(held.clone());
+        let stale = planner::stale_tables(&migration.tables, &migration.ledger, &held.position);
+        if !stale.is_empty() {
+            self.reset(migration, &stale).await?;
+        }
+        Ok(held)
+    }
+
+    /// Empties tables and plans to copy them anew.
+    async fn reset(&self, migration: &mut Migration, stale: &[TableId]) -> Result<(), Failure> {
+        let of = |id: TableId| stale.contains(&id);
+        let tables: Vec<_> =
+            migration.tables.iter().filter(|table| of(table.id)).cloned().collect();
+        for table in &tables {
+            tracing::warn!(table = %table.name, "will be copied again from its start");
+        }
+        let entries = migration.ledger.iter().filter(|entry| of(entry.chunk.table));
+        let chunks: Vec<_> = entries.map(|entry| entry.chunk.clone()).collect();
+        self.target.record_chunks(&tables, &chunks, true).await?;
+        let entries = migration.ledger.iter_mut().filter(|entry| of(entry.chunk.table));
+        entries.for_each(|entry| entry.read = None);
+        failpoint::reached("tables-reset");
+        Ok(())
+    }
+
+    async fn make_tables(&self, migration: &mut Migration, held: &HeldSnapshot) -> Result<(), Failure> {
+        if migration.owns_schema && !migration.schema_made {
+            self.handles.progress.step_started("schema");
+            let schema = self.source.schema(held, &migration.tables).await?;
+            self.target.make_tables(&schema, &migration.tables).await?;
+            self.handles.progress.step_finished("schema");
+            migration.schema_made = true;
+            failpoint::reached("tables-made");
+        }
+        Ok(())
+    }
+
+    async fn plan_chunks(&self, migration: &mut Migration, held: &HeldSnapshot) -> Result<(), Failure> {
+        if !migration.ledger.is_empty() {
+            return Ok(());
+        }
+        let chunk_bytes = self.options.chunk_bytes;
+        let chunks = planner::plan(&self.source, held, &migration.tables, chunk_bytes).await?;
+        self.target.record_chunks(&migration.tables, &chunks, false).await?;
+        failpoint::reached("chunks-planned");
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        Ok(())
+    }
+
+    async fn copy(&self, migration: &Migration, held: HeldSnapshot) -> Result<Copied, Failure> {
+        self.handles.progress.snapshot_started(estimates(migration));
+        let work = Work {
+            forms: self.target.forms(&migration.tables).await?,
+            tables: migration.tables.clone(),
+            chunks: planner::pending(&migration.tables, &migration.ledger),
+            held,
+        };
+        let (stop, progress) = (self.handles.stop.clone(), self.handles.progress.clone());
+        let workers = self.options.workers;
+        worker::copy(&self.source, &self.target, work, workers, (stop, progress)).await
+    }
+
+    /// Keys first; the rest at once where the rows are of one moment, else once the stream has
+    /// made them so: until then a unique index may meet a row and its successor side by side.
+    async fn build(&self, migration: &mut Migration) -> Result<(), Failure> {
+        self.build_stage(BuildStage::Identity).await?;
+        if is_of_one_moment(migration) {
+            self.build_stage(BuildStage::Rest).await?;
+        }
+        self.target.set_sequences(&self.source.sequences().await?).await?;
+        failpoint::reached("built");
+        self.target.record_phase(Phase::CatchUp).await?;
+        migration.phase = Phase::CatchUp;
+        Ok(())
+    }
+
+    async fn build_stage(&self, stage: BuildStage) -> Result<(), Failure> {
+        let workers = self.options.build_workers;
+        build::run(&self.target, stage, workers, &self.handles.progress).await
+    }
+
+    async fn is_built(&self) -> Result<bool, Failure> {
+        Ok(self.target.builds(BuildStage::Rest).await?.is_empty())
+    }
+
+    /// Follows the log. None where the phases have to be gone through again.
+    async fn stream(&self, migration: &mut Migration) -> Result<Option<Ended>, Failure> {
+        let coverage = Coverage::new(&migration.tables, &migration.ledger)
+            .map_err(|_| MigrationError::LedgerMixed)?;
+        let horizon = coverage.horizon().cloned();
+        let until = if self.is_built().await? { None } else { horizon };
+        let followed = follow::follow(self, migration, coverage, until.as_ref()).await?;
+        match followed {
+            Followed::Stopped => Ok(Some(Ended::Stopped)),
+            Followed::Reached if until.is_some() => {
+                self.build_stage(BuildStage::Rest).await?;
+                *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+                Ok(None)
+            }
+            Followed::Reached => Ok(Some(Ended::Reached)),
+            Followed::Recopy(table) => {
+                self.reset(migration, &[table]).await?;
+                self.target.record_snapshot(None, None).await?;
+                self.target.record_phase(Phase::Snapshot).await?;
+                *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Whether all chunks were read at one position.
+fn is_of_one_moment(migration: &Migration) -> bool {
+    let mut reads = migration.ledger.iter().map(|entry| entry.read.as_ref());
+    let first = reads.next().flatten();
+    reads.all(|read| read == first)
+}
+
+/// The source must be the one that the migration began with.
+fn compare(known: &SourceIdentity, found: &SourceIdentity) -> Result<(), MigrationError> {
+    if known.cluster != found.cluster || known.database != found.database {
+        return Err(MigrationError::OtherSource {
+            known: format!("{} in cluster {}", known.database, known.cluster),
+            found: format!("{} in cluster {}", found.database, found.cluster),
+        });
+    }
+    if known.timeline != found.timeline {
+        return Err(MigrationError::OtherTimeline {
+            known: known.timeline.clone(),
+            found: found.timeline.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn estimates(migration: &Migration) -> Vec<TableEstimate> {
+    let estimate = |table: &Table| {
+        let entries = || migration.ledger.iter().filter(|entry| entry.chunk.table == table.id);
+        TableEstimate {
+            name: table.name.to_string(),
+            bytes: table.bytes,
+            rows: table.estimated_rows,
+            chunks: entries().count() as u64,
+            chunks_done: entries().filter(|entry| entry.read.is_some()).count() as u64,
+        }
+    };
+    migration.tables.iter().map(estimate).collect()
+}

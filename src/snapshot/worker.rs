@@ -1,0 +1,122 @@
+//! Copies chunks in parallel, each straight through from source to target.
+//!
+//! Workers take chunks from one queue. A chunk's rows pass in the buffers in which they were read;
+//! memory is bounded by those buffers, never by the table. A worker that fails ends the others;
+//! what they had not committed is not there.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::model::{Bracket, Chunk, Failure, HeldSnapshot, RowForm, Table, TableId};
+use crate::observe::progress::Progress;
+use crate::source::{ChunkReader, Source};
+use crate::target::{ChunkLoader, Target};
+
+/// What is to be copied.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// All tables.
+    pub tables: Vec<Table>,
+    /// How each one's rows travel, in the order of `tables`.
+    pub forms: Vec<RowForm>,
+    /// The chunks, in the order in which to begin them.
+    pub chunks: Vec<Chunk>,
+    /// The snapshot to read under.
+    pub held: HeldSnapshot,
+}
+
+/// What the workers share.
+struct Shared {
+    tables: HashMap<TableId, (usize, Table, RowForm)>,
+    queue: Mutex<VecDeque<Chunk>>,
+    read: Bracket,
+    stop: watch::Receiver<bool>,
+    progress: Progress,
+}
+
+/// How a copy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// Every chunk is done.
+    All,
+    /// The operator stopped it; the chunks in hand were finished.
+    Stopped,
+}
+
+/// Copies all chunks with `workers` at once.
+///
+/// # Errors
+///
+/// The first error of any worker.
+pub async fn copy<S: Source, T: Target>(
+    source: &S,
+    target: &T,
+    work: Work,
+    workers: usize,
+    (stop, progress): (watch::Receiver<bool>, Progress),
+) -> Result<Copied, Failure> {
+    let tables = work.tables.into_iter().zip(work.forms).enumerate();
+    let workers = workers.min(work.chunks.len());
+    let shared = Arc::new(Shared {
+        tables: tables.map(|(index, (table, form))| (table.id, (index, table, form))).collect(),
+        queue: Mutex::new(work.chunks.into()),
+        read: Bracket::exact(work.held.position.clone()),
+        stop,
+        progress,
+    });
+    let mut running = JoinSet::new();
+    for _ in 0..workers {
+        let (source, target) = (source.clone(), target.clone());
+        let (shared, held) = (Arc::clone(&shared), work.held.clone());
+        running.spawn(async move { copy_chunks(&source, &target, &held, &shared).await });
+    }
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(result) => result?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    let left = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).len();
+    Ok(if left == 0 { Copied::All } else { Copied::Stopped })
+}
+
+async fn copy_chunks<S: Source, T: Target>(
+    source: &S,
+    target: &T,
+    held: &HeldSnapshot,
+    shared: &Shared,
+) -> Result<(), Failure> {
+    let mut reader = source.reader(held).await?;
+    let mut loader = target.loader().await?;
+    while !*shared.stop.borrow() {
+        let next = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(chunk) = next else { break };
+        copy_chunk(&mut reader, &mut loader, &chunk, shared).await?;
+    }
+    Ok(())
+}
+
+async fn copy_chunk<R: ChunkReader, L: ChunkLoader>(
+    reader: &mut R,
+    loader: &mut L,
+    chunk: &Chunk,
+    shared: &Shared,
+) -> Result<(), Failure> {
+    let known = shared.tables.get(&chunk.table);
+    assert!(known.is_some(), "the ledger holds chunks of known tables only");
+    let Some((index, table, form)) = known else { return Ok(()) };
+    loader.open(table, *form).await?;
+    reader.open(table, chunk, *form).await?;
+    while let Some(rows) = reader.next().await? {
+        shared.progress.table_rows(*index, 0, rows.len() as u64);
+        loader.write(rows).await?;
+    }
+    loader.finish(chunk, &shared.read, reader.rows()).await?;
+    shared.progress.table_rows(*index, reader.rows(), 0);
+    shared.progress.chunk_done(*index);
+    tracing::debug!(table = %table.name, chunk = chunk.number, rows = reader.rows(), "copied");
+    Ok(())
+}
