@@ -6,6 +6,7 @@
 pub mod change;
 pub mod failure;
 pub mod position;
+pub mod report;
 pub mod schema;
 pub mod selection;
 pub mod value;
