@@ -16,9 +16,11 @@
 //! Data flows one way: source → decode → stream → target. One edge returns: a watch of the
 //! durable position, which the source may acknowledge.
 
+pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod model;
+pub mod observe;
 pub mod source;
 pub mod stream;
 pub mod target;

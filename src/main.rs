@@ -1,3 +1,7 @@
 //! Parses the command line, runs the verb, prints the error, returns the exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dunlin::cli::main()
+}

@@ -19,12 +19,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::model::selection::Selection;
 use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position};
 use reader::Reader;
 
 pub use file::{reference, template};
 pub use raw::{Origin, Problem, RawConfig};
-pub use selection::{Selection, TablePatterns};
+pub use selection::NamedTables;
 
 /// The file that is read where no other is named.
 pub const DEFAULT_FILE: &str = "dunlin.toml";
@@ -59,12 +60,6 @@ pub enum ConfigError {
         /// What is wrong, at least one.
         problems: Vec<Problem>,
     },
-    /// Patterns match no table.
-    #[error("no table matches {patterns}")]
-    Unmatched {
-        /// Keys and patterns.
-        patterns: String,
-    },
 }
 
 impl Fault for ConfigError {
@@ -81,11 +76,6 @@ impl Fault for ConfigError {
             ConfigError::Invalid { .. } => Halt::with(
                 Code::ConfigInvalid,
                 "every setting is explained by dunlin run --help and in docs/configuration.md",
-            ),
-            ConfigError::Unmatched { .. } => Halt::with(
-                Code::PatternUnmatched,
-                "patterns are globs on schema.table, upper and lower case matter; \
-                 dunlin plan lists the tables",
             ),
         }
     }
@@ -180,8 +170,8 @@ pub struct Config {
     target: String,
     name: String,
     selection: Selection,
-    truncate_target: TablePatterns,
-    insert_only: TablePatterns,
+    truncate_target: NamedTables,
+    insert_only: NamedTables,
     resources: Resources,
     privileges: bool,
     skip_large_objects: bool,
@@ -239,14 +229,9 @@ impl TryFrom<RawConfig> for Config {
             source: source.unwrap_or_default(),
             target: target.unwrap_or_default(),
             name: reader.name(),
-            selection: Selection {
-                include: reader.patterns(keys::INCLUDE),
-                exclude: reader.patterns(keys::EXCLUDE),
-                include_schema: reader.patterns(keys::INCLUDE_SCHEMA),
-                exclude_schema: reader.patterns(keys::EXCLUDE_SCHEMA),
-            },
-            truncate_target: reader.patterns(keys::TRUNCATE_TARGET),
-            insert_only: reader.patterns(keys::INSERT_ONLY),
+            selection: reader.selection(),
+            truncate_target: reader.named_tables(keys::TRUNCATE_TARGET),
+            insert_only: reader.named_tables(keys::INSERT_ONLY),
             resources: Resources::read(&mut reader),
             privileges: reader.switch(keys::PRIVILEGES),
             skip_large_objects: reader.switch(keys::SKIP_LARGE_OBJECTS),
@@ -402,13 +387,13 @@ impl Config {
 
     /// Tables on the target that are emptied first.
     #[must_use]
-    pub fn truncate_target(&self) -> &TablePatterns {
+    pub fn truncate_target(&self) -> &NamedTables {
         &self.truncate_target
     }
 
     /// Tables without identity that are accepted because they see only inserts.
     #[must_use]
-    pub fn insert_only(&self) -> &TablePatterns {
+    pub fn insert_only(&self) -> &NamedTables {
         &self.insert_only
     }
 

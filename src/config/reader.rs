@@ -3,12 +3,14 @@
 //! Each method answers a usable value even where the written one is not, so that reading goes on
 //! to the next key; [`Reader::finish`] gives the result out only when nothing was wrong.
 
+use std::error::Error;
 use std::time::Duration;
 
 use super::ConfigError;
 use super::keys::{self, Key, Kind};
 use super::raw::{Problem, RawConfig};
-use super::selection::TablePatterns;
+use super::selection::NamedTables;
+use crate::model::selection::{Patterns, Selection};
 
 /// The longest duration that is accepted: ten years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -84,18 +86,42 @@ impl<'r> Reader<'r> {
         name
     }
 
-    /// Globs over tables.
-    pub fn patterns(&mut self, key: &'static Key) -> TablePatterns {
-        let (patterns, faults) = TablePatterns::parse(key, &self.raw.values(key));
-        for (text, fault) in faults {
-            self.problems.push(Problem {
-                key: key.name.to_owned(),
-                value: text,
-                origin: self.raw.origin(key).cloned(),
-                remedy: format!("is not a glob: {fault}"),
-            });
+    /// Which tables are moved.
+    pub fn selection(&mut self) -> Selection {
+        let patterns = Patterns {
+            include_tables: self.patterns(keys::INCLUDE, for_tables),
+            exclude_tables: self.patterns(keys::EXCLUDE, for_tables),
+            include_schemas: self.patterns(keys::INCLUDE_SCHEMA, for_schemas),
+            exclude_schemas: self.patterns(keys::EXCLUDE_SCHEMA, for_schemas),
+        };
+        // Each pattern was read by itself before, so that all that are wrong are reported.
+        Selection::new(&patterns).unwrap_or_default()
+    }
+
+    /// Tables named by a setting.
+    pub fn named_tables(&mut self, key: &'static Key) -> NamedTables {
+        let patterns = self.patterns(key, for_tables);
+        NamedTables::new(patterns).unwrap_or_default()
+    }
+
+    /// A key's patterns, those that cannot be read excepted.
+    fn patterns(&mut self, key: &'static Key, place: fn(Vec<String>) -> Patterns) -> Vec<String> {
+        let mut good = Vec::new();
+        for text in self.raw.values(key) {
+            match Selection::new(&place(vec![text.to_owned()])) {
+                Ok(_) => good.push(text.to_owned()),
+                Err(error) => self.problems.push(Problem {
+                    key: key.name.to_owned(),
+                    value: text.to_owned(),
+                    origin: self.raw.origin(key).cloned(),
+                    remedy: match error.source() {
+                        Some(cause) => format!("is not a glob: {cause}"),
+                        None => error.to_string(),
+                    },
+                }),
+            }
         }
-        patterns
+        good
     }
 
     /// A whole number of at least `least`; `None` where the key was not set.
@@ -163,6 +189,20 @@ impl<'r> Reader<'r> {
 
     fn text(&self, key: &Key) -> String {
         self.raw.values(key).join(", ")
+    }
+}
+
+fn for_tables(include_tables: Vec<String>) -> Patterns {
+    Patterns {
+        include_tables,
+        ..Patterns::default()
+    }
+}
+
+fn for_schemas(include_schemas: Vec<String>) -> Patterns {
+    Patterns {
+        include_schemas,
+        ..Patterns::default()
     }
 }
 

@@ -40,7 +40,7 @@ fn every_problem_is_reported_together_with_key_value_and_remedy() {
       exclude (dunlin.toml): must be a list of texts, such as ["public.*"]
       source: is needed: --source postgres://user@host/database, DUNLIN_SOURCE or a line in dunlin.toml
       name = "My App" (dunlin.toml): must be 1 to 40 of a-z, 0-9 and _
-      include = "a[" (dunlin.toml): is not a glob: unclosed character class; missing ']'
+      include = "a[" (dunlin.toml): is not a glob: error parsing glob 'a[': unclosed character class; missing ']'
       workers = "0" (--workers): must be a whole number from 1 to 10000
       chunk-size = "12Q" (dunlin.toml): must be a size such as 512KiB, 128MiB or 2GiB
       privileges = "yes" (dunlin.toml): must be one of false, true

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod handover;
 pub mod phase;
 pub mod position;
+pub mod report;
 pub mod schema;
 pub mod selection;
 pub mod value;

@@ -1,0 +1,226 @@
+//! The command line: words in; reports, errors and an exit status out.
+//!
+//! Each verb has a file with its options, its help and the text of its result. Settings become a
+//! [`RawConfig`] first, then a checked `Config`. Only this room prints. It decides nothing about
+//! data.
+
+pub mod args;
+pub mod check;
+pub mod complete;
+pub mod completions;
+pub mod config;
+pub mod demo;
+pub mod grants;
+pub mod hold_snapshot;
+pub mod output;
+pub mod plan;
+pub mod run;
+pub mod status;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::config::{
+    Config, ConfigError, LogFormat, LogLevel, OutputConfig, ProgressChoice, RawConfig,
+};
+use crate::config::{StateConfig, gather};
+use crate::model::{Code, Disposition, Failure, Fault, Halt};
+use crate::observe::log::{self, Screen};
+use crate::observe::progress::{Display, Progress, drive};
+use args::{Arguments, Settings, Verb};
+use output::{ExitStatus, Form, Output, colored};
+
+/// How often a plain progress line is logged.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often bars are drawn.
+const BARS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The process itself failed.
+#[derive(Debug, thiserror::Error)]
+enum ProcessError {
+    #[error("cannot start the threads of the process")]
+    Runtime(#[source] io::Error),
+    #[error("{verb} is not part of this build")]
+    Absent { verb: &'static str },
+}
+
+impl Fault for ProcessError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            ProcessError::Runtime(_) => Halt::with(
+                Code::LocalFailed,
+                "look at the limits of threads and open files",
+            ),
+            ProcessError::Absent { .. } => Halt::with(Code::LocalFailed, "use a newer build"),
+        }
+    }
+}
+
+/// Parses the command line, does what it says, prints the result or the error.
+#[must_use]
+pub fn main() -> ExitCode {
+    let verb = Arguments::parse().verb;
+    let form = form(verb.json());
+    match perform(verb) {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            let color = gather(RawConfig::default(), variable, None)
+                .and_then(|raw| OutputConfig::try_from(&raw))
+                .map_or(crate::config::ColorChoice::Auto, |output| output.color);
+            Output::new(form, color).failure(&failure)
+        }
+    }
+}
+
+impl Verb {
+    fn json(&self) -> bool {
+        match self {
+            Verb::Check(args) => args.json,
+            Verb::Plan(args) => args.json,
+            Verb::Run(args) => args.json,
+            Verb::Status(args) => args.json,
+            Verb::Complete(args) => args.json,
+            Verb::Grants(args) => args.json,
+            Verb::Config(_) | Verb::Completions(_) | Verb::Demo(_) | Verb::HoldSnapshot(_) => false,
+        }
+    }
+}
+
+fn form(json: bool) -> Form {
+    if json { Form::Json } else { Form::Text }
+}
+
+fn perform(verb: Verb) -> Result<ExitStatus, Failure> {
+    match verb {
+        Verb::Grants(args) => Ok(grants::run(&args)?),
+        Verb::Config(args) => config::run(&args),
+        Verb::Completions(args) => Ok(completions::run(&args)?),
+        Verb::Check(_)
+        | Verb::Plan(_)
+        | Verb::Run(_)
+        | Verb::Status(_)
+        | Verb::Complete(_)
+        | Verb::Demo(_)
+        | Verb::HoldSnapshot(_) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(ProcessError::Runtime)?;
+            runtime.block_on(Box::pin(connected(verb)))
+        }
+    }
+}
+
+/// The verbs that talk to servers.
+async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
+    match verb {
+        Verb::Check(args) => {
+            let (_config, session) = session(args.settings, args.json)?;
+            session.end().await;
+            Err(ProcessError::Absent { verb: "check" }.into())
+        }
+        Verb::Plan(args) => {
+            let (_config, session) = session(args.settings, args.json)?;
+            session.end().await;
+            Err(ProcessError::Absent { verb: "plan" }.into())
+        }
+        Verb::Run(args) => {
+            let (_config, session) = session(args.settings, args.json)?;
+            session.end().await;
+            Err(ProcessError::Absent { verb: "run" }.into())
+        }
+        Verb::Complete(args) => {
+            let (_config, session) = session(args.settings, args.json)?;
+            session.end().await;
+            Err(ProcessError::Absent { verb: "complete" }.into())
+        }
+        Verb::Status(args) => {
+            let raw = collect(args.settings)?;
+            let (_state, _output) = (StateConfig::try_from(raw)?, form(args.json));
+            Err(ProcessError::Absent { verb: "status" }.into())
+        }
+        Verb::Demo(_) => Err(ProcessError::Absent { verb: "demo" }.into()),
+        Verb::HoldSnapshot(_) => Err(ProcessError::Absent {
+            verb: "hold-snapshot",
+        }
+        .into()),
+        Verb::Grants(_) | Verb::Config(_) | Verb::Completions(_) => Ok(ExitStatus::Done),
+    }
+}
+
+/// What a verb reports to while it works: logs, progress, and the form of its result.
+pub struct Session {
+    /// How the result is printed.
+    pub output: Output,
+    /// Where the work reports its progress.
+    pub progress: Progress,
+    drawing: tokio::task::JoinHandle<()>,
+}
+
+impl Session {
+    /// Starts logging and the display of progress.
+    #[must_use]
+    pub fn start(config: OutputConfig, json: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let screen = Screen::new();
+        log::init(log_format(config, terminal), log_level(config), &screen);
+        let wants_bars = terminal && config.log_format == LogFormat::Text;
+        let display = match config.progress {
+            ProgressChoice::None => Display::None,
+            ProgressChoice::Auto if wants_bars => Display::bars(&screen, BARS_INTERVAL),
+            ProgressChoice::Bars => Display::bars(&screen, BARS_INTERVAL),
+            ProgressChoice::Auto | ProgressChoice::Plain => Display::Plain(PLAIN_INTERVAL),
+        };
+        let progress = Progress::default();
+        Session {
+            output: Output::new(form(json), config.color),
+            drawing: tokio::spawn(drive(progress.clone(), display)),
+            progress,
+        }
+    }
+
+    /// Draws the last figures and takes the bars away.
+    pub async fn end(self) {
+        self.progress.finish();
+        // A display that failed is no reason to fail the work.
+        let _ = self.drawing.await;
+    }
+}
+
+/// Checks all settings and starts logs and progress.
+fn session<S>(settings: Settings<S>, json: bool) -> Result<(Config, Session), ConfigError> {
+    let config = Config::try_from(collect(settings)?)?;
+    let session = Session::start(config.output(), json);
+    Ok((config, session))
+}
+
+fn collect<S>(settings: Settings<S>) -> Result<RawConfig, ConfigError> {
+    gather(settings.flags, variable, settings.file.as_deref())
+}
+
+fn log_format(config: OutputConfig, terminal: bool) -> log::Format {
+    match config.log_format {
+        LogFormat::Json => log::Format::Json,
+        LogFormat::Text => log::Format::Text {
+            color: colored(config.color, terminal),
+        },
+    }
+}
+
+fn log_level(config: OutputConfig) -> tracing::Level {
+    match config.log_level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

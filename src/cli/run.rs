@@ -1,0 +1,82 @@
+//! `dunlin run`: the migration itself.
+
+use clap::Args;
+
+use super::args::{Everything, Settings};
+use super::output::{ExitStatus, OutputError, print};
+use crate::config::Until;
+
+/// Prepares both servers, copies the tables under one snapshot, builds the indexes, and then
+/// follows the source's changes until it is stopped. The same words again go on where it was,
+/// whatever stopped it. Ctrl-C commits what is in hand and exits with 0; a second one stops at
+/// once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dunlin run --source postgres://old.example/app --target postgres://new.example/app
+
+Next: dunlin status --target URL; when all is over, dunlin complete.")]
+pub struct RunArgs {
+    /// Stop with exit status 0 at this point: snapshot, caught-up or a log position such as
+    /// 1A/2B3C4D5E; the next run goes on from there
+    #[arg(long, value_name = "POINT")]
+    pub until: Option<Until>,
+    /// Print errors as JSON, and the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: Settings<Everything>,
+}
+
+/// How a run ended without an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The operator stopped it.
+    Interrupted,
+    /// It came to the point named with `--until`.
+    Reached,
+}
+
+/// Says how the run ended and how to go on.
+///
+/// # Errors
+///
+/// Where it cannot be printed.
+pub fn show(ending: Ending, json: bool) -> Result<ExitStatus, OutputError> {
+    print(&rendered(ending, json))?;
+    Ok(ExitStatus::Done)
+}
+
+fn rendered(ending: Ending, json: bool) -> String {
+    let (said, next) = match ending {
+        Ending::Interrupted => (
+            "stopped; everything that was received whole is committed",
+            "dunlin run, with the same options, goes on from here",
+        ),
+        Ending::Reached => (
+            "the point named with --until is reached",
+            "dunlin run, with the same options and without --until, goes on from here",
+        ),
+    };
+    if json {
+        let object = serde_json::json!({ "ended": ending, "next": next });
+        return format!("{object}\n");
+    }
+    format!("{said}\nnext: {next}; dunlin status --target URL shows where it stands\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_says_how_to_go_on() {
+        insta::assert_snapshot!(rendered(Ending::Interrupted, false), @r#"
+    stopped; everything that was received whole is committed
+    next: dunlin run, with the same options, goes on from here; dunlin status --target URL shows where it stands
+    "#);
+        insta::assert_snapshot!(rendered(Ending::Reached, true), @r#"{"ended":"reached","next":"dunlin run, with the same options and without --until, goes on from here"}"#);
+    }
+}

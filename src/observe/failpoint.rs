@@ -1,0 +1,96 @@
+//! Named points at which a test stops the real process, to kill it there.
+//!
+//! Built with the feature `failpoints`, a process whose environment holds
+//! `DUNLIN_FAILPOINT=name` says `failpoint NAME reached` on stderr at that point and parks the
+//! thread that came by for ever; with `name:3` at the third visit. Other threads go on, as they
+//! would in a process about to be killed. Without the feature nothing is left of it.
+
+/// Every point there is, in the order in which a migration comes by.
+pub const NAMES: &[&str] = &[];
+
+/// Stops here where the environment asks for it.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn reached(_name: &'static str) {}
+
+/// Stops here where the environment asks for it.
+///
+/// # Panics
+///
+/// Where the name is not in [`NAMES`], or the environment's is not.
+#[cfg(feature = "failpoints")]
+pub fn reached(name: &'static str) {
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static VISITS: AtomicU64 = AtomicU64::new(0);
+
+    assert!(NAMES.contains(&name), "failpoint {name} is not listed");
+    let wanted = WANTED.get_or_init(|| std::env::var("DUNLIN_FAILPOINT").ok().map(parse));
+    let Some((wanted, nth)) = wanted else { return };
+    if wanted == name && VISITS.fetch_add(1, Ordering::Relaxed) + 1 == *nth {
+        let line = format!("failpoint {name} reached\n");
+        let told = std::io::stderr().write_all(line.as_bytes());
+        assert!(told.is_ok(), "nobody to announce failpoint {name} to");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[cfg(feature = "failpoints")]
+fn parse(text: String) -> (String, u64) {
+    let (name, nth) = match text.split_once(':') {
+        Some((name, nth)) => (name.to_owned(), nth.parse().unwrap_or(0)),
+        None => (text, 1),
+    };
+    assert!(
+        NAMES.contains(&name.as_str()),
+        "there is no failpoint {name}"
+    );
+    assert!(nth > 0, "a failpoint's visit is a number from 1");
+    (name, nth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NAMES;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn visit(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let calls = text.split("failpoint::reached(\"").skip(1);
+                found.extend(calls.filter_map(|call| Some(call.split_once('"')?.0.to_owned())));
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_holds_exactly_the_points_in_the_code() {
+        let mut found = BTreeSet::new();
+        for room in [
+            "source",
+            "target",
+            "snapshot",
+            "stream",
+            "migration",
+            "cli",
+            "connect",
+        ] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+            if folder.exists() {
+                visit(&folder, &mut found);
+            }
+        }
+        let listed: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(found, listed);
+    }
+}
