@@ -19,3 +19,4 @@
 pub mod config;
 pub mod connect;
 pub mod model;
+pub mod source;

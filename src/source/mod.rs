@@ -1,0 +1,3 @@
+//! Where the data comes from.
+
+pub mod postgres;

@@ -1,0 +1,3 @@
+//! A Postgres server as the source.
+
+pub mod wire;
