@@ -17,9 +17,11 @@
 //! durable position, which the source may acknowledge.
 
 pub mod cli;
+pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod model;
+pub mod observe;
 pub mod observe;
 pub mod source;
 pub mod stream;
