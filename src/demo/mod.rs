@@ -5,7 +5,9 @@
 //! starts again, and never looks inside: so its verdict is an outsider's. The tests start their
 //! private servers and writers through this room as well.
 
+pub mod digest;
 mod failure;
+pub mod load;
 pub mod programs;
 pub mod server;
 mod template;

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use dunlin::demo::load::{Size, load};
+
+use crate::support::compare::{assert_equal, differing_tables};
 use crate::support::{TestPair, wait_until};
 
 #[tokio::test]
@@ -54,4 +57,16 @@ async fn a_dropped_pair_leaves_no_folder() {
             .iter()
             .all(|folder| !fs::exists(folder.parent().unwrap()).unwrap())
     );
+}
+
+#[tokio::test]
+async fn a_comparison_finds_one_changed_row() {
+    let pair = TestPair::start().await;
+    let (source, target) = (pair.source_url(), pair.target_url());
+    load(&source, Size::SMALL).await.unwrap();
+    load(&target, Size::SMALL).await.unwrap();
+    assert_equal(&pair).await;
+    pair.target_sql("UPDATE pgbench_accounts SET abalance = 1 WHERE aid = 7")
+        .await;
+    assert_eq!(differing_tables(&pair).await, ["public.pgbench_accounts"]);
 }

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod compare;
 pub mod pair;
 pub mod wait;
 
