@@ -5,12 +5,15 @@
 //! starts again, and never looks inside: so its verdict is an outsider's. The tests start their
 //! private servers and writers through this room as well.
 
+mod activity;
 pub mod digest;
 mod failure;
 pub mod load;
+pub mod process;
 pub mod programs;
 pub mod server;
 mod template;
+pub mod writers;
 
 pub use failure::DemoError;
 pub use programs::Programs;

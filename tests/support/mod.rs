@@ -5,9 +5,13 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod binary;
 pub mod compare;
 pub mod pair;
+pub mod proxy;
 pub mod wait;
 
+pub use binary::Dunlin;
 pub use pair::TestPair;
+pub use proxy::Proxy;
 pub use wait::wait_until;
