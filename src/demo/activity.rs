@@ -171,6 +171,7 @@ fn edit(random: &mut impl Rng, size: Size) -> String {
     let id = random.random_range(1..=size.documents());
     let moved = id + OTHER_NUMBERS;
     let mark: u32 = random.random();
+    let times = random.random_range(200..700);
     match random.random_range(0..10) {
         0..6 => {
             format!("UPDATE shop.documents SET title = 'Edited {mark}' WHERE id IN ({id}, {moved})")
@@ -180,7 +181,7 @@ fn edit(random: &mut impl Rng, size: Size) -> String {
              WHERE id IN ({id}, {moved})"
         ),
         _ => format!(
-            "UPDATE shop.documents SET body = repeat(md5('{mark}'), 200 + {mark} % 500) \
+            "UPDATE shop.documents SET body = repeat(md5('{mark}'), {times}) \
              WHERE id IN ({id}, {moved})"
         ),
     }
