@@ -10,7 +10,8 @@
 //! source, target            model config connect observe   (never each other)
 //! snapshot, stream          model observe + the Source and Target traits
 //! migration                 all above; the only composer
-//! cli                       migration config observe
+//! demo                      model config connect observe
+//! cli                       migration config observe demo
 //! ```
 //!
 //! Data flows one way: source → decode → stream → target. One edge returns: a watch of the
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod demo;
 pub mod model;
 pub mod observe;
 pub mod observe;

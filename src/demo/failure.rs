@@ -1,0 +1,99 @@
+//! What can fail in a demo, and what follows from it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use crate::model::{Code, Disposition, Fault, failure::Halt};
+
+/// Why a demo, or a private server, came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// A program or user that is needed is not on this machine.
+    #[error("cannot find {wanted}")]
+    ProgramsMissing {
+        /// What was looked for.
+        wanted: String,
+    },
+    /// A program could not be started.
+    #[error("cannot start {program}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A program reported a failure.
+    #[error("{program} failed ({status}): {said}")]
+    Program {
+        /// The program.
+        program: String,
+        /// Its status.
+        status: ExitStatus,
+        /// What it wrote to stderr.
+        said: String,
+    },
+    /// A file or folder could not be used.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of a server is not laid out as expected.
+    #[error("cannot read the layout of {}", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A private server did not start.
+    #[error("a private server did not start (its log is {}): {said}", log.display())]
+    ServerStart {
+        /// Its log.
+        log: PathBuf,
+        /// The last line in there.
+        said: String,
+    },
+    /// A statement on a private server failed.
+    #[error("cannot {act}")]
+    Statement {
+        /// What was attempted.
+        act: &'static str,
+        /// What the server or the driver said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+impl DemoError {
+    /// The error of a statement that was to do this.
+    pub(super) fn statement(act: &'static str) -> impl FnOnce(tokio_postgres::Error) -> DemoError {
+        move |source| DemoError::Statement { act, source }
+    }
+}
+
+impl Fault for DemoError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            DemoError::ProgramsMissing { .. } => Halt::with(
+                Code::ProgramMissing,
+                "install postgresql and postgresql-contrib, or name the folder of the programs in \
+                 DUNLIN_PG_BIN",
+            ),
+            DemoError::Start { .. }
+            | DemoError::Program { .. }
+            | DemoError::File { .. }
+            | DemoError::Layout { .. }
+            | DemoError::ServerStart { .. } => {
+                Halt::with(Code::LocalFailed, "see the named program, file or log")
+            }
+            DemoError::Statement { .. } => Halt::with(
+                Code::StatementFailed,
+                "run the demo again with --keep and see the servers' logs",
+            ),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One run of a program, seen from outside: what it says, how it ends.
+//!
+//! Enters: a program, its arguments, a folder for what it says. Leaves: its words and its exit
+//! status. Both of its outputs go to files rather than pipes, so nothing is lost when it is
+//! killed, and a child of its own that lives on keeps nothing waiting.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Plain, ExitStatus, Stdio};
+
+use tokio::process::{Child, Command};
+
+use super::DemoError;
+use super::programs::run;
+use super::template::file_error;
+
+/// A program that was started. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    program: String,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Process {
+    /// Starts a program whose outputs go to `NAME.out` and `NAME.log` in the folder.
+    ///
+    /// # Errors
+    /// When the program cannot be started or the files cannot be written.
+    pub fn start(mut command: Command, folder: &Path, name: &str) -> Result<Process, DemoError> {
+        let program = command
+            .as_std()
+            .get_program()
+            .to_string_lossy()
+            .into_owned();
+        let stdout = folder.join(format!("{name}.out"));
+        let stderr = folder.join(format!("{name}.log"));
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).map_err(file_error(&stdout))?)
+            .stderr(File::create(&stderr).map_err(file_error(&stderr))?)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| DemoError::Start {
+                program: program.clone(),
+                source,
+            })?;
+        Ok(Process {
+            child,
+            program,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// What it has written to stdout so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        read(&self.stdout)
+    }
+
+    /// What it has written to stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        read(&self.stderr)
+    }
+
+    /// The file with what it writes to stderr.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.stderr
+    }
+
+    /// Its status when it has ended, `None` while it runs.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>, DemoError> {
+        self.child.try_wait().map_err(start_error(&self.program))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub async fn ended(&mut self) -> Result<ExitStatus, DemoError> {
+        self.child.wait().await.map_err(start_error(&self.program))
+    }
+
+    /// Kills it by SIGKILL, so that it can do nothing more, and waits for its end.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(&mut self) -> Result<(), DemoError> {
+        self.child.kill().await.map_err(start_error(&self.program))
+    }
+
+    /// Asks it to stop, as Ctrl-C does. One that has ended already is left alone.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn interrupt(&self) -> Result<(), DemoError> {
+        let Some(pid) = self.child.id() else {
+            return Ok(());
+        };
+        let mut kill = Plain::new("sh");
+        kill.args(["-c", "kill -s INT \"$1\"", "sh", &pid.to_string()]);
+        run(&mut kill).map(drop)
+    }
+}
+
+fn read(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn start_error(program: &str) -> impl FnOnce(std::io::Error) -> DemoError {
+    let program = program.to_owned();
+    move |source| DemoError::Start { program, source }
+}

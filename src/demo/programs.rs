@@ -1,0 +1,184 @@
+//! Finds the programs of a Postgres installation, and the user to run them as.
+//!
+//! Enters: PATH, the usual folders of Debian and of the PGDG packages, `DUNLIN_PG_BIN`. Leaves:
+//! one installation with its version. It knows nothing of data folders or of running servers.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::DemoError;
+
+/// Names folders to look in first; several are separated as in PATH.
+pub const FOLDERS_VARIABLE: &str = "DUNLIN_PG_BIN";
+
+/// The server programs of one Postgres version, in one folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    folder: PathBuf,
+    major: u32,
+    version: String,
+}
+
+impl Programs {
+    /// The programs in exactly this folder.
+    ///
+    /// # Errors
+    /// When `postgres` or `initdb` is missing there, or does not say its version.
+    pub fn in_folder(folder: &Path) -> Result<Programs, DemoError> {
+        let missing = || DemoError::ProgramsMissing {
+            wanted: format!("Postgres server programs in {}", folder.display()),
+        };
+        if !folder.join("initdb").is_file() {
+            return Err(missing());
+        }
+        let postgres = folder.join("postgres");
+        let output = run(Command::new(&postgres).arg("--version"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = text.split_whitespace().nth(2).ok_or_else(missing)?;
+        let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+        Ok(Programs {
+            folder: folder.to_owned(),
+            major: digits.parse().map_err(|_| missing())?,
+            version: version.to_owned(),
+        })
+    }
+
+    /// Every installation on this machine: those of `DUNLIN_PG_BIN` first, then newest first.
+    #[must_use]
+    pub fn all() -> Vec<Programs> {
+        let mut found = existing(named_folders());
+        let mut usual = existing(usual_folders());
+        usual.sort_by_key(|programs| std::cmp::Reverse(programs.major));
+        for programs in usual {
+            if !found.contains(&programs) {
+                found.push(programs);
+            }
+        }
+        found
+    }
+
+    /// The installation of this major version; without one named, the first of [`Programs::all`].
+    ///
+    /// # Errors
+    /// When there is none: the error says what to install.
+    pub fn find(major: Option<u32>) -> Result<Programs, DemoError> {
+        Programs::all()
+            .into_iter()
+            .find(|programs| major.is_none_or(|wanted| programs.major == wanted))
+            .ok_or_else(|| DemoError::ProgramsMissing {
+                wanted: match major {
+                    Some(major) => format!("Postgres {major} server programs"),
+                    None => "Postgres server programs".to_owned(),
+                },
+            })
+    }
+
+    /// The path of one program.
+    #[must_use]
+    pub fn path(&self, program: &str) -> PathBuf {
+        self.folder.join(program)
+    }
+
+    /// The folder that holds the programs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The major version, such as 15.
+    #[must_use]
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// The full version as the server prints it, such as `15.14`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+/// The user and group that a server runs as, where this process may not run it itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerUser {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the user's group.
+    pub gid: u32,
+}
+
+impl ServerUser {
+    /// `postgres`, else `nobody`, when this process runs as root: Postgres refuses to run as
+    /// root (`src/backend/main/main.c`, `check_root`). `None` when it does not.
+    ///
+    /// # Errors
+    /// When neither user exists.
+    pub fn for_this_process() -> Result<Option<ServerUser>, DemoError> {
+        if id(&["-u"]) != Some(0) {
+            return Ok(None);
+        }
+        for name in ["postgres", "nobody"] {
+            if let (Some(uid), Some(gid)) = (id(&["-u", name]), id(&["-g", name])) {
+                return Ok(Some(ServerUser { uid, gid }));
+            }
+        }
+        Err(DemoError::ProgramsMissing {
+            wanted: "a user `postgres` or `nobody` to run servers as, since root may not".into(),
+        })
+    }
+}
+
+/// Runs a program to its end; a status other than 0 is an error that shows its last words.
+pub(super) fn run(command: &mut Command) -> Result<Output, DemoError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|source| DemoError::Start {
+        program: program.clone(),
+        source,
+    })?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(DemoError::Program {
+        program,
+        status: output.status,
+        said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
+}
+
+fn id(arguments: &[&str]) -> Option<u32> {
+    let output = run(Command::new("id").args(arguments)).ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+}
+
+fn existing(folders: Vec<PathBuf>) -> Vec<Programs> {
+    folders
+        .iter()
+        .filter_map(|folder| Programs::in_folder(folder).ok())
+        .collect()
+}
+
+fn named_folders() -> Vec<PathBuf> {
+    env::var_os(FOLDERS_VARIABLE)
+        .map(|value| env::split_paths(&value).collect())
+        .unwrap_or_default()
+}
+
+fn usual_folders() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
+        folders.extend(versions.flatten().map(|entry| entry.path().join("bin")));
+    }
+    if let Ok(entries) = fs::read_dir("/usr") {
+        let versions = entries.flatten().filter(|entry| {
+            let name = entry.file_name();
+            name.to_string_lossy().starts_with("pgsql-")
+        });
+        folders.extend(versions.map(|entry| entry.path().join("bin")));
+    }
+    if let Some(path) = env::var_os("PATH") {
+        folders.extend(env::split_paths(&path));
+    }
+    folders
+}

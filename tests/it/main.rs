@@ -1,0 +1,12 @@
+//! Tests against real servers, a file for each subject. They fail loudly without Postgres.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;
