@@ -18,13 +18,13 @@
 //! durable position, which the source may acknowledge.
 
 pub mod cli;
-pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod demo;
+pub mod migration;
 pub mod model;
 pub mod observe;
-pub mod observe;
+pub mod snapshot;
 pub mod source;
 pub mod stream;
 pub mod target;

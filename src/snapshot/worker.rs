@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::model::{Bracket, Chunk, Failure, HeldSnapshot, RowForm, Table, TableId};
 use crate::observe::progress::Progress;
-use crate::source::{ChunkReader, Source};
+use crate::source::{ChunkReader, ChunkRows, Source};
 use crate::target::{ChunkLoader, Target};
 
 /// What is to be copied.
@@ -109,14 +109,15 @@ async fn copy_chunk<R: ChunkReader, L: ChunkLoader>(
     assert!(known.is_some(), "the ledger holds chunks of known tables only");
     let Some((index, table, form)) = known else { return Ok(()) };
     loader.open(table, *form).await?;
-    reader.open(table, chunk, *form).await?;
-    while let Some(rows) = reader.next().await? {
-        shared.progress.table_rows(*index, 0, rows.len() as u64);
-        loader.write(rows).await?;
+    let mut rows = reader.open(table, chunk, *form).await?;
+    while let Some(buffer) = rows.next().await? {
+        shared.progress.table_rows(*index, 0, buffer.len() as u64);
+        loader.write(buffer).await?;
     }
-    loader.finish(chunk, &shared.read, reader.rows()).await?;
-    shared.progress.table_rows(*index, reader.rows(), 0);
+    let rows = rows.rows();
+    loader.finish(chunk, &shared.read, rows).await?;
+    shared.progress.table_rows(*index, rows, 0);
     shared.progress.chunk_done(*index);
-    tracing::debug!(table = %table.name, chunk = chunk.number, rows = reader.rows(), "copied");
+    tracing::debug!(table = %table.name, chunk = chunk.number, rows, "copied");
     Ok(())
 }

@@ -54,14 +54,25 @@ pub fn bounded(bytes: usize) -> (BatchSender, BatchReceiver) {
 }
 
 impl BatchSender {
+    /// What a batch counts for at most. Half of the budget, so that a large batch finds room
+    /// beside an open transaction that fills less than the other half.
+    fn largest(&self) -> u32 {
+        (self.limit / 2).max(1)
+    }
+
     /// Waits until there is room for `bytes`. Cancel-safe.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the receiver is gone.
     pub async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
-        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.limit);
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.largest());
         Arc::clone(&self.budget).acquire_many_owned(wanted).await.map_err(|_| Closed)
+    }
+
+    /// Waits until the receiver is gone. Cancel-safe.
+    pub async fn closed(&self) {
+        self.queue.closed().await;
     }
 
     /// Sends a batch for which room was reserved.

@@ -108,14 +108,22 @@ pub trait Source: Clone + Send + Sync + 'static {
 
 /// Reads one chunk after another.
 pub trait ChunkReader: Send + 'static {
-    /// Begins to read a chunk.
-    fn open(
-        &mut self,
-        table: &Table,
-        chunk: &Chunk,
-        form: RowForm,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// The rows of a chunk, while they are read.
+    type Rows<'a>: ChunkRows + 'a
+    where
+        Self: 'a;
 
+    /// Begins to read a chunk.
+    fn open<'a>(
+        &'a mut self,
+        table: &'a Table,
+        chunk: &'a Chunk,
+        form: RowForm,
+    ) -> impl Future<Output = Result<Self::Rows<'a>, Failure>> + Send + 'a;
+}
+
+/// The rows of one chunk, in the buffers in which they come.
+pub trait ChunkRows: Send {
     /// The next buffer of rows; None at the chunk's end.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send;
 

@@ -1,0 +1,182 @@
+//! What can go wrong with a Postgres source, apart from its connections.
+
+use std::io;
+
+use super::wire::WireError;
+use crate::model::{Code, Disposition, Fault, Halt, Lsn};
+
+/// A Postgres source failed, or is not as it was left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A slot or publication stands where ours is to be.
+    #[error("the source already has a {kind} named {name} that is not of this migration")]
+    Unclaimable {
+        /// `replication slot` or `publication`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The slot is gone.
+    #[error("the source has no replication slot {slot} any more")]
+    SlotMissing {
+        /// Its name.
+        slot: String,
+    },
+    /// The server invalidated the slot.
+    #[error("the source has invalidated the replication slot {slot} ({why})")]
+    SlotLost {
+        /// Its name.
+        slot: String,
+        /// The server's word for it.
+        why: String,
+    },
+    /// The slot was moved, or made anew, by somebody else.
+    #[error(
+        "the replication slot {slot} is confirmed up to {confirmed}, beyond the checkpoint \
+         {checkpoint} that is durable on the target"
+    )]
+    SlotAhead {
+        /// Its name.
+        slot: String,
+        /// How far the server believes that it was applied.
+        confirmed: Lsn,
+        /// How far it was.
+        checkpoint: Lsn,
+    },
+    /// The slot is of another kind than ours.
+    #[error("the replication slot {slot} is not a pgoutput slot of this database")]
+    SlotOther {
+        /// Its name.
+        slot: String,
+    },
+    /// Another process streams from the slot.
+    #[error("the replication slot {slot} is in use by the server process {pid}")]
+    SlotActive {
+        /// Its name.
+        slot: String,
+        /// The WAL sender's process.
+        pid: i32,
+    },
+    /// A publication is gone.
+    #[error("the source has no publication {publication} any more")]
+    PublicationMissing {
+        /// Its name.
+        publication: String,
+    },
+    /// The snapshot could not be had in time.
+    #[error("the snapshot could not be taken in time: {holdup}")]
+    HeldUp {
+        /// Who holds it up.
+        holdup: String,
+    },
+    /// The process that holds the snapshot could not be started, or died early.
+    #[error("start the process that holds the snapshot")]
+    Holder {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The process that holds the snapshot failed.
+    #[error("hold the snapshot: {message}")]
+    HolderFailed {
+        /// What it said.
+        message: String,
+        /// What follows.
+        disposition: Disposition,
+    },
+    /// What was stored about a snapshot cannot be read.
+    #[error("read what is stored about the snapshot")]
+    Handle {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The server answered a replication command in an unexpected form.
+    #[error("understand the server's answer to {command}")]
+    Answer {
+        /// The command.
+        command: &'static str,
+    },
+    /// A table was dropped and created again.
+    #[error("table {table} was dropped and created again on the source")]
+    Recreated {
+        /// The table.
+        table: String,
+    },
+    /// A table without identity saw an update or delete.
+    #[error("table {table}, which has no replica identity, saw updates or deletes")]
+    IdentityNeeded {
+        /// The table.
+        table: String,
+    },
+    /// The server says nothing any more.
+    #[error("the source's log sender has been silent for {seconds} seconds")]
+    Silent {
+        /// For how long.
+        seconds: u64,
+    },
+    /// The connection failed.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+/// How to begin anew where the log that is needed is gone.
+const ANEW: &str = "the changes in between are not to be had from the log: begin anew with \
+                    `dunlin complete`, then `dunlin run --truncate-target '*'`";
+
+impl Fault for SourceError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            SourceError::Unclaimable { kind, name } => {
+                let drop = if *kind == "publication" {
+                    format!("DROP PUBLICATION \"{name}\"")
+                } else {
+                    format!("SELECT pg_drop_replication_slot('{name}')")
+                };
+                Halt::with(
+                    Code::SlotForeign,
+                    format!("choose another --name, or remove it on the source: {drop}"),
+                )
+            }
+            SourceError::SlotMissing { .. } => Halt::with(Code::SlotMissing, ANEW),
+            SourceError::SlotLost { .. } => Halt::with(
+                Code::SlotLost,
+                format!("{ANEW}; raise max_slot_wal_keep_size on the source first"),
+            ),
+            SourceError::SlotAhead { .. } => Halt::with(Code::SlotAhead, ANEW),
+            SourceError::SlotOther { .. } => Halt::with(Code::SlotMissing, ANEW),
+            SourceError::SlotActive { .. } | SourceError::Silent { .. } => Disposition::Retry,
+            SourceError::PublicationMissing { .. } => Halt::with(Code::PublicationMissing, ANEW),
+            SourceError::HeldUp { .. } => Halt::with(
+                Code::SlotHeldUp,
+                "wait for it or end it (SELECT pg_terminate_backend(PID)), then run the same \
+                 command again; --slot-timeout waits longer",
+            ),
+            SourceError::Holder { .. } => Halt::with(
+                Code::LocalFailed,
+                "see the cause; dunlin starts itself a second time, so its own program file must \
+                 be there and executable",
+            ),
+            SourceError::HolderFailed { disposition, .. } => disposition.clone(),
+            SourceError::Handle { .. } => Halt::with(
+                Code::StateUnreadable,
+                "use the version of dunlin that began the migration, or begin anew: \
+                 `dunlin complete`, then `dunlin run --truncate-target '*'`",
+            ),
+            SourceError::Answer { .. } => Halt::with(
+                Code::ProtocolViolation,
+                "check that --source is a Postgres server, with no pooler in between",
+            ),
+            SourceError::Recreated { .. } => Halt::with(Code::TableRecreated, ANEW),
+            SourceError::IdentityNeeded { table } => Halt::with(
+                Code::IdentityNeeded,
+                format!(
+                    "on the source: ALTER TABLE {table} REPLICA IDENTITY FULL; then begin anew: \
+                     `dunlin complete`, `dunlin run --truncate-target '*'`"
+                ),
+            ),
+            SourceError::Wire(error) => error.disposition(),
+        }
+    }
+}

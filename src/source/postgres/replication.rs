@@ -1,0 +1,181 @@
+//! The log reader: one replication connection, read without pause, answered in time.
+//!
+//! In comes the stream of the slot from a position on; out go batches, and to the server what is
+//! durable on the target. The reader never waits for the target without answering the server: while
+//! there is no room for a batch, its timer goes on. Nothing is acknowledged but what the target has
+//! made durable (*acknowledged ≤ durable ≤ received*). The slot is compared with the checkpoint
+//! before the stream starts, since the server moves a start before `confirmed_flush_lsn` forward
+//! without a word (`CreateDecodingContext` in logical.c).
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{BufMut, BytesMut};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::decode::{Decoded, Decoder, Registry};
+use super::error::SourceError;
+use super::wire::{FrameBatch, ReplicationReader, ReplicationWriter, Wire};
+use crate::model::{Batch, Event, Failure, Lsn, Position, ValueRef};
+use crate::source::BatchSender;
+
+/// How often the server hears from us. Far below any sensible `wal_sender_timeout`, and short
+/// enough for an idle source to be seen as caught up at once.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// After how long without a byte, though it is asked twice a second, a server counts as gone.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// Microseconds between the Unix epoch and 2000-01-01.
+const POSTGRES_EPOCH_US: u64 = 946_684_800_000_000;
+
+/// The options of START_REPLICATION that a server of this version understands. Streaming of open
+/// transactions is not asked for: a transaction comes once it has committed, in commit order.
+pub(super) fn options(server_version_num: u32, publications: &[String]) -> String {
+    let protocol = match server_version_num {
+        160_000.. => 4,
+        150_000.. => 3,
+        140_000.. => 2,
+        _ => 1,
+    };
+    let names: Vec<_> =
+        publications.iter().map(|name| crate::connect::quote::quote_ident(name)).collect();
+    let names = crate::connect::quote::quote_literal(&names.join(","));
+    format!("(proto_version '{protocol}', publication_names {names})")
+}
+
+/// A stream that is being read.
+pub(super) struct LogReader {
+    reader: ReplicationReader,
+    writer: ReplicationWriter,
+    decoder: Decoder,
+    durable: watch::Receiver<Position>,
+    ticks: Interval,
+    received: Lsn,
+    heard_at: Instant,
+    heard_since_tick: bool,
+}
+
+impl LogReader {
+    /// Starts the stream.
+    pub(super) async fn start(
+        wire: Wire,
+        slot: &str,
+        publications: &[String],
+        registry: Registry,
+        durable: watch::Receiver<Position>,
+    ) -> Result<Self, Failure> {
+        let from = lsn(&durable.borrow());
+        let options = options(wire.server_version_num(), publications);
+        let slot = crate::connect::quote::quote_ident(slot);
+        let command = format!("START_REPLICATION SLOT {slot} LOGICAL {from} {options}");
+        let (reader, writer) = wire.start_replication(&command).await?.split();
+        let mut ticks = tokio::time::interval(ANSWER_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(LogReader {
+            reader,
+            writer,
+            decoder: Decoder::new(registry),
+            durable,
+            ticks,
+            received: from,
+            heard_at: Instant::now(),
+            heard_since_tick: false,
+        })
+    }
+
+    /// Reads until the receiver of `out` is gone.
+    pub(super) async fn read(mut self, out: &BatchSender) -> Result<(), Failure> {
+        loop {
+            let frames = tokio::select! {
+                frames = self.reader.read_frames() => frames?,
+                _ = self.ticks.tick() => {
+                    self.tick().await?;
+                    continue;
+                }
+                () = out.closed() => return self.part().await,
+            };
+            let Some(frames) = frames else { return Ok(()) };
+            self.heard_at = Instant::now();
+            self.heard_since_tick = true;
+            if self.pass_on(&frames, out).await?.is_break() {
+                return self.part().await;
+            }
+        }
+    }
+
+    /// Decodes what came and sends it, answering the server while there is no room.
+    async fn pass_on(
+        &mut self,
+        frames: &FrameBatch,
+        out: &BatchSender,
+    ) -> Result<std::ops::ControlFlow<()>, Failure> {
+        use std::ops::ControlFlow::{Break, Continue};
+        let mut decoded = Decoded::default();
+        let result = self.decoder.decode(frames.bytes(), frames.payloads(), &mut decoded);
+        self.received = self.received.max(decoded.received.unwrap_or_default());
+        if decoded.reply_requested {
+            self.answer(false).await?;
+        }
+        if !decoded.batch.events.is_empty() {
+            let size = size(&decoded.batch);
+            let permit = loop {
+                tokio::select! {
+                    permit = out.reserve(size) => break permit,
+                    _ = self.ticks.tick() => self.answer(false).await?,
+                }
+            };
+            let Ok(permit) = permit else { return Ok(Break(())) };
+            if out.send(decoded.batch, permit).is_err() {
+                return Ok(Break(()));
+            }
+        }
+        result?;
+        Ok(Continue(()))
+    }
+
+    async fn tick(&mut self) -> Result<(), Failure> {
+        let silence = self.heard_at.elapsed();
+        if silence > SILENCE {
+            return Err(SourceError::Silent { seconds: silence.as_secs() }.into());
+        }
+        let ask = !std::mem::take(&mut self.heard_since_tick);
+        self.answer(ask).await
+    }
+
+    /// Says goodbye with what is durable by now.
+    async fn part(mut self) -> Result<(), Failure> {
+        self.answer(false).await?;
+        self.writer.send_copy_done().await?;
+        Ok(())
+    }
+
+    /// A standby status update: received, flushed, applied, the time, and whether an answer is
+    /// wanted ("Streaming Replication Protocol" in the Postgres manual).
+    async fn answer(&mut self, ask: bool) -> Result<(), Failure> {
+        let durable = lsn(&self.durable.borrow());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now_us = (now.as_micros() as u64).saturating_sub(POSTGRES_EPOCH_US);
+        let mut message = BytesMut::with_capacity(34);
+        message.put_u8(b'r');
+        message.put_u64(self.received.max(durable).0);
+        message.put_u64(durable.0);
+        message.put_u64(durable.0);
+        message.put_u64(now_us);
+        message.put_u8(u8::from(ask));
+        Ok(self.writer.send_copy_data(&message).await?)
+    }
+}
+
+/// What a batch holds in memory, about.
+fn size(batch: &Batch) -> usize {
+    batch.data.len()
+        + batch.values.len() * size_of::<ValueRef>()
+        + batch.events.len() * size_of::<Event>()
+}
+
+pub(super) fn lsn(position: &Position) -> Lsn {
+    match position {
+        Position::Postgres(lsn) => *lsn,
+    }
+}
