@@ -1,8 +1,10 @@
 -- On the source, in the database to be moved, as a superuser or the database's owner.
--- Set a password with \password {role}, or let it log in by certificate or peer.
+-- Set a password with \password, or let the role log in by certificate or peer.
 CREATE ROLE {role} LOGIN REPLICATION;
 GRANT CONNECT ON DATABASE {database} TO {role};
 -- A publication is made by a role with CREATE on the database that owns the tables in it:
 -- dunlin's role becomes a member of the owner's.
 GRANT CREATE ON DATABASE {database} TO {role};
 GRANT {owner} TO {role};
+-- Only where tables have row security, which would hide rows from the copy:
+-- ALTER ROLE {role} BYPASSRLS;

@@ -4,7 +4,7 @@
 //! settings are made from the table in `config::keys`; what a value means is not known here.
 
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
@@ -35,22 +35,54 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Find everything that would fail or be lost; read only
+    ///
+    /// Connects to both servers, writes nothing, and lists everything that would make the migration
+    /// fail or lose something, each with a stable id, what was seen, and the statement that mends
+    /// it. Exits with 3 where something blocks.
     Check(check::CheckArgs),
     /// Show what would be done, and how long it would take
+    ///
+    /// Shows the chunks of each table, the bandwidth as it measures it between both servers, how
+    /// long the copy takes, how much is written meanwhile, and whether and when the target will have
+    /// caught up. Lists everything that would be written on either server. Writes nothing itself.
     Plan(plan::PlanArgs),
     /// Copy the tables, then follow the source; resumes where it was
+    ///
+    /// Prepares both servers, copies the tables under one snapshot, builds the indexes, and then
+    /// follows the source's changes until it is stopped. The same words again go on where it was,
+    /// whatever stopped it. Ctrl-C commits what is in hand and exits with 0; a second one stops at
+    /// once.
     Run(run::RunArgs),
     /// Show where a migration stands; works with no process running
+    ///
+    /// Shows a migration's phase, the progress of each table, its positions and lag, and how much
+    /// log the source keeps for it. It reads the state in the target, so it works with no process
+    /// running; with --source it also asks the source for lag and slot.
     Status(status::StatusArgs),
     /// Remove everything of dunlin from both servers
+    ///
+    /// Drops the replication slot and the publication on the source and the state on the target. The
+    /// data stays; following the source ends for good, and a later run would begin from nothing.
+    /// What is gone already is passed over, so it can be repeated.
     Complete(complete::CompleteArgs),
     /// Print the least privileges that each server must grant
+    ///
+    /// Prints the statements that give dunlin's role the least it needs on the source and on the
+    /// target. Read them, put in what your servers call things, and run them with psql. Asks no
+    /// server.
     Grants(grants::GrantsArgs),
     /// Work with the configuration file
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
+    ///
+    /// Prints a script that completes dunlin's verbs and options in a shell.
     Completions(completions::CompletionsArgs),
     /// Show a whole migration between two private servers, with kills and a comparison
+    ///
+    /// Starts two private servers on this machine, loads a database of many types, keeps writing to
+    /// it, migrates it, kills the migration in the snapshot and in the stream, starts it again,
+    /// and compares every table at the end. Needs the server's programs installed. Exits with 0 only
+    /// if every table is equal.
     Demo(demo::DemoArgs),
     /// Hold a snapshot open for a run that may be killed
     #[command(hide = true)]
@@ -95,6 +127,13 @@ pub struct Settings<S> {
     /// The settings given as flags.
     pub flags: RawConfig,
     scope: PhantomData<S>,
+}
+
+impl<S> Settings<S> {
+    /// The flags and the file, to look at beforehand.
+    pub(super) fn places(&self) -> (RawConfig, Option<&Path>) {
+        (self.flags.clone(), self.file.as_deref())
+    }
 }
 
 impl<S: Scope> Args for Settings<S> {
@@ -146,12 +185,19 @@ fn argument(key: &'static Key) -> Arg {
         (Kind::List, _) | (_, "") => String::new(),
         (_, value) => format!(" [default: {value}]"),
     };
-    let help = format!("{} [env: {}]{default}", key.help, key.variable());
+    let first = key
+        .help
+        .split_inclusive(". ")
+        .next()
+        .unwrap_or(key.help)
+        .trim_end();
+    let places = format!("[env: {}]{default}", key.variable());
     let argument = Arg::new(key.name)
         .long(key.name)
         .value_name(key.placeholder)
         .help_heading(key.section.title())
-        .help(help);
+        .help(format!("{first} {places}"))
+        .long_help(format!("{} {places}", key.help));
     match key.kind {
         Kind::List => argument.action(ArgAction::Append),
         Kind::Switch => argument

@@ -6,9 +6,7 @@ use super::args::{Everything, Settings};
 use super::output::{ExitStatus, Output, OutputError, Style};
 use crate::model::report::{CheckReport, Finding, Severity};
 
-/// Connects to both servers, writes nothing, and lists everything that would make the migration
-/// fail or lose something, each with a stable id, what was seen, and the statement that mends
-/// it. Exits with 3 where something blocks.
+/// The options of `dunlin check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

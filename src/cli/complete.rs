@@ -6,9 +6,7 @@ use serde::Serialize;
 use super::args::{Everything, Settings};
 use super::output::{ExitStatus, Output, OutputError, Style};
 
-/// Drops the replication slot and the publication on the source and the state on the target. The
-/// data stays; following the source ends for good, and a later run would begin from nothing.
-/// What is gone already is passed over, so it can be repeated.
+/// The options of `dunlin complete`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use super::args::Arguments;
 use super::output::{ExitStatus, OutputError, print};
 
-/// Prints a script that completes dunlin's verbs and options in a shell.
+/// The options of `dunlin completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

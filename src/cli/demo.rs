@@ -4,10 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::args::{OutputOnly, Settings};
 
-/// Starts two private servers on this machine, loads a database of many types, keeps writing to
-/// it, migrates it, kills the migration in the snapshot and in the stream, starts it again,
-/// and compares every table at the end. Needs the server's programs installed. Exits with 0 only
-/// if every table is equal.
+/// The options of `dunlin demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

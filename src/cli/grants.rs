@@ -7,9 +7,7 @@ use clap::{Args, ValueEnum};
 use super::output::{ExitStatus, OutputError, print};
 use crate::connect::quote::quote_ident;
 
-/// Prints the statements that give dunlin's role the least it needs on the source and on the
-/// target. Read them, put in what your servers call things, and run them with psql. Asks no
-/// server.
+/// The options of `dunlin grants`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -126,13 +124,15 @@ mod tests {
     fn the_source_grants_the_least() {
         insta::assert_snapshot!(statements(&args(), Side::Source), @r#"
     -- On the source, in the database to be moved, as a superuser or the database's owner.
-    -- Set a password with \password "dunlin", or let it log in by certificate or peer.
+    -- Set a password with \password, or let the role log in by certificate or peer.
     CREATE ROLE "dunlin" LOGIN REPLICATION;
     GRANT CONNECT ON DATABASE "app" TO "dunlin";
     -- A publication is made by a role with CREATE on the database that owns the tables in it:
     -- dunlin's role becomes a member of the owner's.
     GRANT CREATE ON DATABASE "app" TO "dunlin";
     GRANT "shop" TO "dunlin";
+    -- Only where tables have row security, which would hide rows from the copy:
+    -- ALTER ROLE "dunlin" BYPASSRLS;
     GRANT USAGE ON SCHEMA "public" TO "dunlin";
     GRANT SELECT ON ALL TABLES IN SCHEMA "public" TO "dunlin";
     GRANT SELECT ON ALL SEQUENCES IN SCHEMA "public" TO "dunlin";
@@ -146,19 +146,16 @@ mod tests {
     fn the_target_grants_the_least() {
         insta::assert_snapshot!(statements(&args(), Side::Target), @r#"
     -- On the target, in the database to be filled, as a superuser.
+    -- Set a password with \password, or let the role log in by certificate or peer.
     CREATE ROLE "dunlin" LOGIN;
     GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "app" TO "dunlin";
     -- Triggers and foreign keys rest while dunlin writes. From Postgres 15 on this parameter can be
-    -- granted; before, dunlin's role must be a superuser (ALTER ROLE "dunlin" SUPERUSER;).
+    -- granted; before, dunlin's role must be a superuser: ALTER ROLE "dunlin" SUPERUSER;
     GRANT SET ON PARAMETER session_replication_role TO "dunlin";
-    -- Where the schema exists already, dunlin's role must own its tables to build their indexes, so
-    -- it becomes a member of the owner's role.
+    -- Only where the tables exist already: whoever builds their indexes must own them.
+    -- GRANT "shop" TO "dunlin";
     GRANT USAGE, CREATE ON SCHEMA "public" TO "dunlin";
-    GRANT "shop" TO "dunlin";
-    -- Where the schema exists already, dunlin's role must own its tables to build their indexes, so
-    -- it becomes a member of the owner's role.
     GRANT USAGE, CREATE ON SCHEMA "a{role}""" TO "dunlin";
-    GRANT "shop" TO "dunlin";
     "#);
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::config::{
-    Config, ConfigError, LogFormat, LogLevel, OutputConfig, ProgressChoice, RawConfig,
+    ColorChoice, Config, ConfigError, LogFormat, LogLevel, OutputConfig, ProgressChoice, RawConfig,
 };
 use crate::config::{StateConfig, gather};
 use crate::model::{Code, Disposition, Failure, Fault, Halt};
@@ -64,19 +64,31 @@ impl Fault for ProcessError {
 #[must_use]
 pub fn main() -> ExitCode {
     let verb = Arguments::parse().verb;
-    let form = form(verb.json());
+    let output = Output::new(form(verb.json()), verb.color());
     match perform(verb) {
         Ok(status) => status.into(),
-        Err(failure) => {
-            let color = gather(RawConfig::default(), variable, None)
-                .and_then(|raw| OutputConfig::try_from(&raw))
-                .map_or(crate::config::ColorChoice::Auto, |output| output.color);
-            Output::new(form, color).failure(&failure)
-        }
+        Err(failure) => output.failure(&failure),
     }
 }
 
 impl Verb {
+    /// When errors are coloured, as far as the settings can be read at all.
+    fn color(&self) -> ColorChoice {
+        let (flags, file) = match self {
+            Verb::Check(args) => args.settings.places(),
+            Verb::Plan(args) => args.settings.places(),
+            Verb::Run(args) => args.settings.places(),
+            Verb::Status(args) => args.settings.places(),
+            Verb::Complete(args) => args.settings.places(),
+            Verb::Demo(args) => args.settings.places(),
+            Verb::Grants(_) | Verb::Config(_) | Verb::Completions(_) | Verb::HoldSnapshot(_) => {
+                (RawConfig::default(), None)
+            }
+        };
+        let settings = gather(flags, variable, file).and_then(|raw| OutputConfig::try_from(&raw));
+        settings.map_or(ColorChoice::Auto, |output| output.color)
+    }
+
     fn json(&self) -> bool {
         match self {
             Verb::Check(args) => args.json,

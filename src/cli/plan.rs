@@ -8,9 +8,7 @@ use super::output::{
 };
 use crate::model::report::PlanReport;
 
-/// Shows the chunks of each table, the bandwidth as it measures it between both servers, how
-/// long the copy takes, how much is written meanwhile, and whether and when the target will have
-/// caught up. Lists everything that would be written on either server. Writes nothing itself.
+/// The options of `dunlin plan`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -6,10 +6,7 @@ use super::args::{Everything, Settings};
 use super::output::{ExitStatus, OutputError, print};
 use crate::config::Until;
 
-/// Prepares both servers, copies the tables under one snapshot, builds the indexes, and then
-/// follows the source's changes until it is stopped. The same words again go on where it was,
-/// whatever stopped it. Ctrl-C commits what is in hand and exits with 0; a second one stops at
-/// once.
+/// The options of `dunlin run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -7,9 +7,7 @@ use super::output::{ExitStatus, Output, OutputError, Style, bytes, columns, coun
 use crate::model::Position;
 use crate::model::report::{SlotStatus, SnapshotStatus, StatusReport};
 
-/// Shows a migration's phase, the progress of each table, its positions and lag, and how much
-/// log the source keeps for it. It reads the state in the target, so it works with no process
-/// running; with --source it also asks the source for lag and slot.
+/// The options of `dunlin status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -9,8 +9,8 @@ pub fn template() -> String {
     let mut text = String::from(
         "# dunlin.toml: settings of a migration. Flags are stronger than environment variables\n\
          # (DUNLIN_CHUNK_SIZE for chunk-size), those are stronger than this file.\n\
-         # A key that is commented out has the value shown. Sizes are in KiB, MiB or GiB,\n\
-         # durations in s, m, h or d.\n",
+         # Every key is commented out at its default, or at an example where it has none. Sizes\n\
+         # are in KiB, MiB or GiB, durations in s, m, h or d.\n",
     );
     for section in Section::ALL {
         text.push_str(&format!("\n# {}\n", section.title()));
