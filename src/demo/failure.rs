@@ -66,6 +66,25 @@ pub enum DemoError {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// A run of dunlin ended where it should not have, or not well.
+    #[error("dunlin ended too soon or badly (its log is {}): {said}", log.display())]
+    Run {
+        /// The last line it said.
+        said: String,
+        /// All that it said.
+        log: PathBuf,
+    },
+    /// Something that was to happen did not in time.
+    #[error("waited in vain until {what} (the log of dunlin is {})", log.display())]
+    Waited {
+        /// What was to happen.
+        what: String,
+        /// What dunlin said.
+        log: PathBuf,
+    },
+    /// What happens could not be said.
+    #[error("cannot write the report")]
+    Screen(#[source] io::Error),
 }
 
 impl DemoError {
@@ -87,7 +106,10 @@ impl Fault for DemoError {
             | DemoError::Program { .. }
             | DemoError::File { .. }
             | DemoError::Layout { .. }
-            | DemoError::ServerStart { .. } => {
+            | DemoError::ServerStart { .. }
+            | DemoError::Run { .. }
+            | DemoError::Waited { .. }
+            | DemoError::Screen(_) => {
                 Halt::with(Code::LocalFailed, "see the named program, file or log")
             }
             DemoError::Statement { .. } => Halt::with(

@@ -57,7 +57,7 @@ pub struct ServerOptions {
     /// Whether commits reach the disk. Without it the server is faster and does not survive a
     /// crash of the machine; it does survive its own.
     pub durable: bool,
-    /// Whether its folder stays when the server is dropped.
+    /// Whether it goes on running, and its folder stays, when its value is dropped.
     pub keep: bool,
     /// Settings on top of the usual ones; the last of a name counts.
     pub settings: Vec<(String, String)>,
@@ -72,7 +72,7 @@ impl ServerOptions {
     }
 }
 
-/// A private server. Dropping it stops it and removes its folder.
+/// A private server. Dropping it stops it and removes its folder, unless it was to be kept.
 #[derive(Debug)]
 pub struct Server {
     programs: Programs,
@@ -152,6 +152,12 @@ impl Server {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// The number of its first process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.child.id())
     }
 
     /// The programs it was started from.
@@ -312,6 +318,13 @@ impl Server {
         }
     }
 
+    /// Lets the guard go, and with it the last that ties the server to this process.
+    fn leave(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.guard.write_all(b"done\n");
+        }
+    }
+
     fn end(&mut self, how: Shutdown) -> Result<(), DemoError> {
         match self.running.take() {
             Some(running) => end(running, how),
@@ -322,6 +335,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.keep {
+            self.leave();
+        }
         if let Err(error) = self.end(Shutdown::Immediate) {
             tracing::warn!(%error, "a private server could not be stopped");
         }

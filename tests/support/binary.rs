@@ -3,8 +3,10 @@
 //! With the feature `failpoints` the binary stops at the point that `DUNLIN_FAILPOINT=NAME` or
 //! `NAME:NTH` names, for good, once it has written `failpoint NAME reached` to stderr.
 
+use std::path::Path;
 use std::process::ExitStatus;
 
+use dunlin::demo::plain_command;
 use dunlin::demo::process::Process;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -77,14 +79,8 @@ impl Dunlin {
 
     /// The binary with these arguments, and nothing of this environment that could change them.
     pub fn command(arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        let mut command = plain_command(Path::new(env!("CARGO_BIN_EXE_dunlin")));
         command.args(arguments);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("DUNLIN_") || text.starts_with("PG") {
-                command.env_remove(&name);
-            }
-        }
         command
     }
 
