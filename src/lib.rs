@@ -19,3 +19,5 @@
 pub mod config;
 pub mod connect;
 pub mod model;
+pub mod source;
+pub mod target;

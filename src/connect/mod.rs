@@ -1,1 +1,3 @@
 //! Connections to servers, as source and target both need them.
+
+pub mod quote;

@@ -7,6 +7,7 @@ pub mod change;
 pub mod failure;
 pub mod position;
 pub mod schema;
+pub mod selection;
 pub mod value;
 
 pub use change::{Batch, Change, Event, Relation, RelationColumn, Truncate};

@@ -1,0 +1,104 @@
+-- The columns of the named tables, one row each; a table without columns has one row of NULLs.
+WITH RECURSIVE wanted (schema, name) AS (
+    SELECT * FROM unnest($1::text[], $2::text[])
+),
+relation AS (
+    SELECT c.oid, w.schema, w.name, c.relkind
+    FROM wanted w
+    JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+    WHERE c.relkind IN ('r', 'p')
+),
+attribute AS (
+    SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.atthasdef,
+           a.attidentity, a.attgenerated
+    FROM relation r
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+),
+descent (type, base) AS (
+    SELECT DISTINCT atttypid, atttypid FROM attribute
+    UNION ALL
+    SELECT d.type, t.typbasetype
+    FROM descent d
+    JOIN pg_catalog.pg_type t ON t.oid = d.base AND t.typtype = 'd'
+),
+-- What remains of a type when its domains are taken off.
+plain AS (
+    SELECT d.type, t.oid AS base, t.typname, n.nspname, t.typtype,
+           CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END AS element
+    FROM descent d
+    JOIN pg_catalog.pg_type t ON t.oid = d.base AND t.typtype <> 'd'
+    JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+),
+-- The equality of a type's default B-tree operator class, found as GetDefaultOpClass in the
+-- server's indexcmds.c finds it: by the type, its polymorphic kin, or what it is coercible to.
+comparable AS (
+    SELECT DISTINCT ON (t.oid) t.oid, o.amopopr
+    FROM (SELECT base FROM plain UNION SELECT element FROM plain) p (oid)
+    JOIN pg_catalog.pg_type t ON t.oid = p.oid
+    JOIN pg_catalog.pg_opclass c
+        ON c.opcmethod = 403
+        AND c.opcdefault
+        AND (c.opcintype = t.oid
+             OR c.opcintype = CASE t.typtype
+                                  WHEN 'e' THEN 'pg_catalog.anyenum'::regtype
+                                  WHEN 'r' THEN 'pg_catalog.anyrange'::regtype
+                                  WHEN 'm' THEN pg_catalog.to_regtype('pg_catalog.anymultirange')
+                              END
+             OR (t.typcategory = 'A' AND c.opcintype = 'pg_catalog.anyarray'::regtype)
+             OR EXISTS (SELECT FROM pg_catalog.pg_cast k
+                        WHERE k.castsource = t.oid AND k.casttarget = c.opcintype
+                          AND k.castmethod = 'b' AND k.castcontext = 'i'))
+    JOIN pg_catalog.pg_amop o
+        ON o.amopfamily = c.opcfamily
+        AND o.amoplefttype = c.opcintype
+        AND o.amoprighttype = c.opcintype
+        AND o.amopstrategy = 3
+    ORDER BY t.oid, c.opcintype = t.oid DESC, c.oid
+),
+-- The equality that a unique index itself goes by. The primary key's comes first.
+indexed AS (
+    SELECT DISTINCT ON (i.indrelid, k.attnum) i.indrelid, k.attnum, o.amopopr
+    FROM relation r
+    JOIN pg_catalog.pg_index i ON i.indrelid = r.oid AND i.indisunique AND i.indisvalid
+    CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[])
+        WITH ORDINALITY AS k (attnum, opclass, place)
+    JOIN pg_catalog.pg_opclass c ON c.oid = k.opclass AND c.opcmethod = 403
+    JOIN pg_catalog.pg_amop o
+        ON o.amopfamily = c.opcfamily
+        AND o.amoplefttype = c.opcintype
+        AND o.amoprighttype = c.opcintype
+        AND o.amopstrategy = 3
+    WHERE k.place <= i.indnkeyatts AND k.attnum > 0
+    ORDER BY i.indrelid, k.attnum, i.indisprimary DESC, i.indisreplident DESC, i.indexrelid
+)
+SELECT r.schema,
+       r.name,
+       r.relkind = 'p' AS partitioned,
+       a.attname::text AS "column",
+       tn.nspname::text AS type_schema,
+       t.typname::text AS type_name,
+       p.nspname::text AS base_schema,
+       p.typname::text AS base_name,
+       a.atttypmod AS type_modifier,
+       a.attnotnull AS not_null,
+       a.attgenerated <> '' AS generated,
+       a.attidentity = 'a' AS identity_always,
+       a.atthasdef OR a.attidentity <> '' AS has_default,
+       x.attnum IS NOT NULL AS in_unique_index,
+       opn.nspname::text AS operator_schema,
+       op.oprname::text AS operator
+FROM relation r
+LEFT JOIN attribute a ON a.attrelid = r.oid
+LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+LEFT JOIN plain p ON p.type = a.atttypid
+LEFT JOIN indexed x ON x.indrelid = r.oid AND x.attnum = a.attnum
+LEFT JOIN comparable c ON c.oid = p.base
+LEFT JOIN comparable ce ON ce.oid = p.element
+LEFT JOIN pg_catalog.pg_operator op
+    ON op.oid = COALESCE(x.amopopr,
+                         CASE WHEN p.element = 0 OR ce.oid IS NOT NULL THEN c.amopopr END)
+LEFT JOIN pg_catalog.pg_namespace opn ON opn.oid = op.oprnamespace
+ORDER BY r.oid, a.attnum

@@ -1,0 +1,3 @@
+//! Where the rows and the log come from.
+
+pub mod postgres;

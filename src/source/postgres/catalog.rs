@@ -1,0 +1,349 @@
+//! What the source says about itself: the server, its sequences, its large objects, its counters.
+//!
+//! In: a session and the selection. Out: plain values. It only reads, takes no lock beyond those
+//! of a SELECT, and knows nothing of the target. Tables and columns are in `relations`.
+
+use tokio_postgres::{Client, Row};
+
+use crate::connect::quote::quote_name;
+use crate::model::selection::{Selection, SelectionError};
+use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, TableName};
+
+use super::relations::{self, Layout};
+
+/// What can go wrong in reading the source's catalog.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// A query failed.
+    #[error("cannot read {what} from the source")]
+    Query {
+        /// What was asked for.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The selection does not fit the tables there are.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// The server answered a position that is none.
+    #[error("the source's log position cannot be read")]
+    Position {
+        /// The cause.
+        #[source]
+        source: crate::model::position::ParsePositionError,
+    },
+}
+
+impl Fault for CatalogError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            CatalogError::Query { source, .. } if source.as_db_error().is_none() => {
+                Disposition::Retry
+            }
+            CatalogError::Query { .. } => Halt::with(
+                Code::StatementFailed,
+                "see the server's message; `dunlin grants` prints the privileges that are needed",
+            ),
+            CatalogError::Selection(error) => error.disposition(),
+            CatalogError::Position { .. } => Halt::with(
+                Code::ProtocolViolation,
+                "check that the source is a Postgres server",
+            ),
+        }
+    }
+}
+
+/// Names a failed query by what it asked for.
+pub(super) fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> CatalogError {
+    move |source| CatalogError::Query { what, source }
+}
+
+/// The source server, its database and the role we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// As `server_version_num`: 150004.
+    pub version_num: i32,
+    /// The cluster's identifier. None where the role may not read it; the replication
+    /// connection's IDENTIFY_SYSTEM says it too.
+    pub system_identifier: Option<u64>,
+    /// The database's name.
+    pub database: String,
+    /// The database's OID.
+    pub database_oid: u32,
+    /// The database's encoding: `UTF8`, `SQL_ASCII`.
+    pub encoding: String,
+    /// It is a standby.
+    pub in_recovery: bool,
+    /// `minimal`, `replica` or `logical`.
+    pub wal_level: String,
+    /// Replication slots there may be.
+    pub max_replication_slots: i32,
+    /// Replication slots there are.
+    pub used_replication_slots: i32,
+    /// WAL senders there may be.
+    pub max_wal_senders: i32,
+    /// WAL senders there are.
+    pub used_wal_senders: i32,
+    /// Connections there may be, reserved ones included.
+    pub max_connections: i32,
+    /// Connections that only privileged roles get.
+    pub reserved_connections: i32,
+    /// Connections there are.
+    pub used_connections: i32,
+    /// After how long without an answer the server drops a WAL sender; 0 for never.
+    pub wal_sender_timeout_ms: i64,
+    /// How much log the server keeps for a slot before it invalidates the slot; None without a
+    /// bound (and before version 13, which knows none).
+    pub max_slot_wal_keep_bytes: Option<u64>,
+    /// The role we are.
+    pub role: String,
+    /// The role is a superuser.
+    pub is_superuser: bool,
+    /// The role may replicate.
+    pub has_replication: bool,
+}
+
+/// Reads what the server says about itself.
+///
+/// # Errors
+///
+/// A query failed.
+pub async fn server(client: &Client) -> Result<Server, CatalogError> {
+    let row = client
+        .query_one(include_str!("../../../sql/postgres/source_server.sql"), &[])
+        .await
+        .map_err(reading("the server's settings"))?;
+    let keep_mb: Option<i64> = row.get("max_slot_wal_keep_mb");
+    Ok(Server {
+        version_num: row.get("version_num"),
+        system_identifier: system_identifier(client, &row).await?,
+        database: row.get("database"),
+        database_oid: row.get("database_oid"),
+        encoding: row.get("encoding"),
+        in_recovery: row.get("in_recovery"),
+        wal_level: row.get("wal_level"),
+        max_replication_slots: row.get("max_replication_slots"),
+        used_replication_slots: row.get("used_replication_slots"),
+        max_wal_senders: row.get("max_wal_senders"),
+        used_wal_senders: row.get("used_wal_senders"),
+        max_connections: row.get("max_connections"),
+        reserved_connections: row.get("reserved_connections"),
+        used_connections: row.get("used_connections"),
+        wal_sender_timeout_ms: row.get("wal_sender_timeout_ms"),
+        max_slot_wal_keep_bytes: keep_mb
+            .and_then(|mb| u64::try_from(mb).ok())
+            .map(|mb| mb << 20),
+        role: row.get("role"),
+        is_superuser: row.get("is_superuser"),
+        has_replication: row.get("has_replication"),
+    })
+}
+
+async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>, CatalogError> {
+    if !server.get::<_, bool>("may_read_control") {
+        return Ok(None);
+    }
+    let row = client
+        .query_one(
+            "SELECT system_identifier FROM pg_catalog.pg_control_system()",
+            &[],
+        )
+        .await
+        .map_err(reading("the system identifier"))?;
+    Ok(Some(row.get::<_, i64>(0).cast_unsigned()))
+}
+
+/// How far the log is durable on the source (on a standby: replayed). Read twice, it gives the
+/// rate at which the source writes.
+///
+/// # Errors
+///
+/// The query failed.
+pub async fn flushed(client: &Client) -> Result<Position, CatalogError> {
+    let row = client
+        .query_one(
+            "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery()
+                          THEN pg_catalog.pg_last_wal_replay_lsn()
+                          ELSE pg_catalog.pg_current_wal_flush_lsn() END)::text",
+            &[],
+        )
+        .await
+        .map_err(reading("the log position"))?;
+    let lsn: Lsn = row
+        .get::<_, String>(0)
+        .parse()
+        .map_err(|source| CatalogError::Position { source })?;
+    Ok(Position::Postgres(lsn))
+}
+
+/// Where a sequence stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceValue {
+    /// Its name.
+    pub name: TableName,
+    /// The last value given, or the first to be given.
+    pub last_value: i64,
+    /// `last_value` was given already.
+    pub is_called: bool,
+}
+
+/// Sequences read by one statement: bounds the locks that one transaction holds.
+const SEQUENCES_PER_QUERY: usize = 500;
+
+/// Reads where every carried sequence stands: those owned by a selected table, and free ones
+/// that no exclude pattern names.
+///
+/// Sequences are not transactional: this sees the values of now, whatever the snapshot.
+///
+/// # Errors
+///
+/// A query failed.
+pub async fn sequences(
+    client: &Client,
+    selection: &Selection,
+) -> Result<Vec<SequenceValue>, CatalogError> {
+    let names = sequence_names(client, selection).await?.carried;
+    let mut values = Vec::with_capacity(names.len());
+    for names in names.chunks(SEQUENCES_PER_QUERY) {
+        let selects: Vec<String> = names
+            .iter()
+            .enumerate()
+            .map(|(number, name)| {
+                let sequence = quote_name(name);
+                format!("SELECT {number}::int4, last_value, is_called FROM {sequence}")
+            })
+            .collect();
+        let rows = client
+            .query(&selects.join(" UNION ALL "), &[])
+            .await
+            .map_err(reading("the sequences' values"))?;
+        values.extend(rows.iter().filter_map(|row| {
+            let number = usize::try_from(row.get::<_, i32>(0)).ok()?;
+            Some(SequenceValue {
+                name: names.get(number)?.clone(),
+                last_value: row.get(1),
+                is_called: row.get(2),
+            })
+        }));
+    }
+    Ok(values)
+}
+
+/// The database's sequences, as the selection divides them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SequenceNames {
+    pub(super) carried: Vec<TableName>,
+    pub(super) left_out: Vec<TableName>,
+}
+
+pub(super) async fn sequence_names(
+    client: &Client,
+    selection: &Selection,
+) -> Result<SequenceNames, CatalogError> {
+    let layout = relations::layout(client, selection).await?;
+    let rows = client
+        .query(
+            include_str!("../../../sql/postgres/source_sequences.sql"),
+            &[],
+        )
+        .await
+        .map_err(reading("the sequences"))?;
+    let mut names = SequenceNames::default();
+    for row in rows {
+        let name = TableName {
+            schema: row.get("schema"),
+            name: row.get("name"),
+        };
+        if carries_sequence(selection, &layout, &name, row.get("owner")) {
+            names.carried.push(name);
+        } else {
+            names.left_out.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn carries_sequence(
+    selection: &Selection,
+    layout: &Layout,
+    name: &TableName,
+    owner: Option<u32>,
+) -> bool {
+    match owner {
+        Some(owner) => layout.keeps(owner),
+        None => !selection.excludes(name),
+    }
+}
+
+/// The database's large objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LargeObjects {
+    /// How many there are.
+    pub count: u64,
+    /// Size of what holds them on disk.
+    pub bytes: u64,
+}
+
+/// Counts the large objects.
+///
+/// # Errors
+///
+/// The query failed.
+pub async fn large_objects(client: &Client) -> Result<LargeObjects, CatalogError> {
+    let row = client
+        .query_one(
+            "SELECT (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata),
+                    pg_catalog.pg_relation_size('pg_catalog.pg_largeobject')",
+            &[],
+        )
+        .await
+        .map_err(reading("the large objects"))?;
+    Ok(LargeObjects {
+        count: row.get::<_, i64>(0).cast_unsigned(),
+        bytes: row.get::<_, i64>(1).cast_unsigned(),
+    })
+}
+
+/// The OID of `pg_largeobject` and of `pg_largeobject_metadata`, fixed in every version: with
+/// [`changes`] they tell whether a large object was written, created or dropped.
+pub const LARGE_OBJECT_TABLES: [u32; 2] = [2613, 2995];
+
+/// How many rows of a table were written since its statistics were last reset. The server
+/// reports them with some delay and loses them in a crash: compare for being different, not for
+/// being greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// The table's OID.
+    pub table: u32,
+    /// Rows inserted.
+    pub inserts: i64,
+    /// Rows updated.
+    pub updates: i64,
+    /// Rows deleted.
+    pub deletes: i64,
+}
+
+/// Reads the write counters of the given tables; one that is gone is absent.
+///
+/// # Errors
+///
+/// The query failed.
+pub async fn changes(client: &Client, tables: &[u32]) -> Result<Vec<Changes>, CatalogError> {
+    let rows = client
+        .query(
+            include_str!("../../../sql/postgres/source_changes.sql"),
+            &[&tables],
+        )
+        .await
+        .map_err(reading("the write counters"))?;
+    Ok(rows
+        .iter()
+        .map(|row| Changes {
+            table: row.get(0),
+            inserts: row.get(1),
+            updates: row.get(2),
+            deletes: row.get(3),
+        })
+        .collect())
+}

@@ -1,0 +1,4 @@
+//! A Postgres server as source.
+
+pub mod catalog;
+pub mod relations;

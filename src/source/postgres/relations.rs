@@ -1,0 +1,348 @@
+//! The source's tables: which are selected, their columns, keys and sizes.
+//!
+//! In: a session and the selection. Out: [`Table`]s for the plan, and everything that was found
+//! but is not copied, by name and reason, so that nothing is left behind in silence. One query
+//! reads all tables, so the answer is of one moment even outside of a transaction.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use tokio_postgres::{Client, Row};
+
+use crate::connect::quote::type_name;
+use crate::model::selection::{Selection, is_system_schema};
+use crate::model::{Column, ColumnOrder, Identity, Table, TableId, TableName};
+
+use super::catalog::{CatalogError, reading};
+
+/// All that the selection found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tables {
+    /// Tables that hold rows: ordinary ones and leaf partitions, numbered from 0.
+    pub tables: Vec<Table>,
+    /// Partitioned tables, which hold none.
+    pub partitioned: Vec<PartitionedTable>,
+    /// Selected foreign tables: their rows are elsewhere.
+    pub foreign: Vec<TableName>,
+    /// Selected unlogged tables: their changes are not in the log.
+    pub unlogged: Vec<TableName>,
+    /// Configuration tables of extensions. CREATE EXTENSION fills them on the target, so they
+    /// are to be emptied there before their rows are copied.
+    pub extension_config: Vec<TableId>,
+    /// Tables that the selection leaves out.
+    pub left_out: Vec<TableName>,
+}
+
+/// A table whose rows lie in its partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionedTable {
+    /// Its name.
+    pub name: TableName,
+    /// Its OID.
+    pub source_id: u64,
+    /// The uppermost table above it; None where it is that itself.
+    pub root: Option<TableName>,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// How the log names a row, where changes are published as the root's.
+    pub identity: Identity,
+    /// The primary key: indexes into `columns`, in key order.
+    pub primary_key: Vec<usize>,
+}
+
+/// Reads all selected tables.
+///
+/// # Errors
+///
+/// The query failed, or a pattern matches nothing.
+pub async fn tables(client: &Client, selection: &Selection) -> Result<Tables, CatalogError> {
+    let rows = client
+        .query(include_str!("../../../sql/postgres/source_tables.sql"), &[])
+        .await
+        .map_err(reading("the tables"))?;
+    let relations: Vec<Relation> = rows.iter().map(Relation::read).collect();
+    selection.check(relations.iter().map(|relation| &relation.name))?;
+    let layout = Layout::new(relations, selection);
+    let mut found = Tables::default();
+    for row in &rows {
+        let oid: u32 = row.get("oid");
+        if let Some(relation) = layout.relations.get(&oid) {
+            found.add(&layout, relation, row);
+        }
+    }
+    Ok(found)
+}
+
+impl Tables {
+    fn add(&mut self, layout: &Layout, relation: &Relation, row: &Row) {
+        if !layout.selected.contains(&relation.oid) {
+            let system = is_system_schema(&relation.name.schema);
+            if relation.kind.is_table() && !relation.of_extension && !system {
+                self.left_out.push(relation.name.clone());
+            }
+            return;
+        }
+        let name = relation.name.clone();
+        match relation.kind {
+            Kind::Foreign => self.foreign.push(name),
+            Kind::Ordinary if relation.unlogged => self.unlogged.push(name),
+            Kind::Partitioned => {
+                let columns = columns(row);
+                self.partitioned.push(PartitionedTable {
+                    name,
+                    source_id: u64::from(relation.oid),
+                    root: layout.root(relation).map(|root| root.name.clone()),
+                    columns,
+                    identity: identity(row),
+                    primary_key: key(row, "primary_key"),
+                });
+            }
+            Kind::Ordinary => {
+                let id = TableId(u32::try_from(self.tables.len()).unwrap_or(u32::MAX));
+                if relation.of_extension {
+                    self.extension_config.push(id);
+                }
+                self.tables.push(table(id, layout, relation, row));
+            }
+            Kind::Other => {}
+        }
+    }
+}
+
+/// Where every selected table stands, small enough to be read again and again: tables created,
+/// dropped, renamed, attached or detached show by comparison with the stored one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placement {
+    /// The table's OID.
+    pub source_id: u64,
+    /// Its name.
+    pub name: TableName,
+    /// It is a partitioned table.
+    pub partitioned: bool,
+    /// OID of the partitioned table just above it.
+    pub parent: Option<u64>,
+    /// OID of the uppermost partitioned table above it.
+    pub root: Option<u64>,
+}
+
+/// Reads where the selected tables stand, ordered by OID.
+///
+/// # Errors
+///
+/// The query failed. A pattern that matches nothing is no error here: it was checked when the
+/// plan was made, and its table may have been dropped since.
+pub async fn placements(
+    client: &Client,
+    selection: &Selection,
+) -> Result<Vec<Placement>, CatalogError> {
+    let layout = layout(client, selection).await?;
+    let mut placements: Vec<Placement> = layout
+        .selected
+        .iter()
+        .filter_map(|oid| layout.relations.get(oid))
+        .filter(|relation| match relation.kind {
+            Kind::Ordinary => !relation.unlogged,
+            Kind::Partitioned => true,
+            Kind::Foreign | Kind::Other => false,
+        })
+        .map(|relation| Placement {
+            source_id: u64::from(relation.oid),
+            name: relation.name.clone(),
+            partitioned: relation.kind == Kind::Partitioned,
+            parent: relation.parent.map(u64::from),
+            root: layout.root(relation).map(|root| u64::from(root.oid)),
+        })
+        .collect();
+    placements.sort();
+    Ok(placements)
+}
+
+pub(super) async fn layout(client: &Client, selection: &Selection) -> Result<Layout, CatalogError> {
+    let rows = client
+        .query(include_str!("../../../sql/postgres/source_layout.sql"), &[])
+        .await
+        .map_err(reading("the tables"))?;
+    Ok(Layout::new(
+        rows.iter().map(Relation::read).collect(),
+        selection,
+    ))
+}
+
+/// All relations, and which of them the selection means.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    relations: HashMap<u32, Relation>,
+    selected: BTreeSet<u32>,
+    /// Partitioned tables that are not selected themselves but have a selected partition.
+    above_selected: HashSet<u32>,
+}
+
+impl Layout {
+    fn new(relations: Vec<Relation>, selection: &Selection) -> Self {
+        let mut layout = Layout {
+            relations: relations.into_iter().map(|r| (r.oid, r)).collect(),
+            selected: BTreeSet::new(),
+            above_selected: HashSet::new(),
+        };
+        let (mut selected, mut above_selected) = (BTreeSet::new(), HashSet::new());
+        for relation in layout.relations.values().filter(|r| r.kind.is_table()) {
+            let above = layout.above(relation);
+            let names: Vec<&TableName> = above.iter().map(|relation| &relation.name).collect();
+            let free = !relation.of_extension || relation.extension_config;
+            if free && selection.selects_partition(&relation.name, &names) {
+                selected.insert(relation.oid);
+                above_selected.extend(above.iter().map(|relation| relation.oid));
+            }
+        }
+        layout.selected = selected;
+        layout.above_selected = above_selected;
+        layout
+    }
+
+    /// Whether the table exists on the target too.
+    pub(super) fn keeps(&self, oid: u32) -> bool {
+        self.selected.contains(&oid) || self.above_selected.contains(&oid)
+    }
+
+    /// The partitioned tables above one, nearest first.
+    fn above(&self, relation: &Relation) -> Vec<&Relation> {
+        std::iter::successors(self.parent(relation), |above| self.parent(above)).collect()
+    }
+
+    fn parent(&self, relation: &Relation) -> Option<&Relation> {
+        self.relations.get(&relation.parent?)
+    }
+
+    fn root(&self, relation: &Relation) -> Option<&Relation> {
+        self.above(relation).last().copied()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Relation {
+    oid: u32,
+    name: TableName,
+    kind: Kind,
+    unlogged: bool,
+    parent: Option<u32>,
+    of_extension: bool,
+    extension_config: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ordinary,
+    Partitioned,
+    Foreign,
+    /// Views and sequences, which patterns may name too.
+    Other,
+}
+
+impl Kind {
+    fn is_table(self) -> bool {
+        match self {
+            Kind::Ordinary | Kind::Partitioned | Kind::Foreign => true,
+            Kind::Other => false,
+        }
+    }
+}
+
+impl Relation {
+    fn read(row: &Row) -> Self {
+        Relation {
+            oid: row.get("oid"),
+            name: TableName {
+                schema: row.get("schema"),
+                name: row.get("name"),
+            },
+            kind: match row.get("kind") {
+                "r" => Kind::Ordinary,
+                "p" => Kind::Partitioned,
+                "f" => Kind::Foreign,
+                _ => Kind::Other,
+            },
+            unlogged: row.get("unlogged"),
+            parent: row.get("parent"),
+            of_extension: row.get("of_extension"),
+            extension_config: row.get("extension_config"),
+        }
+    }
+}
+
+fn table(id: TableId, layout: &Layout, relation: &Relation, row: &Row) -> Table {
+    let bytes = |column| row.get::<_, i64>(column).max(0).cast_unsigned();
+    let estimated_rows = row.get::<_, f32>("estimated_rows");
+    Table {
+        id,
+        name: relation.name.clone(),
+        source_id: u64::from(relation.oid),
+        columns: columns(row),
+        identity: identity(row),
+        primary_key: key(row, "primary_key"),
+        bytes: bytes("heap_bytes") + bytes("toast_bytes"),
+        // A table that was never analysed says -1. The cast saturates.
+        estimated_rows: estimated_rows.max(0.0) as u64,
+        pages: bytes("heap_bytes") / bytes("block_bytes").max(1),
+        correlation: row.get("correlation"),
+        root: layout.root(relation).map(|root| root.name.clone()),
+        binary_travels: row.get("binary_travels"),
+    }
+}
+
+fn columns(row: &Row) -> Vec<Column> {
+    let names: Vec<String> = row.get("names");
+    let schemas: Vec<&str> = row.get("type_schemas");
+    let types: Vec<&str> = row.get("type_names");
+    let modifiers: Vec<i32> = row.get("type_modifiers");
+    let not_null: Vec<bool> = row.get("not_null");
+    let generated: Vec<bool> = row.get("generated");
+    let base_types: Vec<u32> = row.get("base_types");
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(at, name)| Column {
+            name,
+            type_name: type_name(schemas[at], types[at]),
+            type_modifier: modifiers[at],
+            not_null: not_null[at],
+            generated: generated[at],
+            order: order(base_types[at]),
+        })
+        .collect()
+}
+
+/// OIDs of built-in types are fixed (`pg_type.dat` in the server's source).
+fn order(base_type: u32) -> ColumnOrder {
+    match base_type {
+        20 | 21 | 23 => ColumnOrder::Integer,
+        2950 => ColumnOrder::Uuid,
+        _ => ColumnOrder::Opaque,
+    }
+}
+
+/// A deferrable primary key is no identity: the server passes over indexes that are not checked
+/// at once (`RelationGetIndexList` in the server's relcache.c).
+fn identity(row: &Row) -> Identity {
+    let columns = match row.get("identity") {
+        "f" => return Identity::Full,
+        "d" if row.get("primary_key_immediate") => key(row, "primary_key"),
+        "i" => key(row, "identity_key"),
+        _ => Vec::new(),
+    };
+    if columns.is_empty() {
+        return Identity::Nothing;
+    }
+    let columns: BTreeSet<usize> = columns.into_iter().collect();
+    Identity::Key {
+        columns: columns.into_iter().collect(),
+    }
+}
+
+/// A key's columns as indexes into the columns that are not dropped, in key order.
+fn key(row: &Row, column: &str) -> Vec<usize> {
+    let numbers: Vec<i16> = row.get("numbers");
+    row.get::<_, Option<Vec<i16>>>(column)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|number| numbers.iter().position(|n| n == number))
+        .collect()
+}

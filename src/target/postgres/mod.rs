@@ -1,0 +1,3 @@
+//! A Postgres server as target.
+
+pub mod catalog;
