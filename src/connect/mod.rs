@@ -1,3 +1,4 @@
 //! Connections to servers, as source and target both need them.
 
+pub mod program;
 pub mod quote;

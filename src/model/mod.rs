@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod failure;
+pub mod objects;
 pub mod position;
 pub mod schema;
 pub mod selection;

@@ -6,6 +6,7 @@
 use tokio_postgres::{Client, Row};
 
 use crate::connect::quote::quote_name;
+use crate::model::objects::SequenceValue;
 use crate::model::selection::{Selection, SelectionError};
 use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, TableName};
 
@@ -175,17 +176,6 @@ pub async fn flushed(client: &Client) -> Result<Position, CatalogError> {
         .parse()
         .map_err(|source| CatalogError::Position { source })?;
     Ok(Position::Postgres(lsn))
-}
-
-/// Where a sequence stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SequenceValue {
-    /// Its name.
-    pub name: TableName,
-    /// The last value given, or the first to be given.
-    pub last_value: i64,
-    /// `last_value` was given already.
-    pub is_called: bool,
 }
 
 /// Sequences read by one statement: bounds the locks that one transaction holds.

@@ -1,4 +1,5 @@
 //! A Postgres server as source.
 
 pub mod catalog;
+pub mod objects;
 pub mod relations;
