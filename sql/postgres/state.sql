@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS dunlin.migration (
     owns_schema  boolean NOT NULL DEFAULT false,
     snapshot     jsonb,
     archive      bytea,
-    extras       jsonb,
+    facts        jsonb,
     created_at   timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 

@@ -7,6 +7,7 @@
 pub mod dial;
 pub mod error;
 pub mod postgres;
+pub mod program;
 pub mod quote;
 pub mod server_error;
 pub mod socket;

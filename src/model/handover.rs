@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Code, Disposition, Halt};
+use super::objects::{Definition, MaterializedView, SchemaArchive};
 use super::position::Position;
 use super::schema::{Table, TableName};
 
@@ -91,24 +92,28 @@ impl Refusal {
     }
 }
 
-/// The schema of a source, in the form in which its engine carries it.
+/// The schema of a source: its archive, and what the archive does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SchemaArchive {
-    /// The archive itself (Postgres: pg_dump's custom format).
-    pub archive: Vec<u8>,
-    /// What the archive does not say but building needs, as the engine defines it.
-    pub extras: serde_json::Value,
+pub struct CarriedSchema {
+    /// The archive.
+    pub archive: SchemaArchive,
+    /// What building it again needs beside it.
+    pub facts: SchemaFacts,
 }
 
-/// A counter's value: the next one to be handed out follows from it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct SequenceValue {
-    /// The sequence.
-    pub name: TableName,
-    /// Its last value.
-    pub last_value: i64,
-    /// Whether that value was handed out already.
-    pub is_called: bool,
+/// What the source's catalog says about the schema that its archive does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaFacts {
+    /// Indexes and constraints.
+    pub definitions: Vec<Definition>,
+    /// Tables that are left out, and views that read them.
+    pub excluded: Vec<TableName>,
+    /// Materialised views, each after those it reads.
+    pub views: Vec<MaterializedView>,
+    /// Tables that come into being with rows, which the source's rows replace.
+    pub prefilled: Vec<TableName>,
+    /// The version of the programs that can read the archive.
+    pub programs_version: i32,
 }
 
 /// How rows of a chunk travel.

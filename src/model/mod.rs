@@ -8,6 +8,7 @@ pub mod chunk;
 pub mod effect;
 pub mod failure;
 pub mod handover;
+pub mod objects;
 pub mod phase;
 pub mod position;
 pub mod report;
@@ -20,8 +21,9 @@ pub use chunk::{Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
 pub use handover::{
-    HeldSnapshot, Inventory, RowForm, SchemaArchive, SequenceValue, SourceHealth, SourceIdentity,
+    CarriedSchema, HeldSnapshot, Inventory, RowForm, SchemaFacts, SourceHealth, SourceIdentity,
 };
+pub use objects::{SchemaArchive, SequenceValue};
 pub use phase::Phase;
 pub use position::{Bracket, Lsn, Mark, Position};
 pub use schema::{Column, ColumnOrder, Identity, Table, TableId, TableName};

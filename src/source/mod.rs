@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::model::selection::Selection;
 use crate::model::{
-    Chunk, ChunkRange, Failure, HeldSnapshot, Inventory, Position, RowForm, SchemaArchive,
+    Chunk, ChunkRange, Failure, HeldSnapshot, Inventory, Position, RowForm, CarriedSchema,
     SequenceValue, SourceHealth, SourceIdentity, Table,
 };
 
@@ -78,7 +78,7 @@ pub trait Source: Clone + Send + Sync + 'static {
         &self,
         held: &HeldSnapshot,
         tables: &[Table],
-    ) -> impl Future<Output = Result<SchemaArchive, Failure>> + Send;
+    ) -> impl Future<Output = Result<CarriedSchema, Failure>> + Send;
 
     /// The values of the selected sequences, now.
     fn sequences(&self) -> impl Future<Output = Result<Vec<SequenceValue>, Failure>> + Send;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position, Relation, RowForm,
-    SchemaArchive, SequenceValue, SourceIdentity, Table, TableName,
+    CarriedSchema, SequenceValue, SourceIdentity, Table, TableName,
 };
 
 pub mod postgres;
@@ -172,7 +172,7 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// Makes the tables, without what is better built after the load. May be called again.
     fn make_tables(
         &self,
-        schema: &SchemaArchive,
+        schema: &CarriedSchema,
         tables: &[Table],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 

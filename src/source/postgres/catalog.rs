@@ -6,10 +6,9 @@
 use tokio_postgres::{Client, Row};
 
 use crate::connect::quote::quote_name;
+use crate::model::objects::SequenceValue;
 use crate::model::selection::{Selection, SelectionError};
-use crate::model::{
-    Code, Disposition, Fault, Halt, Lsn, Position, SequenceValue, TableName,
-};
+use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, TableName};
 
 use super::relations::{self, Layout};
 

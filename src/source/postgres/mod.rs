@@ -1,5 +1,377 @@
 //! A Postgres server as source.
+//!
+//! Composes the room: the catalog for what there is, slot and holder for the hand-over, rows for
+//! the snapshot, replication and decode for the log. One control session lives as long as the
+//! source and holds the advisory lock by which the snapshot's holder knows that a run is there.
 
 pub mod catalog;
 pub mod decode;
+mod error;
+pub mod holder;
+pub mod objects;
 pub mod relations;
+mod replication;
+mod rows;
+pub mod slot;
+mod split;
+pub mod wire;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use self::decode::Registry;
+use self::holder::{Handle, Order};
+use self::replication::LogReader;
+use self::rows::PostgresReader;
+use self::slot::Names;
+use self::wire::{Wire, WireOptions};
+use super::{BatchSender, Source};
+use crate::config::endpoint::PostgresEndpoint;
+use crate::connect::attempting;
+use crate::connect::postgres::{Client, connect};
+use crate::connect::program::Programs;
+use crate::connect::quote::type_name;
+use crate::model::handover::Refusal;
+use crate::model::selection::Selection;
+use crate::model::{
+    CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Inventory, Position, SchemaFacts,
+    SequenceValue, SourceHealth, SourceIdentity, Table,
+};
+
+pub use error::SourceError;
+
+/// What a Postgres source has to know beside its address.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The migration's name.
+    pub name: String,
+    /// Which tables.
+    pub selection: Selection,
+    /// Tables without replica identity that are known to see inserts only; None for no table.
+    pub insert_only: Option<Selection>,
+    /// How long to wait for locks and running transactions when a snapshot is taken.
+    pub slot_timeout: Duration,
+    /// How long a snapshot is held without a run.
+    pub snapshot_hold: Duration,
+}
+
+/// A Postgres server as source.
+#[derive(Clone)]
+pub struct PostgresSource {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    endpoint: PostgresEndpoint,
+    control: Client,
+    names: Names,
+    options: Options,
+}
+
+impl PostgresSource {
+    /// Connects, and claims the migration's name on the source for this process.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no connection.
+    pub async fn connect(endpoint: &PostgresEndpoint, options: Options) -> Result<Self, Failure> {
+        let names = Names::new(&options.name);
+        let control = connect(endpoint, names.application).await?;
+        control
+            .execute("SELECT pg_catalog.pg_advisory_lock_shared($1, $2)", &[
+                &names.lock.0,
+                &names.lock.1,
+            ])
+            .await
+            .map_err(attempting("announce this run on the source"))?;
+        let endpoint = control.endpoint().clone();
+        Ok(PostgresSource { shared: Arc::new(Shared { endpoint, control, names, options }) })
+    }
+
+    /// The control session.
+    #[must_use]
+    pub fn control(&self) -> &Client {
+        &self.shared.control
+    }
+
+    async fn wire(&self, replication: bool) -> Result<Wire, Failure> {
+        let application_name = self.shared.names.application.to_owned();
+        let options = WireOptions { application_name, replication };
+        Ok(Wire::connect(&self.shared.endpoint, &options).await?)
+    }
+
+    async fn take_snapshot(
+        &self,
+        tables: &[Table],
+        permanent: bool,
+    ) -> Result<HeldSnapshot, Failure> {
+        let options = &self.shared.options;
+        holder::start(&Order {
+            endpoint: self.shared.endpoint.to_exposed_json()?,
+            name: options.name.clone(),
+            permanent,
+            tables: tables.iter().map(|table| table.name.clone()).collect(),
+            patience_ms: options.slot_timeout.as_millis() as u64,
+            stay_ms: options.snapshot_hold.as_millis() as u64,
+        })
+        .await
+    }
+
+    async fn registry(&self, tables: &[Table]) -> Result<Registry, Failure> {
+        let control = &self.shared.control;
+        let rows = control
+            .query(include_str!("../../../sql/postgres/source_types.sql"), &[])
+            .await
+            .map_err(attempting("read the built-in types"))?;
+        let types = rows
+            .iter()
+            .map(|row| (row.get(0), type_name("pg_catalog", row.get(1))))
+            .collect::<HashMap<u32, String>>();
+        let placements = relations::placements(control, &self.shared.options.selection).await?;
+        let partitioned: HashSet<u32> = placements
+            .iter()
+            .filter(|placement| placement.partitioned)
+            .filter_map(|placement| u32::try_from(placement.source_id).ok())
+            .collect();
+        let tables = tables
+            .iter()
+            .filter_map(|table| Some((u32::try_from(table.source_id).ok()?, table.id)))
+            .collect();
+        Ok(Registry { tables, partitioned, types })
+    }
+
+    /// What changed among the tables in a way that the log does not show.
+    async fn drift(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
+        let selection = &self.shared.options.selection;
+        let placements = relations::placements(&self.shared.control, selection).await?;
+        let known: HashMap<u64, &Table> =
+            tables.iter().map(|table| (table.source_id, table)).collect();
+        let mut warnings = Vec::new();
+        for placement in placements.iter().filter(|placement| !placement.partitioned) {
+            let name = &placement.name;
+            if known.contains_key(&placement.source_id) {
+                continue;
+            }
+            if tables.iter().any(|table| table.name == *name) {
+                return Err(SourceError::Recreated { table: name.to_string() }.into());
+            }
+            warnings.push(format!(
+                "table {name} came into being on the source after the migration began; it is not \
+                 copied"
+            ));
+        }
+        let there: HashSet<u64> = placements.iter().map(|placement| placement.source_id).collect();
+        for table in tables.iter().filter(|table| !there.contains(&table.source_id)) {
+            warnings.push(format!(
+                "table {} is gone from the source, or from the selection; it stays on the target",
+                table.name
+            ));
+        }
+        Ok(warnings)
+    }
+
+    /// Tables whose rows cannot be told apart must not see updates or deletes; where they were
+    /// accepted because they had seen none, their counters are watched.
+    async fn watch_appending(&self, tables: &[Table]) -> Result<(), Failure> {
+        let accepted = |table: &&Table| {
+            table.identity == Identity::Nothing && !self.is_insert_only(table)
+        };
+        let watched: Vec<&Table> = tables.iter().filter(accepted).collect();
+        if watched.is_empty() {
+            return Ok(());
+        }
+        match self.first_changed(&watched).await? {
+            Some(table) => {
+                Err(SourceError::IdentityNeeded { table: table.name.to_string() }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn is_insert_only(&self, table: &Table) -> bool {
+        let patterns = self.shared.options.insert_only.as_ref();
+        patterns.is_some_and(|patterns| patterns.selects(&table.name))
+    }
+
+    /// The first of the tables that has seen an update or delete.
+    async fn first_changed<'t>(&self, tables: &[&'t Table]) -> Result<Option<&'t Table>, Failure> {
+        let oid = |table: &Table| u32::try_from(table.source_id).unwrap_or_default();
+        let oids: Vec<u32> = tables.iter().map(|table| oid(table)).collect();
+        let changes = catalog::changes(&self.shared.control, &oids).await?;
+        let changed: HashSet<u32> = changes
+            .iter()
+            .filter(|changes| changes.updates + changes.deletes > 0)
+            .map(|changes| changes.table)
+            .collect();
+        Ok(tables.iter().copied().find(|table| changed.contains(&oid(table))))
+    }
+}
+
+impl Source for PostgresSource {
+    type Reader = PostgresReader;
+
+    async fn identify(&self) -> Result<SourceIdentity, Failure> {
+        let mut wire = self.wire(true).await?;
+        let rows = wire.simple_query("IDENTIFY_SYSTEM").await?;
+        let answer = || SourceError::Answer { command: "IDENTIFY_SYSTEM" };
+        let row = rows.into_iter().next().ok_or_else(answer)?;
+        let mut fields = row.into_iter();
+        let cluster = fields.next().flatten().ok_or_else(answer)?;
+        let timeline = fields.next().flatten().ok_or_else(answer)?;
+        let version = wire.parameter("server_version").unwrap_or_default().to_owned();
+        wire.close().await?;
+        let database = self.shared.endpoint.database().to_owned();
+        Ok(SourceIdentity { cluster, timeline, database, version })
+    }
+
+    async fn inventory(&self, selection: &Selection) -> Result<Inventory, Failure> {
+        let found = relations::tables(&self.shared.control, selection).await?;
+        let mut inventory = Inventory { tables: found.tables, ..Inventory::default() };
+        let unlogged = found.unlogged.into_iter().map(|name| (name, Refusal::Unlogged));
+        let foreign = found.foreign.into_iter().map(|name| (name, Refusal::Foreign));
+        inventory.refused.extend(unlogged.chain(foreign));
+        let appending: Vec<&Table> = inventory
+            .tables
+            .iter()
+            .filter(|table| table.identity == Identity::Nothing && !self.is_insert_only(table))
+            .collect();
+        if let Some(table) = self.first_changed(&appending).await? {
+            inventory.refused.push((table.name.clone(), Refusal::NoIdentity));
+        }
+        inventory.notes = appending
+            .iter()
+            .map(|table| {
+                format!("table {} has no replica identity: only inserts are carried", table.name)
+            })
+            .collect();
+        Ok(inventory)
+    }
+
+    async fn ensure_unclaimed(&self) -> Result<(), Failure> {
+        slot::ensure_unclaimed(&self.shared.control, &self.shared.names).await
+    }
+
+    async fn publish(&self, tables: &[Table]) -> Result<(), Failure> {
+        let control = &self.shared.control;
+        let version = control.server_version_num();
+        slot::publish(control, &self.shared.names, tables, version).await
+    }
+
+    async fn begin(&self, tables: &[Table]) -> Result<HeldSnapshot, Failure> {
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        holder::end(control, names).await?;
+        slot::drop_slot(control, &names.slot).await?;
+        self.take_snapshot(tables, true).await
+    }
+
+    async fn hold_again(&self, tables: &[Table]) -> Result<HeldSnapshot, Failure> {
+        holder::end(&self.shared.control, &self.shared.names).await?;
+        self.take_snapshot(tables, false).await
+    }
+
+    async fn is_held(&self, held: &HeldSnapshot) -> Result<bool, Failure> {
+        holder::is_held(&self.shared.control, &handle(held)?).await
+    }
+
+    async fn release(&self, _held: &HeldSnapshot) -> Result<(), Failure> {
+        holder::end(&self.shared.control, &self.shared.names).await
+    }
+
+    async fn split(
+        &self,
+        _held: &HeldSnapshot,
+        table: &Table,
+        chunk_bytes: u64,
+    ) -> Result<Vec<ChunkRange>, Failure> {
+        split::split(&self.shared.control, table, chunk_bytes).await
+    }
+
+    async fn reader(&self, held: &HeldSnapshot) -> Result<PostgresReader, Failure> {
+        PostgresReader::new(self.wire(false).await?, &handle(held)?.snapshot).await
+    }
+
+    async fn schema(
+        &self,
+        held: &HeldSnapshot,
+        _tables: &[Table],
+    ) -> Result<CarriedSchema, Failure> {
+        let control = &self.shared.control;
+        let major = control.server_version_num() / 10_000;
+        let programs = Programs::find(major.cast_signed()).await?;
+        let selection = &self.shared.options.selection;
+        let excluded = objects::excluded(control, selection).await?;
+        let snapshot = handle(held)?.snapshot;
+        let session = objects::DumpSession {
+            programs: &programs,
+            connection: &self.shared.endpoint.libpq_variables(),
+            snapshot: Some(&snapshot),
+        };
+        let archive = objects::dump_schema(session, &excluded).await?;
+        let found = relations::tables(control, selection).await?;
+        let prefilled = found.extension_config.iter().filter_map(|id| {
+            found.tables.iter().find(|table| table.id == *id).map(|table| table.name.clone())
+        });
+        let facts = SchemaFacts {
+            definitions: objects::definitions(control).await?,
+            views: objects::materialized_views(control).await?,
+            prefilled: prefilled.collect(),
+            programs_version: programs.major(),
+            excluded,
+        };
+        Ok(CarriedSchema { archive, facts })
+    }
+
+    async fn sequences(&self) -> Result<Vec<SequenceValue>, Failure> {
+        let selection = &self.shared.options.selection;
+        Ok(catalog::sequences(&self.shared.control, selection).await?)
+    }
+
+    async fn position(&self) -> Result<Position, Failure> {
+        Ok(catalog::flushed(&self.shared.control).await?)
+    }
+
+    async fn health(&self, tables: &[Table]) -> Result<SourceHealth, Failure> {
+        let control = &self.shared.control;
+        let position = catalog::flushed(control).await?;
+        let slot = slot::look(control, &self.shared.names.slot).await?;
+        slot::ensure_published(control, &self.shared.names).await?;
+        self.watch_appending(tables).await?;
+        Ok(SourceHealth {
+            position,
+            retained_bytes: slot.retained_bytes,
+            safe_bytes: slot.safe_bytes,
+            warnings: self.drift(tables).await?,
+        })
+    }
+
+    async fn stream(
+        &self,
+        from: Position,
+        tables: &[Table],
+        out: BatchSender,
+        durable: watch::Receiver<Position>,
+    ) -> Result<(), Failure> {
+        let names = &self.shared.names;
+        let from = replication::lsn(&from);
+        slot::ensure_streamable(&self.shared.control, names, from).await?;
+        let registry = self.registry(tables).await?;
+        let wire = self.wire(true).await?;
+        let publications = names.publications();
+        let reader =
+            LogReader::start(wire, &names.slot, &publications, registry, durable).await?;
+        reader.read(&out).await
+    }
+
+    async fn remove(&self) -> Result<(), Failure> {
+        holder::end(&self.shared.control, &self.shared.names).await?;
+        slot::remove(&self.shared.control, &self.shared.names).await
+    }
+}
+
+fn handle(held: &HeldSnapshot) -> Result<Handle, SourceError> {
+    let handle = serde_json::from_value(held.handle.clone());
+    handle.map_err(|source| SourceError::Handle { source })
+}

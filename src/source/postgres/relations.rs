@@ -203,6 +203,22 @@ impl Layout {
         self.selected.contains(&oid) || self.above_selected.contains(&oid)
     }
 
+    /// Whether it is a table of the operator's that does not exist on the target.
+    pub(super) fn excludes(&self, oid: u32) -> bool {
+        self.relations.get(&oid).is_some_and(|relation| {
+            relation.kind.is_table() && !relation.of_extension && !self.keeps(oid)
+        })
+    }
+
+    /// All tables that [`Layout::excludes`].
+    pub(super) fn excluded_tables(&self) -> Vec<TableName> {
+        self.relations
+            .values()
+            .filter(|relation| self.excludes(relation.oid))
+            .map(|relation| relation.name.clone())
+            .collect()
+    }
+
     /// The partitioned tables above one, nearest first.
     fn above(&self, relation: &Relation) -> Vec<&Relation> {
         std::iter::successors(self.parent(relation), |above| self.parent(above)).collect()

@@ -1,3 +1,294 @@
 //! A Postgres server as target.
+//!
+//! Composes the room: state and fence for who may write, load for chunks, schema and build for
+//! what surrounds the rows, apply for groups. One control session lives as long as the target and
+//! holds the advisory lock that keeps a second process out; the epoch fences whoever lost it.
 
+mod apply;
+pub mod build;
 pub mod catalog;
+mod describe;
+mod error;
+mod load;
+pub mod objects;
+mod parameter;
+pub mod schema;
+pub mod script;
+mod state;
+mod statement;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::apply::PostgresApplier;
+use self::load::PostgresLoader;
+use self::state::Fence;
+use super::{Build, BuildStage, Migration, Settings, StreamStatus, Target};
+use crate::config::endpoint::PostgresEndpoint;
+use crate::connect::attempting;
+use crate::connect::postgres::{Client, connect};
+use crate::connect::quote::quote_name;
+use crate::model::{
+    CarriedSchema, Chunk, Failure, HeldSnapshot, Phase, Position, RowForm, SequenceValue,
+    SourceIdentity, Table, TableName,
+};
+
+pub use error::TargetError;
+
+/// What sessions call themselves.
+const APPLICATION: &str = "dunlin";
+
+/// How long a session of a process that was just killed may keep its lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the lock is tried meanwhile.
+const LOCK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What a Postgres target has to know beside its address.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The migration's name.
+    pub name: String,
+    /// Owners and grants are carried over.
+    pub privileges: bool,
+    /// Memory for each index build, in bytes.
+    pub maintenance_work_mem: u64,
+}
+
+/// A Postgres server as target.
+#[derive(Clone)]
+pub struct PostgresTarget {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    endpoint: PostgresEndpoint,
+    control: Client,
+    options: Options,
+    /// Our epoch, once the migration is taken over.
+    fence: Mutex<Option<Fence>>,
+    /// The steps of the build, by their numbers in the state.
+    steps: Mutex<HashMap<i32, work::Step>>,
+}
+
+impl PostgresTarget {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no connection.
+    pub async fn connect(endpoint: &PostgresEndpoint, options: Options) -> Result<Self, Failure> {
+        let control = connect(endpoint, APPLICATION).await?;
+        let endpoint = control.endpoint().clone();
+        Ok(PostgresTarget {
+            shared: Arc::new(Shared {
+                endpoint,
+                control,
+                options,
+                fence: Mutex::new(None),
+                steps: Mutex::new(HashMap::new()),
+            }),
+        })
+    }
+
+    /// The control session.
+    #[must_use]
+    pub fn control(&self) -> &Client {
+        &self.shared.control
+    }
+
+    fn name(&self) -> &str {
+        &self.shared.options.name
+    }
+
+    fn fence(&self) -> Result<Fence, TargetError> {
+        let fence = self.shared.fence.lock().unwrap_or_else(PoisonError::into_inner);
+        fence.clone().ok_or(TargetError::Fenced)
+    }
+
+    async fn session(&self) -> Result<Client, Failure> {
+        Ok(connect(&self.shared.endpoint, APPLICATION).await?)
+    }
+
+    /// Takes the advisory lock of the migration, waiting a little for the session of a process
+    /// that was just killed.
+    async fn lock(&self) -> Result<(), Failure> {
+        let since = Instant::now();
+        let mut ticks = tokio::time::interval(LOCK_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let row = self
+                .shared
+                .control
+                .query_one(include_str!("../../../sql/postgres/target_lock.sql"), &[&self.name()])
+                .await
+                .map_err(attempting("lock the migration on the target"))?;
+            if row.get("locked") {
+                return Ok(());
+            }
+            if since.elapsed() >= LOCK_PATIENCE {
+                let name = self.name().to_owned();
+                let pid: Option<i32> = row.get("holder");
+                let pid = pid.unwrap_or_default();
+                return Err(TargetError::AlreadyRunning { name, pid }.into());
+            }
+        }
+    }
+
+    async fn empty_tables(
+        &self,
+        client: &mut Client,
+        tables: &[TableName],
+    ) -> Result<(), Failure> {
+        let names: Vec<_> = tables.iter().map(quote_name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let text = format!("TRUNCATE ONLY {}", names.join(", ONLY "));
+        let emptied = client.batch_execute(&text).await;
+        Ok(emptied.map_err(attempting("empty tables of the target"))?)
+    }
+}
+
+impl Target for PostgresTarget {
+    type Loader = PostgresLoader;
+    type Applier = PostgresApplier;
+
+    async fn load(&self) -> Result<Option<Migration>, Failure> {
+        state::load(&self.shared.control, self.name()).await
+    }
+
+    async fn create(
+        &self,
+        source: &SourceIdentity,
+        settings: &Settings,
+        tables: &[Table],
+        make_schema: bool,
+    ) -> Result<(), Failure> {
+        let mut session = self.session().await?;
+        state::install(&session).await?;
+        let writing = || attempting("write the new migration's state");
+        let transaction = session.transaction().await.map_err(writing())?;
+        state::create(&transaction, self.name(), source, settings, make_schema).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
+        Ok(transaction.commit().await.map_err(writing())?)
+    }
+
+    async fn take_over(&self) -> Result<(), Failure> {
+        self.lock().await?;
+        let epoch = state::next_epoch(&self.shared.control, self.name()).await?;
+        let fence = Fence { name: self.name().to_owned(), epoch };
+        *self.shared.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
+        Ok(())
+    }
+
+    async fn record_snapshot(
+        &self,
+        held: Option<&HeldSnapshot>,
+        checkpoint: Option<&Position>,
+    ) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.session().await?;
+        state::record_snapshot(&mut session, &fence, held, checkpoint).await
+    }
+
+    async fn record_phase(&self, phase: Phase) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let phase = phase.to_string();
+        state::update(&self.shared.control, &fence, "phase = $3", &[&phase]).await
+    }
+
+    async fn record_status(&self, status: &StreamStatus) -> Result<(), Failure> {
+        state::store_status(&self.shared.control, self.name(), status).await
+    }
+
+    async fn clear_ground(
+        &self,
+        tables: &[Table],
+        truncate: &[TableName],
+    ) -> Result<bool, Failure> {
+        let mut session = self.session().await?;
+        let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
+        let existing = catalog::existing_tables(&session, &names).await?;
+        let Some(present) = existing.first() else { return Ok(true) };
+        let is_there = |name: &&TableName| existing.iter().any(|table| table.name == **name);
+        if let Some(missing) = names.iter().find(|name| !is_there(name)) {
+            let present = present.name.clone();
+            return Err(TargetError::PartOfSchema { present, missing: missing.clone() }.into());
+        }
+        let filled = existing.iter().filter(|table| table.has_rows);
+        if let Some(table) = filled.clone().find(|table| !truncate.contains(&table.name)) {
+            return Err(TargetError::NotEmpty { table: table.name.clone() }.into());
+        }
+        work::compare_schema(&session, tables).await?;
+        let to_empty: Vec<TableName> = filled.map(|table| table.name.clone()).collect();
+        self.empty_tables(&mut session, &to_empty).await?;
+        Ok(false)
+    }
+
+    async fn make_tables(&self, schema: &CarriedSchema, tables: &[Table]) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.session().await?;
+        work::make_tables(&mut session, &fence, &self.shared.options, schema, tables).await
+    }
+
+    async fn record_chunks(
+        &self,
+        tables: &[Table],
+        chunks: &[Chunk],
+        empty: bool,
+    ) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.session().await?;
+        let writing = || attempting("write the ledger");
+        let transaction = session.transaction().await.map_err(writing())?;
+        fence.hold(&transaction).await?;
+        state::store_chunks(&transaction, self.name(), tables, chunks).await?;
+        if empty {
+            work::empty(&transaction, tables).await?;
+        }
+        Ok(transaction.commit().await.map_err(writing())?)
+    }
+
+    async fn forms(&self, tables: &[Table]) -> Result<Vec<RowForm>, Failure> {
+        work::forms(&self.shared.control, tables).await
+    }
+
+    async fn loader(&self) -> Result<PostgresLoader, Failure> {
+        PostgresLoader::new(self.session().await?, self.fence()?).await
+    }
+
+    async fn builds(&self, stage: BuildStage) -> Result<Vec<Build>, Failure> {
+        let steps = work::left(&self.shared.control, self.name(), stage).await?;
+        let builds = steps.iter().map(|(id, step)| step.build(*id)).collect();
+        let mut known = self.shared.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(steps);
+        Ok(builds)
+    }
+
+    async fn build(&self, id: i32) -> Result<(), Failure> {
+        let step = {
+            let known = self.shared.steps.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&id).cloned()
+        };
+        let Some(step) = step else { return Ok(()) };
+        let fence = self.fence()?;
+        let mut session = self.session().await?;
+        let memory_kb = self.shared.options.maintenance_work_mem / 1024;
+        work::execute(&mut session, &fence, (id, &step), memory_kb).await
+    }
+
+    async fn set_sequences(&self, values: &[SequenceValue]) -> Result<(), Failure> {
+        Ok(objects::set_sequences(&self.shared.control, values).await?)
+    }
+
+    async fn applier(&self) -> Result<PostgresApplier, Failure> {
+        PostgresApplier::new(self.session().await?, self.fence()?).await
+    }
+
+    async fn remove(&self) -> Result<(), Failure> {
+        state::remove(&self.shared.control, self.name()).await
+    }
+}

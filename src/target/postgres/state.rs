@@ -11,11 +11,12 @@ use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
 use super::TargetError;
 use crate::connect::attempting;
+use crate::connect::quote::quote_literal;
 use crate::model::{
-    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SchemaArchive,
+    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position,
     SourceIdentity, Table, TableId,
 };
-use crate::target::{Checkpoint, Migration, Settings};
+use crate::target::{Checkpoint, Migration, Settings, StreamStatus};
 
 /// What storing a checkpoint is called in an error.
 pub(super) const STORE_CHECKPOINT: &str = "store the checkpoint";
@@ -85,6 +86,16 @@ impl Fence {
             .await
             .map_err(attempting("record a chunk in the ledger"))?;
         if touched == 1 { Ok(()) } else { Err(TargetError::Fenced.into()) }
+    }
+
+    /// A statement that fails where the epoch is not ours, for transactions that are sent as text.
+    pub(super) fn assertion(&self) -> String {
+        format!(
+            "SELECT 1 / (SELECT pg_catalog.count(*) FROM dunlin.checkpoint \
+             WHERE migration = {} AND epoch = {})",
+            quote_literal(&self.name),
+            self.epoch
+        )
     }
 
     /// Makes sure, in the open transaction and until its end, that the epoch is ours.
@@ -291,25 +302,60 @@ pub(super) async fn store_chunks(
     Ok(())
 }
 
-/// Keeps the schema's archive, so that any later process can build from it.
-pub(super) async fn store_archive(
-    client: &impl GenericClient,
+/// Records a snapshot, and with the first one the checkpoint and the phase that follow from it.
+pub(super) async fn record_snapshot(
+    session: &mut Client,
+    fence: &Fence,
+    held: Option<&HeldSnapshot>,
+    checkpoint: Option<&Position>,
+) -> Result<(), Failure> {
+    let writing = || attempting("record the snapshot");
+    let transaction = session.transaction().await.map_err(writing())?;
+    fence.hold(&transaction).await?;
+    let held = held.map(json_text);
+    transaction
+        .execute(
+            "UPDATE dunlin.migration SET snapshot = $2::text::jsonb WHERE name = $1",
+            &[&fence.name, &held],
+        )
+        .await
+        .map_err(writing())?;
+    if let Some(checkpoint) = checkpoint {
+        transaction
+            .execute(
+                "UPDATE dunlin.checkpoint SET position = $2::text::jsonb WHERE migration = $1",
+                &[&fence.name, &json_text(checkpoint)],
+            )
+            .await
+            .map_err(writing())?;
+        transaction
+            .execute(
+                "UPDATE dunlin.migration SET phase = $2 WHERE name = $1",
+                &[&fence.name, &Phase::Snapshot.to_string()],
+            )
+            .await
+            .map_err(writing())?;
+    }
+    Ok(transaction.commit().await.map_err(writing())?)
+}
+
+/// Keeps the latest figures.
+pub(super) async fn store_status(
+    client: &Client,
     name: &str,
-    schema: &SchemaArchive,
+    status: &StreamStatus,
 ) -> Result<(), Failure> {
     client
         .execute(
-            "UPDATE dunlin.migration SET archive = $2, extras = $3::text::jsonb WHERE name = $1",
-            &[&name, &schema.archive, &schema.extras.to_string()],
+            "INSERT INTO dunlin.status (migration, report, updated_at) \
+             VALUES ($1, $2::text::jsonb, pg_catalog.clock_timestamp()) \
+             ON CONFLICT (migration) DO UPDATE \
+             SET report = excluded.report, updated_at = excluded.updated_at",
+            &[&name, &json_text(status)],
         )
         .await
-        .map_err(attempting("keep the schema's archive"))?;
+        .map_err(attempting("keep the latest figures"))?;
     Ok(())
-}
-
-/// The snapshot as it is stored.
-pub(super) fn snapshot_text(held: Option<&HeldSnapshot>) -> Option<String> {
-    held.map(json_text)
 }
 
 /// Removes a migration's state, and the state's tables with the last one.

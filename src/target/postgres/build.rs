@@ -1,0 +1,419 @@
+//! Builds what comes after the rows: indexes, constraints, triggers and the rest.
+//!
+//! In: an archive's entries and the source's definitions. Out: steps in an order in which they
+//! can run, each a transaction with its own ledger entry, so that a build that was killed goes on
+//! where it stopped and nothing is built twice. The plan is a pure function; it knows no server.
+//!
+//! A key is built as a plain unique index, which many can be at once on one table, and becomes a
+//! constraint afterwards in an instant. A foreign key is added without looking at the rows and
+//! validated afterwards, under a lock that lets writers through.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Client;
+
+use crate::connect::quote::{quote_ident, quote_name};
+use crate::model::objects::{Definition, DefinitionKind};
+use crate::model::{Code, Disposition, Fault, Halt, TableName};
+
+use super::schema::SETTINGS;
+use super::script::{self, Entry};
+
+/// What can go wrong in building.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A step's statement failed.
+    #[error("cannot build {label} on the target")]
+    Step {
+        /// What was to be built.
+        label: String,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+impl Fault for BuildError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            BuildError::Step { source, .. } if source.as_db_error().is_none() => Disposition::Retry,
+            BuildError::Step { .. } => Halt::with(
+                Code::SchemaRestoreFailed,
+                "mend what the server names and run the same command again; finished steps stay",
+            ),
+        }
+    }
+}
+
+/// The stages of a build. Each begins when the one before it is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Indexes by which rows are found when changes are applied.
+    Identity,
+    /// All other indexes.
+    Index,
+    /// Constraints, from the indexes that are there.
+    Constraint,
+    /// Indexes of partitions become parts of those of their tables.
+    Attach,
+    /// Foreign keys.
+    ForeignKey,
+    /// The rows are checked against foreign keys.
+    Validate,
+    /// Triggers, rules, policies, statistics objects, comments and what depends on them.
+    Rest,
+}
+
+impl Stage {
+    /// All stages in order.
+    pub const ALL: [Stage; 7] = [
+        Stage::Identity,
+        Stage::Index,
+        Stage::Constraint,
+        Stage::Attach,
+        Stage::ForeignKey,
+        Stage::Validate,
+        Stage::Rest,
+    ];
+
+    /// Whether its steps may run at the same time. The others run in the order of the plan.
+    #[must_use]
+    pub fn parallel(self) -> bool {
+        match self {
+            Stage::Identity | Stage::Index | Stage::Validate => true,
+            Stage::Constraint | Stage::Attach | Stage::ForeignKey | Stage::Rest => false,
+        }
+    }
+}
+
+/// One step: what one transaction does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildStep {
+    /// Its name within the plan, the same whenever the same archive is planned.
+    pub id: String,
+    /// When it runs.
+    pub stage: Stage,
+    /// What it builds, for people.
+    pub label: String,
+    /// The table it builds on, where there is one.
+    pub table: Option<TableName>,
+    /// What is there once it is done, where the catalog can tell.
+    pub creates: Option<Creates>,
+    /// Bytes that it works through.
+    pub bytes_hint: u64,
+    /// Its statements.
+    pub sql: Vec<String>,
+}
+
+/// What a step leaves in the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Creates {
+    /// An index of that name in the table's schema.
+    Index {
+        /// Schema and name of the index.
+        index: TableName,
+    },
+    /// A constraint of that name on the table.
+    Constraint {
+        /// The table.
+        table: TableName,
+        /// The constraint's name.
+        name: String,
+    },
+}
+
+/// A plan, and what it leaves out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildPlan {
+    /// In the order of their stages; within a parallel stage the largest first.
+    pub steps: Vec<BuildStep>,
+    /// Foreign keys that refer to a table that is not copied.
+    pub left_out: Vec<String>,
+}
+
+/// Plans the build.
+///
+/// `excluded` are the tables that do not exist on the target.
+#[must_use]
+pub fn plan(entries: &[Entry], definitions: &[Definition], excluded: &[TableName]) -> BuildPlan {
+    let mut planner = Planner {
+        definitions: definitions
+            .iter()
+            .map(|definition| (definition.source_id, definition))
+            .collect(),
+        excluded: excluded.iter().collect(),
+        late: HashSet::new(),
+        plan: BuildPlan::default(),
+    };
+    for entry in entries.iter().filter(|entry| !entry.sql.is_empty()) {
+        planner.add(entry);
+    }
+    let mut plan = planner.plan;
+    // The sort is stable: what is not parallel keeps the archive's order.
+    plan.steps.sort_by_key(|step| {
+        let size = if step.stage.parallel() {
+            step.bytes_hint
+        } else {
+            0
+        };
+        (step.stage, std::cmp::Reverse(size))
+    });
+    plan
+}
+
+struct Planner<'a> {
+    definitions: HashMap<u64, &'a Definition>,
+    excluded: HashSet<&'a TableName>,
+    /// Entries that went to the last stage.
+    late: HashSet<u32>,
+    plan: BuildPlan,
+}
+
+impl Planner<'_> {
+    fn add(&mut self, entry: &Entry) {
+        // An index on a materialised view that itself had to wait for a key, for example.
+        let waits = entry.dependencies.iter().any(|id| self.late.contains(id));
+        let definition = self.definitions.get(&u64::from(entry.oid)).copied();
+        match (entry.kind.as_str(), definition) {
+            _ if waits => self.rest(entry),
+            ("INDEX", Some(definition)) => self.index(entry, definition),
+            ("CONSTRAINT", Some(definition)) => self.constraint(entry, definition),
+            ("FK CONSTRAINT", Some(definition)) => self.foreign_key(entry, definition),
+            ("CONSTRAINT" | "CHECK CONSTRAINT", definition) => {
+                self.push(
+                    entry,
+                    Stage::Constraint,
+                    definition,
+                    vec![entry.sql.clone()],
+                );
+            }
+            ("INDEX ATTACH", _) => {
+                self.push(entry, Stage::Attach, None, vec![entry.sql.clone()]);
+            }
+            _ => self.rest(entry),
+        }
+    }
+
+    fn rest(&mut self, entry: &Entry) {
+        self.late.insert(entry.toc_id);
+        self.push(entry, Stage::Rest, None, vec![entry.sql.clone()]);
+    }
+
+    fn index(&mut self, entry: &Entry, definition: &Definition) {
+        let identity = definition.kind == DefinitionKind::Index { identity: true };
+        let (table, own): (Vec<_>, Vec<_>) = script::statements(&entry.sql)
+            .into_iter()
+            .partition(|statement| is_table_statement(statement));
+        self.push(entry, index_stage(identity), Some(definition), own);
+        self.creates_index(definition);
+        self.mark_table(entry, definition, table);
+    }
+
+    fn constraint(&mut self, entry: &Entry, definition: &Definition) {
+        let DefinitionKind::Key {
+            primary,
+            identity,
+            index_sql,
+            deferrable,
+            deferred,
+        } = &definition.kind
+        else {
+            let sql = vec![entry.sql.clone()];
+            return self.push(entry, Stage::Constraint, Some(definition), sql);
+        };
+        let kind = if *primary { "PRIMARY KEY" } else { "UNIQUE" };
+        let name = quote_ident(&definition.name);
+        let mut add = format!(
+            "ALTER TABLE ONLY {} ADD CONSTRAINT {name} {kind} USING INDEX {name}",
+            quote_name(&definition.table)
+        );
+        if *deferrable {
+            add.push_str(" DEFERRABLE");
+        }
+        if *deferred {
+            add.push_str(" INITIALLY DEFERRED");
+        }
+        let index = vec![index_sql.clone()];
+        self.push(entry, index_stage(*identity), Some(definition), index);
+        self.creates_index(definition);
+        let more = script::statements(&entry.sql).into_iter().skip(1);
+        let (table, own): (Vec<_>, Vec<_>) = more.partition(|sql| is_table_statement(sql));
+        let sql = std::iter::once(add).chain(own).chain(table).collect();
+        self.push_named(entry, "constraint", Stage::Constraint, definition, sql);
+        self.creates_constraint(definition);
+    }
+
+    fn foreign_key(&mut self, entry: &Entry, definition: &Definition) {
+        let DefinitionKind::ForeignKey {
+            references,
+            validated,
+        } = &definition.kind
+        else {
+            return self.rest(entry);
+        };
+        if self.excluded.contains(references) {
+            self.plan.left_out.push(entry.label());
+            return;
+        }
+        let mut statements = script::statements(&entry.sql);
+        // A partitioned table takes no foreign key that is not valid before version 18.
+        let split = *validated && !definition.partitioned;
+        if split && let Some(add) = statements.first_mut() {
+            add.push_str(" NOT VALID");
+        }
+        self.push(entry, Stage::ForeignKey, Some(definition), statements);
+        self.creates_constraint(definition);
+        if split {
+            let validate = format!(
+                "ALTER TABLE ONLY {} VALIDATE CONSTRAINT {}",
+                quote_name(&definition.table),
+                quote_ident(&definition.name)
+            );
+            self.push_named(
+                entry,
+                "validate",
+                Stage::Validate,
+                definition,
+                vec![validate],
+            );
+        }
+    }
+
+    /// CLUSTER ON and REPLICA IDENTITY lock the table against everything, so they wait until no
+    /// index is being built on it.
+    fn mark_table(&mut self, entry: &Entry, definition: &Definition, sql: Vec<String>) {
+        if !sql.is_empty() {
+            self.push_named(entry, "table", Stage::Constraint, definition, sql);
+        }
+    }
+
+    fn creates_index(&mut self, definition: &Definition) {
+        if let Some(step) = self.plan.steps.last_mut() {
+            let index = TableName {
+                schema: definition.table.schema.clone(),
+                name: definition.name.clone(),
+            };
+            step.creates = Some(Creates::Index { index });
+        }
+    }
+
+    fn creates_constraint(&mut self, definition: &Definition) {
+        if let Some(step) = self.plan.steps.last_mut() {
+            step.creates = Some(Creates::Constraint {
+                table: definition.table.clone(),
+                name: definition.name.clone(),
+            });
+        }
+    }
+
+    fn push_named(
+        &mut self,
+        entry: &Entry,
+        part: &str,
+        stage: Stage,
+        definition: &Definition,
+        sql: Vec<String>,
+    ) {
+        self.push(entry, stage, Some(definition), sql);
+        if let Some(step) = self.plan.steps.last_mut() {
+            step.id = format!("{}.{part}", entry.toc_id);
+        }
+    }
+
+    fn push(
+        &mut self,
+        entry: &Entry,
+        stage: Stage,
+        definition: Option<&Definition>,
+        sql: Vec<String>,
+    ) {
+        self.plan.steps.push(BuildStep {
+            id: entry.toc_id.to_string(),
+            stage,
+            label: entry.label(),
+            table: definition.map(|definition| definition.table.clone()),
+            creates: None,
+            bytes_hint: definition.map_or(0, |definition| definition.bytes),
+            sql,
+        });
+    }
+}
+
+fn index_stage(identity: bool) -> Stage {
+    if identity {
+        Stage::Identity
+    } else {
+        Stage::Index
+    }
+}
+
+fn is_table_statement(statement: &str) -> bool {
+    statement.starts_with("ALTER TABLE ")
+}
+
+/// Runs a step and its ledger statement in one transaction: when the one is there, so is the
+/// other.
+///
+/// # Errors
+///
+/// A statement failed; nothing was changed.
+pub async fn execute(
+    client: &mut Client,
+    step: &BuildStep,
+    maintenance_work_mem_kb: u32,
+    ledger: &str,
+) -> Result<(), BuildError> {
+    let failed = |source| BuildError::Step {
+        label: step.label.clone(),
+        source,
+    };
+    let transaction = client.transaction().await.map_err(failed)?;
+    let settings = format!(
+        "{SETTINGS};
+         SET LOCAL synchronous_commit = off;
+         SET LOCAL maintenance_work_mem = {maintenance_work_mem_kb}"
+    );
+    transaction.batch_execute(&settings).await.map_err(failed)?;
+    for statement in step.sql.iter().map(String::as_str).chain([ledger]) {
+        transaction.batch_execute(statement).await.map_err(failed)?;
+    }
+    transaction.commit().await.map_err(failed)
+}
+
+/// Finds the steps whose objects are on the target already, by id: those of a schema that was there
+/// before dunlin.
+///
+/// # Errors
+///
+/// A query failed.
+pub async fn present(client: &Client, steps: &[BuildStep]) -> Result<HashSet<String>, BuildError> {
+    let (mut schemas, mut tables, mut names, mut ids) = (vec![], vec![], vec![], vec![]);
+    for step in steps {
+        let (schema, table, name) = match &step.creates {
+            Some(Creates::Index { index }) => (&index.schema, None, &index.name),
+            Some(Creates::Constraint { table, name }) => (&table.schema, Some(&table.name), name),
+            None => continue,
+        };
+        schemas.push(schema.as_str());
+        tables.push(table.map(String::as_str));
+        names.push(name.as_str());
+        ids.push(step.id.as_str());
+    }
+    let rows = client
+        .query(
+            include_str!("../../../sql/postgres/target_built.sql"),
+            &[&schemas, &tables, &names, &ids],
+        )
+        .await
+        .map_err(|source| BuildError::Step {
+            label: "a list of what is there".to_owned(),
+            source,
+        })?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! What else the target needs besides tables and their indexes: sequences' values, materialised
+//! views' rows, statistics, large objects.
+//!
+//! In: values that were read on the source; for large objects a session on the source inside of
+//! the snapshot. Out: the same on the target. It keeps no state: each function may be called
+//! again and then ends in the same state, so nothing is lost or doubled by a restart.
+
+use tokio_postgres::{Client, Row, Transaction};
+
+use crate::connect::quote::{quote_ident, quote_literal, quote_name};
+use crate::model::objects::SequenceValue;
+use crate::model::{Code, Disposition, Fault, Halt, TableName};
+
+use super::schema::Ownership;
+
+/// What can go wrong with these objects.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectsError {
+    /// Sequences could not be set.
+    #[error("cannot set the sequences on the target")]
+    Sequences(#[source] tokio_postgres::Error),
+    /// A materialised view could not be refreshed.
+    #[error("cannot refresh the materialised view {view} on the target")]
+    Refresh {
+        /// Which one.
+        view: TableName,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A table's statistics could not be gathered.
+    #[error("cannot analyse {table} on the target")]
+    Analyze {
+        /// Which one.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Large objects could not be read.
+    #[error("cannot read large objects after {after} from the source")]
+    ReadLargeObjects {
+        /// OID of the last one that was read.
+        after: u32,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Large objects could not be written.
+    #[error("cannot write large objects after {after} to the target")]
+    WriteLargeObjects {
+        /// OID of the last one that was written.
+        after: u32,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+impl Fault for ObjectsError {
+    fn disposition(&self) -> Disposition {
+        let (ObjectsError::Sequences(cause)
+        | ObjectsError::Refresh { source: cause, .. }
+        | ObjectsError::Analyze { source: cause, .. }
+        | ObjectsError::ReadLargeObjects { source: cause, .. }
+        | ObjectsError::WriteLargeObjects { source: cause, .. }) = self;
+        if cause.as_db_error().is_none() {
+            return Disposition::Retry;
+        }
+        Halt::with(
+            Code::StatementFailed,
+            "mend what the server names and run the same command again",
+        )
+    }
+}
+
+/// Sequences set by one statement: bounds the locks that one transaction holds.
+const SEQUENCES_PER_STATEMENT: usize = 500;
+
+/// Sets sequences to the given values.
+///
+/// # Errors
+///
+/// A sequence is missing on the target, or may not be set.
+pub async fn set_sequences(
+    client: &Client,
+    sequences: &[SequenceValue],
+) -> Result<(), ObjectsError> {
+    for sequences in sequences.chunks(SEQUENCES_PER_STATEMENT) {
+        let names: Vec<String> = sequences.iter().map(|s| quote_name(&s.name)).collect();
+        let values: Vec<i64> = sequences.iter().map(|s| s.last_value).collect();
+        let called: Vec<bool> = sequences.iter().map(|s| s.is_called).collect();
+        client
+            .query(
+                "SELECT pg_catalog.setval(w.name::regclass, w.value, w.called)
+                 FROM unnest($1::text[], $2::int8[], $3::bool[]) AS w (name, value, called)",
+                &[&names, &values, &called],
+            )
+            .await
+            .map_err(ObjectsError::Sequences)?;
+    }
+    Ok(())
+}
+
+/// Refreshes a materialised view. Those that it reads must have been refreshed before.
+///
+/// # Errors
+///
+/// The statement failed.
+pub async fn refresh(client: &Client, view: &TableName) -> Result<(), ObjectsError> {
+    client
+        .batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", quote_name(view)))
+        .await
+        .map_err(|source| ObjectsError::Refresh {
+            view: view.clone(),
+            source,
+        })
+}
+
+/// Gathers a table's statistics, so that the first query has a plan.
+///
+/// # Errors
+///
+/// The statement failed.
+pub async fn analyze(client: &Client, table: &TableName) -> Result<(), ObjectsError> {
+    client
+        .batch_execute(&format!("ANALYZE {}", quote_name(table)))
+        .await
+        .map_err(|source| ObjectsError::Analyze {
+            table: table.clone(),
+            source,
+        })
+}
+
+/// Large objects that one transaction writes.
+const OBJECTS_PER_BATCH: i64 = 128;
+
+/// How much of each is read with the batch; what is longer follows piece by piece.
+const FIRST_PIECE_BYTES: i32 = 64 << 10;
+
+/// How much of a long one is in memory at once.
+const PIECE_BYTES: i32 = 1 << 20;
+
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopiedLargeObjects {
+    /// Large objects.
+    pub count: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// Copies all large objects under their own OIDs, replacing those that the target has under the
+/// same ones. `source` stands in the snapshot's transaction.
+///
+/// Memory is bounded by a batch of first pieces and one further piece, whatever their sizes.
+///
+/// # Errors
+///
+/// Reading or writing failed; batches that were committed stay and are replaced next time.
+pub async fn copy_large_objects(
+    source: &Client,
+    target: &mut Client,
+    ownership: Ownership,
+) -> Result<CopiedLargeObjects, ObjectsError> {
+    let mut copied = CopiedLargeObjects::default();
+    let mut after = 0u32;
+    loop {
+        let rows = source
+            .query(
+                include_str!("../../../sql/postgres/source_large_objects.sql"),
+                &[&after, &OBJECTS_PER_BATCH, &FIRST_PIECE_BYTES],
+            )
+            .await
+            .map_err(|source| ObjectsError::ReadLargeObjects { after, source })?;
+        let Some(last) = rows.last() else {
+            return Ok(copied);
+        };
+        let next: u32 = last.get("oid");
+        let batch = Batch {
+            source,
+            after,
+            ownership,
+        };
+        copied.bytes += batch.write(target, &rows).await?;
+        copied.count += rows.len() as u64;
+        after = next;
+    }
+}
+
+struct Batch<'a> {
+    source: &'a Client,
+    after: u32,
+    ownership: Ownership,
+}
+
+impl Batch<'_> {
+    async fn write(&self, target: &mut Client, rows: &[Row]) -> Result<u64, ObjectsError> {
+        let transaction = target.transaction().await.map_err(self.writing())?;
+        let oids: Vec<u32> = rows.iter().map(|row| row.get("oid")).collect();
+        let pieces: Vec<&[u8]> = rows.iter().map(|row| row.get("piece")).collect();
+        transaction
+            .query(
+                "SELECT pg_catalog.lo_unlink(oid)
+                 FROM pg_catalog.pg_largeobject_metadata WHERE oid = ANY ($1)",
+                &[&oids],
+            )
+            .await
+            .map_err(self.writing())?;
+        transaction
+            .query(
+                "SELECT pg_catalog.lo_from_bytea(w.oid, w.piece)
+                 FROM unnest($1::oid[], $2::bytea[]) AS w (oid, piece)",
+                &[&oids, &pieces],
+            )
+            .await
+            .map_err(self.writing())?;
+        let mut bytes = 0;
+        for (row, (&oid, piece)) in rows.iter().zip(oids.iter().zip(&pieces)) {
+            bytes += piece.len() as u64;
+            if piece.len() == FIRST_PIECE_BYTES as usize {
+                bytes += self.write_rest(&transaction, oid).await?;
+            }
+            let properties = properties(row, oid, self.ownership);
+            if !properties.is_empty() {
+                transaction
+                    .batch_execute(&properties)
+                    .await
+                    .map_err(self.writing())?;
+            }
+        }
+        transaction.commit().await.map_err(self.writing())?;
+        Ok(bytes)
+    }
+
+    async fn write_rest(&self, target: &Transaction<'_>, oid: u32) -> Result<u64, ObjectsError> {
+        let first = i64::from(FIRST_PIECE_BYTES);
+        let mut offset = first;
+        loop {
+            let row = self
+                .source
+                .query_one(
+                    "SELECT pg_catalog.lo_get($1, $2, $3)",
+                    &[&oid, &offset, &PIECE_BYTES],
+                )
+                .await
+                .map_err(|source| ObjectsError::ReadLargeObjects {
+                    after: self.after,
+                    source,
+                })?;
+            let piece: &[u8] = row.get(0);
+            if !piece.is_empty() {
+                target
+                    .execute(
+                        "SELECT pg_catalog.lo_put($1, $2, $3)",
+                        &[&oid, &offset, &piece],
+                    )
+                    .await
+                    .map_err(self.writing())?;
+            }
+            offset += piece.len() as i64;
+            if piece.len() < PIECE_BYTES as usize {
+                return Ok((offset - first).cast_unsigned());
+            }
+        }
+    }
+
+    fn writing(&self) -> impl FnOnce(tokio_postgres::Error) -> ObjectsError + use<> {
+        let after = self.after;
+        move |source| ObjectsError::WriteLargeObjects { after, source }
+    }
+}
+
+/// The statements that give a large object its comment, and its owner and privileges where they
+/// travel.
+fn properties(row: &Row, oid: u32, ownership: Ownership) -> String {
+    let mut statements = Vec::new();
+    if let Some(comment) = row.get::<_, Option<String>>("comment") {
+        let comment = quote_literal(&comment);
+        statements.push(format!("COMMENT ON LARGE OBJECT {oid} IS {comment}"));
+    }
+    if ownership.owners {
+        let owner = quote_ident(row.get("owner"));
+        statements.push(format!("ALTER LARGE OBJECT {oid} OWNER TO {owner}"));
+    }
+    if ownership.privileges {
+        let grantees: Vec<Option<String>> = row.get("grantees");
+        let privileges: Vec<String> = row.get("privileges");
+        statements.extend(grantees.iter().zip(privileges).map(|(grantee, privilege)| {
+            let (privilege, option) = match privilege.strip_suffix(" WITH GRANT OPTION") {
+                Some(privilege) => (privilege, " WITH GRANT OPTION"),
+                None => (privilege.as_str(), ""),
+            };
+            let grantee = grantee.as_deref().map_or("PUBLIC".to_owned(), quote_ident);
+            format!("GRANT {privilege} ON LARGE OBJECT {oid} TO {grantee}{option}")
+        }));
+    }
+    statements.join("; ")
+}

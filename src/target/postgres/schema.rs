@@ -1,0 +1,298 @@
+//! The schema on the target: an archive becomes entries, and those that come before the rows are
+//! created.
+//!
+//! In: the archive, the client programs, a session. Out: the entries for before and after the
+//! rows. It knows nothing of the source. `pg_restore` only turns the archive into SQL; the
+//! statements run here, in one transaction, so that a failure names its object and leaves nothing
+//! behind, and so that settings that an older server does not know are never sent to it.
+
+use std::collections::HashSet;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Transaction};
+
+use crate::connect::program::{ProgramError, Programs};
+use crate::model::objects::SchemaArchive;
+use crate::model::{Code, Disposition, Fault, Halt};
+
+use super::script::{self, Entry};
+
+/// What can go wrong with the schema.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// `pg_restore` could not read the archive.
+    #[error("cannot read the schema's archive")]
+    Archive(#[source] ProgramError),
+    /// The script is not UTF-8: a database in SQL_ASCII whose names or bodies are something else.
+    #[error("the schema holds text that is not UTF-8")]
+    Encoding(#[source] std::string::FromUtf8Error),
+    /// An entry's head is not as `pg_restore` writes it.
+    #[error("cannot read the archive's entry '{head}'")]
+    Head {
+        /// Its first line.
+        head: String,
+    },
+    /// The list and the script of one archive disagree.
+    #[error("the archive lists {listed} entries, its script holds others")]
+    Incomplete {
+        /// How many are listed.
+        listed: usize,
+    },
+    /// An object could not be created.
+    #[error("cannot create {object} on the target")]
+    Create {
+        /// Kind and name.
+        object: String,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A statement around them failed.
+    #[error("cannot {act} on the target")]
+    Statement {
+        /// What was attempted.
+        act: &'static str,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+impl Fault for SchemaError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            SchemaError::Archive(error) => error.disposition(),
+            SchemaError::Create { source, .. } | SchemaError::Statement { source, .. }
+                if source.as_db_error().is_none() =>
+            {
+                Disposition::Retry
+            }
+            SchemaError::Encoding(_) => Halt::with(
+                Code::SchemaRestoreFailed,
+                "rename what is not UTF-8 on the source, or create the schema on the target by hand",
+            ),
+            SchemaError::Head { .. } | SchemaError::Incomplete { .. } => Halt::with(
+                Code::SchemaRestoreFailed,
+                "check that pg_dump and pg_restore are of one version",
+            ),
+            SchemaError::Create { .. } | SchemaError::Statement { .. } => Halt::with(
+                Code::SchemaRestoreFailed,
+                "mend what the server names (a missing role, extension or privilege) and run the \
+                 same command again; nothing was left behind",
+            ),
+        }
+    }
+}
+
+/// Which properties of objects travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ownership {
+    /// Objects keep their owners, who must exist on the target.
+    pub owners: bool,
+    /// Objects keep their privileges, whose roles must exist on the target.
+    pub privileges: bool,
+}
+
+/// An archive, taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// What comes before the rows: types, functions, tables, views.
+    pub before: Vec<Entry>,
+    /// What comes after: indexes, constraints, triggers, and the rest.
+    pub after: Vec<Entry>,
+}
+
+/// Takes an archive apart.
+///
+/// # Errors
+///
+/// The archive or its script cannot be read.
+pub async fn entries(
+    programs: &Programs,
+    archive: &SchemaArchive,
+    ownership: Ownership,
+) -> Result<Entries, SchemaError> {
+    Ok(Entries {
+        before: section(programs, archive, ownership, "--section=pre-data").await?,
+        after: section(programs, archive, ownership, "--section=post-data").await?,
+    })
+}
+
+async fn section(
+    programs: &Programs,
+    archive: &SchemaArchive,
+    ownership: Ownership,
+    section: &str,
+) -> Result<Vec<Entry>, SchemaError> {
+    let mut arguments = vec![
+        section,
+        "--no-tablespaces",
+        "--no-publications",
+        "--no-subscriptions",
+    ];
+    if !ownership.owners {
+        arguments.push("--no-owner");
+    }
+    if !ownership.privileges {
+        arguments.push("--no-privileges");
+    }
+    let text = async |more: &[&str]| {
+        let arguments = [&arguments, more].concat();
+        let output = programs.restore(&archive.bytes, &arguments).await;
+        String::from_utf8(output.map_err(SchemaError::Archive)?).map_err(SchemaError::Encoding)
+    };
+    let list = text(&["--list"]).await?;
+    let script = text(&["--verbose", "--file=-"]).await?;
+    let entries = script::entries(&script)?;
+    compare(&list, &entries)?;
+    Ok(entries)
+}
+
+/// Every entry of the script is in the list, and every listed one is in the script once.
+fn compare(list: &str, entries: &[Entry]) -> Result<(), SchemaError> {
+    let listed: Option<Vec<(u32, u32, u32)>> = list
+        .lines()
+        .filter(|line| !line.starts_with(';') && !line.is_empty())
+        .map(|line| {
+            let (id, rest) = line.split_once("; ")?;
+            let mut numbers = rest.split(' ').map(str::parse);
+            let (class, oid) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+            Some((id.parse().ok()?, class, oid))
+        })
+        .collect();
+    let mut listed = listed.unwrap_or_default();
+    let mut found: Vec<(u32, u32, u32)> = entries
+        .iter()
+        .map(|entry| (entry.toc_id, entry.class, entry.oid))
+        .collect();
+    listed.sort_unstable();
+    found.sort_unstable();
+    if listed != found {
+        return Err(SchemaError::Incomplete {
+            listed: listed.len(),
+        });
+    }
+    Ok(())
+}
+
+/// Creates what comes before the rows, in one transaction, with `ledger` as its last statement.
+///
+/// Schemas that exist already are taken as they are. Returns what was left out since the role
+/// may not do it: comments on extensions that somebody else owns.
+///
+/// # Errors
+///
+/// A statement failed; nothing was changed.
+pub async fn create(
+    client: &mut Client,
+    entries: &[Entry],
+    ledger: &str,
+) -> Result<Vec<String>, SchemaError> {
+    let failed = |act| move |source| SchemaError::Statement { act, source };
+    let transaction = client
+        .transaction()
+        .await
+        .map_err(failed("begin creating the schema"))?;
+    transaction
+        .batch_execute(SETTINGS)
+        .await
+        .map_err(failed("set up the session for the schema"))?;
+    let schemas = existing_schemas(&transaction).await?;
+    let mut left_out = Vec::new();
+    for entry in entries {
+        let exists = entry.kind == "SCHEMA" && schemas.contains(&entry.name);
+        if entry.sql.is_empty() || exists {
+            continue;
+        }
+        let optional = entry.kind == "COMMENT"
+            && (entry.name.starts_with("EXTENSION ") || entry.name.starts_with("SCHEMA "));
+        if optional {
+            if !try_create(&transaction, entry).await? {
+                left_out.push(entry.label());
+            }
+        } else {
+            transaction
+                .batch_execute(&entry.sql)
+                .await
+                .map_err(creating(entry))?;
+        }
+    }
+    transaction
+        .batch_execute(ledger)
+        .await
+        .map_err(failed("record that the schema was created"))?;
+    transaction
+        .commit()
+        .await
+        .map_err(failed("commit the schema"))?;
+    Ok(left_out)
+}
+
+/// What the head of a `pg_restore` script sets, without what older servers do not know.
+pub(super) const SETTINGS: &str = "SET LOCAL statement_timeout = 0;
+    SET LOCAL search_path = '';
+    SET LOCAL standard_conforming_strings = on;
+    SET LOCAL check_function_bodies = off;
+    SET LOCAL xmloption = content;
+    SET LOCAL row_security = off;
+    SET LOCAL client_min_messages = warning;
+    SET LOCAL default_tablespace = ''";
+
+fn creating(entry: &Entry) -> impl FnOnce(tokio_postgres::Error) -> SchemaError {
+    let object = entry.label();
+    move |source| SchemaError::Create { object, source }
+}
+
+async fn existing_schemas(transaction: &Transaction<'_>) -> Result<HashSet<String>, SchemaError> {
+    let rows = transaction
+        .query("SELECT nspname::text FROM pg_catalog.pg_namespace", &[])
+        .await
+        .map_err(|source| SchemaError::Statement {
+            act: "list the schemas",
+            source,
+        })?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Only the owner may comment on an extension or schema; that one cannot is no reason to stop.
+async fn try_create(transaction: &Transaction<'_>, entry: &Entry) -> Result<bool, SchemaError> {
+    transaction
+        .batch_execute("SAVEPOINT entry")
+        .await
+        .map_err(creating(entry))?;
+    let end = match transaction.batch_execute(&entry.sql).await {
+        Ok(()) => "RELEASE SAVEPOINT entry",
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            "ROLLBACK TO SAVEPOINT entry"
+        }
+        Err(error) => return Err(creating(entry)(error)),
+    };
+    transaction
+        .batch_execute(end)
+        .await
+        .map_err(creating(entry))?;
+    Ok(end.starts_with("RELEASE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_must_agree_with_the_script() {
+        let entry = Entry {
+            toc_id: 3,
+            class: 1259,
+            oid: 42,
+            kind: "TABLE".into(),
+            schema: Some("public".into()),
+            name: "t".into(),
+            dependencies: Vec::new(),
+            sql: String::new(),
+        };
+        let list = ";\n; Archive\n;\n3; 1259 42 TABLE public t me\n";
+        assert!(compare(list, std::slice::from_ref(&entry)).is_ok());
+        assert!(compare(list, &[]).is_err());
+        assert!(compare(";\n", &[entry]).is_err());
+    }
+}
