@@ -304,9 +304,14 @@ impl Source for PostgresSource {
         let selection = &self.shared.options.selection;
         let excluded = objects::excluded(control, selection).await?;
         let snapshot = handle(held)?.snapshot;
+        let variables = self.shared.endpoint.libpq_variables();
+        let connection: Vec<(String, String)> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.expose().to_owned()))
+            .collect();
         let session = objects::DumpSession {
             programs: &programs,
-            connection: &self.shared.endpoint.libpq_variables(),
+            connection: &connection,
             snapshot: Some(&snapshot),
         };
         let archive = objects::dump_schema(session, &excluded).await?;

@@ -59,7 +59,7 @@ impl ChunkLoader for PostgresLoader {
     async fn open(&mut self, table: &Table, form: RowForm) -> Result<(), Failure> {
         let begun = self.session.batch_execute("BEGIN").await;
         begun.map_err(attempting("open a transaction"))?;
-        self.fence.hold(&**self.session).await?;
+        self.fence.hold(&*self.session).await?;
         let act = format!("load rows into table {}", table.name);
         let sink = self.session.copy_in(&copy_text(table, form)).await.map_err(attempting(act))?;
         self.open = Some((table.name.clone(), Box::pin(sink)));

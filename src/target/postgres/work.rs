@@ -41,9 +41,6 @@ impl Step {
     fn stage(&self) -> BuildStage {
         match self {
             Step::Schema(step) if step.stage == Stage::Identity => BuildStage::Identity,
-            Step::Schema(step) if step.stage == Stage::Constraint && step.is_identity() => {
-                BuildStage::Identity
-            }
             Step::Schema(_) | Step::Analyze { .. } | Step::Refresh { .. } => BuildStage::Rest,
         }
     }
