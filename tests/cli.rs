@@ -157,6 +157,6 @@ fn grants_of_one_side_are_sql() {
 #[test]
 fn completions_know_the_verbs() {
     let output = Folder::new().dunlin(&["completions", "bash"], &[]);
-    assert!(stdout(&output).contains("hold-snapshot") || stdout(&output).contains("complete"));
+    assert!(stdout(&output).contains("check plan run status complete"));
     assert!(output.status.success());
 }

@@ -164,8 +164,8 @@ keys! {
         "Indexes and constraints that are built at once on the target. The default is the number \
          of workers.";
     MAX_CONNECTIONS = "max-connections", Resources, Number, "COUNT", "0":
-        "The most connections that dunlin opens on either server; at least 5, the rest of them \
-         are workers. 0 means as many as the workers need: the greater of workers and \
+        "The most connections that dunlin opens on either server, at least 5: four for itself, the \
+         others for workers. 0 means as many as it needs: the greater of workers and \
          build-workers, plus 4.";
     CHUNK_SIZE = "chunk-size", Resources, Text, "SIZE", "128MiB":
         "Table data per chunk: the unit that one worker copies and that is repeated after an \

@@ -8,6 +8,7 @@
 mod draw;
 mod view;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ use view::{SnapshotView, StepView, TableView, View};
 
 /// The most lines that are drawn at once.
 const MOST_LINES: usize = 10;
+
+/// Rates are taken over at least this long, or they would flicker.
+const RATE_WINDOW: Duration = Duration::from_secs(3);
 
 /// A table about to be copied.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -277,16 +281,18 @@ pub async fn drive(progress: Progress, mut display: Display) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
-    let (mut before, mut drawn) = (progress.view(), Instant::now());
+    let mut seen = VecDeque::from([(Instant::now(), progress.view())]);
     loop {
         tokio::select! {
             _ = ticks.tick() => {
                 let now = progress.view();
-                display.draw(&now, &before, drawn.elapsed());
-                // Rates are taken over a second at least, or they would flicker.
-                if drawn.elapsed() >= Duration::from_secs(1) {
-                    (before, drawn) = (now, Instant::now());
+                while seen.get(1).is_some_and(|(time, _)| time.elapsed() >= RATE_WINDOW) {
+                    seen.pop_front();
                 }
+                if let Some((time, before)) = seen.front() {
+                    display.draw(&now, before, time.elapsed());
+                }
+                seen.push_back((Instant::now(), now));
             }
             () = progress.0.finished.notified() => return display.clear(),
         }

@@ -7,8 +7,8 @@ use indicatif::{BinaryBytes, HumanCount};
 use super::StreamFigures;
 use super::view::{SnapshotView, TableView, View};
 
-const BAR_WIDTH: usize = 20;
-const NAME_WIDTH: usize = 32;
+const BAR_WIDTH: usize = 10;
+const NAME_WIDTH: usize = 24;
 
 /// The lines of a terminal, at most `most`.
 pub(super) fn lines(now: &View, before: &View, passed: Duration, most: usize) -> Vec<String> {
@@ -37,32 +37,61 @@ pub(super) fn lines(now: &View, before: &View, passed: Duration, most: usize) ->
 fn table_line(table: &TableView, before: Option<&SnapshotView>, passed: Duration) -> String {
     let name = &table.estimate.name;
     let earlier = before.and_then(|snapshot| {
-        snapshot
-            .tables
-            .iter()
-            .find(|earlier| earlier.estimate.name == *name)
+        let mut tables = snapshot.tables.iter();
+        tables.find(|earlier| earlier.estimate.name == *name)
     });
-    let bytes_before = earlier.map_or(0, |earlier| earlier.bytes);
-    format!(
-        "{:<NAME_WIDTH$} {} {:>12} rows {:>11} {:>13}",
-        shortened(name),
-        bar(table.fraction()),
-        HumanCount(table.rows).to_string(),
-        BinaryBytes(table.bytes).to_string(),
-        byte_rate(table.bytes, bytes_before, passed),
-    )
+    let gained = table.fraction() - earlier.map_or(0.0, TableView::fraction);
+    line(&Figures {
+        name: shortened(name),
+        fraction: table.fraction(),
+        rest: rest(1.0 - table.fraction(), gained, passed),
+        rate: byte_rate(
+            table.bytes,
+            earlier.map_or(0, |earlier| earlier.bytes),
+            passed,
+        ),
+        rows: table.rows,
+        bytes: table.bytes,
+    })
 }
 
 fn snapshot_line(now: &SnapshotView, before: Option<&SnapshotView>, passed: Duration) -> String {
-    let rest = now.rest().map_or_else(|| "-".to_owned(), clock);
+    line(&Figures {
+        name: format!("all: {}/{} chunks", now.chunks(), now.all_chunks()),
+        fraction: now.fraction(),
+        rest: now.rest(),
+        rate: byte_rate(now.bytes(), before.map_or(0, SnapshotView::bytes), passed),
+        rows: now.rows(),
+        bytes: now.bytes(),
+    })
+}
+
+/// What a line of a bar says; the most important first, since narrow terminals cut the end off.
+struct Figures {
+    name: String,
+    fraction: f64,
+    rest: Option<Duration>,
+    rate: String,
+    rows: u64,
+    bytes: u64,
+}
+
+fn line(figures: &Figures) -> String {
     format!(
-        "{:<NAME_WIDTH$} {} {:>12} rows {:>11} {:>13}  ETA {rest}",
-        format!("snapshot: {}/{} chunks", now.chunks(), now.all_chunks()),
-        bar(now.fraction()),
-        HumanCount(now.rows()).to_string(),
-        BinaryBytes(now.bytes()).to_string(),
-        byte_rate(now.bytes(), before.map_or(0, SnapshotView::bytes), passed),
+        "{:<NAME_WIDTH$} {} ETA {:<8} {:>12} {:>11} rows {:>10}",
+        figures.name,
+        bar(figures.fraction),
+        figures.rest.map_or_else(|| "-".to_owned(), clock),
+        figures.rate,
+        HumanCount(figures.rows).to_string(),
+        BinaryBytes(figures.bytes).to_string(),
     )
+}
+
+/// How long `missing` takes where `gained` was done in the time that passed.
+fn rest(missing: f64, gained: f64, passed: Duration) -> Option<Duration> {
+    let seconds = missing / gained * passed.as_secs_f64();
+    (gained > 0.0 && seconds < 1e9).then(|| Duration::from_secs_f64(seconds.max(0.0)))
 }
 
 fn stream_line(now: &StreamFigures, before: Option<&StreamFigures>, passed: Duration) -> String {
@@ -211,9 +240,9 @@ mod tests {
         let before = copying(vec![table("public.orders", 300_000, 2)]);
         let lines = lines(&now, &before, Duration::from_secs(1), 10);
         insta::assert_snapshot!(lines.join("\n"), @r#"
-    public.orders                    [========            ]  40%      400,000 rows   38.15 MiB    9.54 MiB/s
-    ..th_a_name_that_is_far_too_long [==================  ]  90%      900,000 rows   85.83 MiB   85.83 MiB/s
-    snapshot: 22/40 chunks           [===========         ]  57%    2,300,000 rows  219.35 MiB  190.73 MiB/s  ETA 00:00:07
+    public.orders            [====      ]  40% ETA 00:00:06   9.54 MiB/s     400,000 rows  38.15 MiB
+    ..e_that_is_far_too_long [========= ]  90% ETA 00:00:00  85.83 MiB/s     900,000 rows  85.83 MiB
+    all: 22/40 chunks        [=====     ]  57% ETA 00:00:07 190.73 MiB/s   2,300,000 rows 219.35 MiB
     00:01:15  index public.done_pkey
     "#);
     }
