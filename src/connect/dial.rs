@@ -157,9 +157,10 @@ async fn reach<L: Login>(
     let mut session = match (open_and_log_in(place, login, first).await, second) {
         (Err(error), Some(channel)) if error.channel_may_matter() => {
             let again = open_and_log_in(place, login, channel).await;
-            // Where TLS is not offered either, the first refusal is the one to show.
+            // Where the other channel gets no further, the first refusal is the one to show.
             again.map_err(|second| match second {
                 ConnectError::TlsNotOffered { .. } => error,
+                second if second.channel_may_matter() => error,
                 second => second,
             })?
         }

@@ -58,8 +58,10 @@ impl Input {
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
     ) -> Result<(), Broken> {
-        if self.buffer.capacity() - self.buffer.len() < LEAST_ROOM_BYTES {
-            self.buffer.reserve(BUFFER_BYTES);
+        let filled_bytes = self.buffer.len();
+        if self.buffer.capacity() - filled_bytes < LEAST_ROOM_BYTES {
+            let rest_bytes = BUFFER_BYTES.saturating_sub(filled_bytes);
+            self.buffer.reserve(rest_bytes.max(LEAST_ROOM_BYTES));
         }
         match stream.read_buf(&mut self.buffer).await {
             Ok(0) => Err(Broken::Lost(io::ErrorKind::UnexpectedEof.into())),
