@@ -90,8 +90,8 @@ pub async fn dump_schema(
 /// Names everything that is not to be dumped: tables that are not selected, their sequences, and
 /// every view that reads one of these, directly or through other views.
 ///
-/// A partitioned table stays when one of its partitions is selected, since the partition cannot
-/// be attached without it.
+/// A table stays, without rows, when a selected one is a partition of it or inherits from it, since
+/// that one cannot exist without it.
 ///
 /// # Errors
 ///
@@ -186,16 +186,20 @@ fn definition(row: &Row) -> Definition {
     }
 }
 
-/// Reads the materialised views in an order in which each comes after those it reads.
+/// Reads the materialised views that were dumped, in an order in which each comes after those it
+/// reads.
 ///
 /// # Errors
 ///
 /// The query failed.
-pub async fn materialized_views(client: &Client) -> Result<Vec<MaterializedView>, ObjectsError> {
+pub async fn materialized_views(
+    client: &Client,
+    excluded: &[TableName],
+) -> Result<Vec<MaterializedView>, ObjectsError> {
     Ok(views(client)
         .await?
         .into_iter()
-        .filter(|view| view.materialized)
+        .filter(|view| view.materialized && !excluded.contains(&view.name))
         .map(|view| MaterializedView {
             name: view.name,
             populated: view.populated,
