@@ -12,8 +12,6 @@ SELECT i.indexrelid AS oid,
        NULL::text AS index_sql,
        false AS deferrable,
        false AS deferred,
-       NULL::text AS references_schema,
-       NULL::text AS references_table,
        true AS validated
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
@@ -41,8 +39,6 @@ SELECT k.oid,
             THEN pg_catalog.pg_get_indexdef(k.conindid) END,
        k.condeferrable,
        k.condeferred,
-       rn.nspname::text,
-       r.relname::text,
        k.convalidated
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class t ON t.oid = k.conrelid
@@ -50,8 +46,6 @@ JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
 LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 LEFT JOIN pg_catalog.pg_am a ON a.oid = x.relam
-LEFT JOIN pg_catalog.pg_class r ON r.oid = k.confrelid AND k.contype = 'f'
-LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
 WHERE k.contype IN ('p', 'u', 'x', 'f', 'c', 'n')
   AND n.nspname !~ '^pg_'
   AND n.nspname <> 'information_schema'

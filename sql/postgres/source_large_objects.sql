@@ -1,5 +1,5 @@
 -- The next large objects by OID, each with its first piece and what makes it whole: owner,
--- comment, and privileges as statements without the grantee's role being looked up.
+-- comment and privileges. The inner LIMIT keeps lo_get from reading any other.
 SELECT m.oid,
        pg_catalog.lo_get(m.oid, 0, $3) AS piece,
        pg_catalog.pg_get_userbyid(m.lomowner)::text AS owner,
@@ -14,7 +14,9 @@ SELECT m.oid,
              FROM pg_catalog.aclexplode(m.lomacl) a
              WHERE a.grantee <> m.lomowner
              ORDER BY a.grantee, a.privilege_type) AS privileges
-FROM pg_catalog.pg_largeobject_metadata m
-WHERE m.oid > $1
+FROM (SELECT oid, lomowner, lomacl
+      FROM pg_catalog.pg_largeobject_metadata
+      WHERE oid > $1
+      ORDER BY oid
+      LIMIT $2) m
 ORDER BY m.oid
-LIMIT $2

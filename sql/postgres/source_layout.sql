@@ -3,12 +3,12 @@ SELECT c.oid,
        c.relname::text AS name,
        c.relkind::text AS kind,
        c.relpersistence = 'u' AS unlogged,
-       parent.inhparent AS parent,
+       c.relispartition AS partition,
+       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents,
        extension.extname IS NOT NULL AS of_extension,
        COALESCE(c.oid = ANY (extension.extconfig), false) AS extension_config
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_inherits parent ON parent.inhrelid = c.oid AND c.relispartition
 LEFT JOIN pg_catalog.pg_depend member
     ON member.classid = 'pg_catalog.pg_class'::regclass
     AND member.objid = c.oid

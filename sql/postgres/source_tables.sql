@@ -66,7 +66,8 @@ SELECT r.oid,
        r.relkind::text AS kind,
        r.relpersistence = 'u' AS unlogged,
        r.relreplident::text AS identity,
-       parent.inhparent AS parent,
+       r.relispartition AS partition,
+       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = r.oid) AS parents,
        extension.extname IS NOT NULL AS of_extension,
        COALESCE(r.oid = ANY (extension.extconfig), false) AS extension_config,
        COALESCE(a.numbers, '{}') AS numbers,
@@ -90,7 +91,6 @@ SELECT r.oid,
        s.correlation
 FROM relation r
 LEFT JOIN attribute a ON a.attrelid = r.oid
-LEFT JOIN pg_catalog.pg_inherits parent ON parent.inhrelid = r.oid AND r.relispartition
 LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = r.oid AND pk.indisprimary AND pk.indisvalid
 LEFT JOIN pg_catalog.pg_index ri ON ri.indrelid = r.oid AND ri.indisreplident AND ri.indisvalid
 LEFT JOIN pg_catalog.pg_depend member

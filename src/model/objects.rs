@@ -5,6 +5,8 @@
 //! carrying it. Each object keeps the source's own number, by which an archive's entries and the
 //! catalog's facts are matched without comparing names.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::schema::TableName;
@@ -75,8 +77,6 @@ pub enum DefinitionKind {
     },
     /// A foreign key.
     ForeignKey {
-        /// The table it refers to.
-        references: TableName,
         /// Every row is known to satisfy it.
         validated: bool,
     },
@@ -91,4 +91,14 @@ pub struct MaterializedView {
     pub name: TableName,
     /// It can be read on the source: it was refreshed at least once.
     pub populated: bool,
+}
+
+/// What the selection leaves out of the schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excluded {
+    /// Tables, views and sequences, by name.
+    pub names: Vec<TableName>,
+    /// Everything that cannot exist without these, by the engine's own numbers (Postgres: the
+    /// OIDs of the system catalog and of the object).
+    pub dependents: BTreeSet<(u32, u32)>,
 }

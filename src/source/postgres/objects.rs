@@ -12,7 +12,9 @@ use tokio_postgres::{Client, Row};
 
 use crate::connect::program::{ProgramError, Programs};
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::objects::{Definition, DefinitionKind, MaterializedView, SchemaArchive};
+use crate::model::objects::{
+    Definition, DefinitionKind, Excluded, MaterializedView, SchemaArchive,
+};
 use crate::model::selection::{OWN_SCHEMA, Selection};
 use crate::model::{Disposition, Fault, TableName};
 
@@ -57,7 +59,7 @@ pub struct DumpSession<'a> {
 /// A catalog query or `pg_dump` failed.
 pub async fn dump_schema(
     session: DumpSession<'_>,
-    excluded: &[TableName],
+    excluded: &Excluded,
 ) -> Result<SchemaArchive, ObjectsError> {
     let mut arguments: Vec<OsString> = [
         "--format=custom",
@@ -76,7 +78,7 @@ pub async fn dump_schema(
     if let Some(snapshot) = session.snapshot {
         arguments.push(format!("--snapshot={snapshot}").into());
     }
-    for name in excluded {
+    for name in &excluded.names {
         arguments.push(format!("--exclude-table={}", quote_name(name)).into());
     }
     let bytes = session
@@ -87,21 +89,18 @@ pub async fn dump_schema(
     Ok(SchemaArchive { bytes })
 }
 
-/// Names everything that is not to be dumped: tables that are not selected, their sequences, and
-/// every view that reads one of these, directly or through other views.
+/// Finds everything that is not carried: tables that are not selected, their sequences, every view
+/// that reads one of these, directly or through other views, and whatever else depends on them.
 ///
-/// A partitioned table stays when one of its partitions is selected, since the partition cannot
-/// be attached without it.
+/// A table stays, without rows, when a selected one is a partition of it or inherits from it, since
+/// that one cannot exist without it.
 ///
 /// # Errors
 ///
 /// A query failed.
-pub async fn excluded(
-    client: &Client,
-    selection: &Selection,
-) -> Result<Vec<TableName>, ObjectsError> {
+pub async fn excluded(client: &Client, selection: &Selection) -> Result<Excluded, ObjectsError> {
     if selection.is_everything() {
-        return Ok(Vec::new());
+        return Ok(Excluded::default());
     }
     let layout = relations::layout(client, selection).await?;
     let mut names = layout.excluded_tables();
@@ -109,7 +108,19 @@ pub async fn excluded(
     let views = views(client).await?;
     names.extend(excluded_views(&views, &layout, selection));
     names.sort();
-    Ok(names)
+    let (schemas, relations): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .map(|name| (name.schema.as_str(), name.name.as_str()))
+        .unzip();
+    let rows = client
+        .query(
+            include_str!("../../../sql/postgres/source_dependents.sql"),
+            &[&schemas, &relations],
+        )
+        .await
+        .map_err(reading("what depends on the tables that are left out"))?;
+    let dependents = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    Ok(Excluded { names, dependents })
 }
 
 fn excluded_views(views: &[View], layout: &Layout, selection: &Selection) -> Vec<TableName> {
@@ -147,12 +158,6 @@ pub async fn definitions(client: &Client) -> Result<Vec<Definition>, ObjectsErro
 
 fn definition(row: &Row) -> Definition {
     let identity = row.get("identity");
-    let references = || {
-        Some(TableName {
-            schema: row.get::<_, Option<String>>("references_schema")?,
-            name: row.get::<_, Option<String>>("references_table")?,
-        })
-    };
     let key = |primary| {
         row.get::<_, Option<String>>("index_sql")
             .map(|index_sql| DefinitionKind::Key {
@@ -167,8 +172,7 @@ fn definition(row: &Row) -> Definition {
         "index" => Some(DefinitionKind::Index { identity }),
         "primary key" => key(true),
         "unique" => key(false),
-        "foreign key" => references().map(|references| DefinitionKind::ForeignKey {
-            references,
+        "foreign key" => Some(DefinitionKind::ForeignKey {
             validated: row.get("validated"),
         }),
         _ => None,
@@ -186,16 +190,20 @@ fn definition(row: &Row) -> Definition {
     }
 }
 
-/// Reads the materialised views in an order in which each comes after those it reads.
+/// Reads the materialised views that were dumped, in an order in which each comes after those it
+/// reads.
 ///
 /// # Errors
 ///
 /// The query failed.
-pub async fn materialized_views(client: &Client) -> Result<Vec<MaterializedView>, ObjectsError> {
+pub async fn materialized_views(
+    client: &Client,
+    excluded: &Excluded,
+) -> Result<Vec<MaterializedView>, ObjectsError> {
     Ok(views(client)
         .await?
         .into_iter()
-        .filter(|view| view.materialized)
+        .filter(|view| view.materialized && !excluded.names.contains(&view.name))
         .map(|view| MaterializedView {
             name: view.name,
             populated: view.populated,

@@ -148,7 +148,7 @@ pub async fn placements(
             source_id: u64::from(relation.oid),
             name: relation.name.clone(),
             partitioned: relation.kind == Kind::Partitioned,
-            parent: relation.parent.map(u64::from),
+            parent: layout.parent(relation).map(|parent| u64::from(parent.oid)),
             root: layout.root(relation).map(|root| u64::from(root.oid)),
         })
         .collect();
@@ -172,7 +172,8 @@ pub(super) async fn layout(client: &Client, selection: &Selection) -> Result<Lay
 pub(super) struct Layout {
     relations: HashMap<u32, Relation>,
     selected: BTreeSet<u32>,
-    /// Partitioned tables that are not selected themselves but have a selected partition.
+    /// Tables from which a selected one is a partition or inherits: it cannot exist without them,
+    /// selected or not.
     above_selected: HashSet<u32>,
 }
 
@@ -190,12 +191,23 @@ impl Layout {
             let free = !relation.of_extension || relation.extension_config;
             if free && selection.selects_partition(&relation.name, &names) {
                 selected.insert(relation.oid);
-                above_selected.extend(above.iter().map(|relation| relation.oid));
+                layout.add_ancestors(relation, &mut above_selected);
             }
         }
         layout.selected = selected;
         layout.above_selected = above_selected;
         layout
+    }
+
+    fn add_ancestors(&self, relation: &Relation, ancestors: &mut HashSet<u32>) {
+        let mut open = relation.parents.clone();
+        while let Some(oid) = open.pop() {
+            if ancestors.insert(oid)
+                && let Some(relation) = self.relations.get(&oid)
+            {
+                open.extend(&relation.parents);
+            }
+        }
     }
 
     /// Whether the table exists on the target too.
@@ -225,7 +237,8 @@ impl Layout {
     }
 
     fn parent(&self, relation: &Relation) -> Option<&Relation> {
-        self.relations.get(&relation.parent?)
+        let parent = relation.parents.first().filter(|_| relation.partition)?;
+        self.relations.get(parent)
     }
 
     fn root(&self, relation: &Relation) -> Option<&Relation> {
@@ -239,7 +252,9 @@ struct Relation {
     name: TableName,
     kind: Kind,
     unlogged: bool,
-    parent: Option<u32>,
+    /// What it is a partition of, or what it inherits from.
+    parents: Vec<u32>,
+    partition: bool,
     of_extension: bool,
     extension_config: bool,
 }
@@ -277,7 +292,8 @@ impl Relation {
                 _ => Kind::Other,
             },
             unlogged: row.get("unlogged"),
-            parent: row.get("parent"),
+            parents: row.get("parents"),
+            partition: row.get("partition"),
             of_extension: row.get("of_extension"),
             extension_config: row.get("extension_config"),
         }
@@ -361,4 +377,62 @@ fn key(row: &Row, column: &str) -> Vec<usize> {
         .iter()
         .filter_map(|number| numbers.iter().position(|n| n == number))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::selection::Patterns;
+
+    fn relation(oid: u32, name: &str, kind: Kind, parents: &[u32], partition: bool) -> Relation {
+        Relation {
+            oid,
+            name: TableName {
+                schema: "public".into(),
+                name: name.into(),
+            },
+            kind,
+            unlogged: false,
+            parents: parents.to_vec(),
+            partition,
+            of_extension: false,
+            extension_config: false,
+        }
+    }
+
+    fn layout(include: &str) -> Layout {
+        let selection = Selection::new(&Patterns {
+            include_tables: vec![include.into()],
+            ..Patterns::default()
+        })
+        .unwrap();
+        let relations = vec![
+            relation(1, "root", Kind::Partitioned, &[], false),
+            relation(2, "middle", Kind::Partitioned, &[1], true),
+            relation(3, "leaf", Kind::Ordinary, &[2], true),
+            relation(4, "other_leaf", Kind::Ordinary, &[2], true),
+            relation(5, "parent", Kind::Ordinary, &[], false),
+            relation(6, "child", Kind::Ordinary, &[5], false),
+        ];
+        Layout::new(relations, &selection)
+    }
+
+    #[test]
+    fn a_root_brings_its_partitions() {
+        let layout = layout("root");
+        assert_eq!(layout.selected, BTreeSet::from([1, 2, 3, 4]));
+        assert_eq!(layout.root(&layout.relations[&3]).map(|r| r.oid), Some(1));
+    }
+
+    #[test]
+    fn a_selected_table_keeps_what_it_cannot_exist_without() {
+        let partition = layout("leaf");
+        assert_eq!(partition.selected, BTreeSet::from([3]));
+        assert!(partition.keeps(1) && partition.keeps(2));
+        assert!(partition.excludes(4) && partition.excludes(5));
+        let inherited = layout("child");
+        assert_eq!(inherited.selected, BTreeSet::from([6]));
+        assert!(inherited.keeps(5) && inherited.excludes(1));
+        assert_eq!(layout("parent").selected, BTreeSet::from([5]));
+    }
 }

@@ -125,35 +125,23 @@ pub enum Creates {
     },
 }
 
-/// A plan, and what it leaves out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BuildPlan {
-    /// In the order of their stages; within a parallel stage the largest first.
-    pub steps: Vec<BuildStep>,
-    /// Foreign keys that refer to a table that is not copied.
-    pub left_out: Vec<String>,
-}
-
-/// Plans the build.
-///
-/// `excluded` are the tables that do not exist on the target.
+/// Plans the build: steps in the order of their stages, within a parallel stage the largest first.
 #[must_use]
-pub fn plan(entries: &[Entry], definitions: &[Definition], excluded: &[TableName]) -> BuildPlan {
+pub fn plan(entries: &[Entry], definitions: &[Definition]) -> Vec<BuildStep> {
     let mut planner = Planner {
         definitions: definitions
             .iter()
             .map(|definition| (definition.source_id, definition))
             .collect(),
-        excluded: excluded.iter().collect(),
         late: HashSet::new(),
-        plan: BuildPlan::default(),
+        steps: Vec::new(),
     };
     for entry in entries.iter().filter(|entry| !entry.sql.is_empty()) {
         planner.add(entry);
     }
-    let mut plan = planner.plan;
+    let mut steps = planner.steps;
     // The sort is stable: what is not parallel keeps the archive's order.
-    plan.steps.sort_by_key(|step| {
+    steps.sort_by_key(|step| {
         let size = if step.stage.parallel() {
             step.bytes_hint
         } else {
@@ -161,15 +149,14 @@ pub fn plan(entries: &[Entry], definitions: &[Definition], excluded: &[TableName
         };
         (step.stage, std::cmp::Reverse(size))
     });
-    plan
+    steps
 }
 
 struct Planner<'a> {
     definitions: HashMap<u64, &'a Definition>,
-    excluded: HashSet<&'a TableName>,
     /// Entries that went to the last stage.
     late: HashSet<u32>,
-    plan: BuildPlan,
+    steps: Vec<BuildStep>,
 }
 
 impl Planner<'_> {
@@ -247,17 +234,9 @@ impl Planner<'_> {
     }
 
     fn foreign_key(&mut self, entry: &Entry, definition: &Definition) {
-        let DefinitionKind::ForeignKey {
-            references,
-            validated,
-        } = &definition.kind
-        else {
+        let DefinitionKind::ForeignKey { validated } = &definition.kind else {
             return self.rest(entry);
         };
-        if self.excluded.contains(references) {
-            self.plan.left_out.push(entry.label());
-            return;
-        }
         let mut statements = script::statements(&entry.sql);
         // A partitioned table takes no foreign key that is not valid before version 18.
         let split = *validated && !definition.partitioned;
@@ -291,7 +270,7 @@ impl Planner<'_> {
     }
 
     fn creates_index(&mut self, definition: &Definition) {
-        if let Some(step) = self.plan.steps.last_mut() {
+        if let Some(step) = self.steps.last_mut() {
             let index = TableName {
                 schema: definition.table.schema.clone(),
                 name: definition.name.clone(),
@@ -301,7 +280,7 @@ impl Planner<'_> {
     }
 
     fn creates_constraint(&mut self, definition: &Definition) {
-        if let Some(step) = self.plan.steps.last_mut() {
+        if let Some(step) = self.steps.last_mut() {
             step.creates = Some(Creates::Constraint {
                 table: definition.table.clone(),
                 name: definition.name.clone(),
@@ -318,7 +297,7 @@ impl Planner<'_> {
         sql: Vec<String>,
     ) {
         self.push(entry, stage, Some(definition), sql);
-        if let Some(step) = self.plan.steps.last_mut() {
+        if let Some(step) = self.steps.last_mut() {
             step.id = format!("{}.{part}", entry.toc_id);
         }
     }
@@ -330,7 +309,7 @@ impl Planner<'_> {
         definition: Option<&Definition>,
         sql: Vec<String>,
     ) {
-        self.plan.steps.push(BuildStep {
+        self.steps.push(BuildStep {
             id: entry.toc_id.to_string(),
             stage,
             label: entry.label(),

@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use crate::connect::program::{ProgramError, Programs};
-use crate::model::objects::SchemaArchive;
+use crate::model::objects::{Excluded, SchemaArchive};
 use crate::model::{Code, Disposition, Fault, Halt};
 
 use super::script::{self, Entry};
@@ -100,6 +100,32 @@ pub struct Entries {
     pub before: Vec<Entry>,
     /// What comes after: indexes, constraints, triggers, and the rest.
     pub after: Vec<Entry>,
+}
+
+impl Entries {
+    /// Takes away what cannot be created without something that the selection leaves out, and
+    /// returns what that was, for the operator to know.
+    pub fn leave_out(&mut self, excluded: &Excluded) -> Vec<String> {
+        let mut left_out = Vec::new();
+        let mut gone = HashSet::new();
+        for entries in [&mut self.before, &mut self.after] {
+            entries.retain(|entry| {
+                // Comments and privileges have no number of their own, only what they belong to.
+                let belongs = entry.class == 0
+                    && entry
+                        .dependencies
+                        .iter()
+                        .any(|toc_id| gone.contains(toc_id));
+                let goes = belongs || excluded.dependents.contains(&(entry.class, entry.oid));
+                if goes {
+                    gone.insert(entry.toc_id);
+                    left_out.push(entry.label());
+                }
+                !goes
+            });
+        }
+        left_out
+    }
 }
 
 /// Takes an archive apart.
@@ -278,18 +304,44 @@ async fn try_create(transaction: &Transaction<'_>, entry: &Entry) -> Result<bool
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_list_must_agree_with_the_script() {
-        let entry = Entry {
-            toc_id: 3,
-            class: 1259,
-            oid: 42,
+    fn entry(toc_id: u32, class: u32, oid: u32, dependencies: &[u32]) -> Entry {
+        Entry {
+            toc_id,
+            class,
+            oid,
             kind: "TABLE".into(),
             schema: Some("public".into()),
-            name: "t".into(),
-            dependencies: Vec::new(),
+            name: format!("t{toc_id}"),
+            dependencies: dependencies.to_vec(),
             sql: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_depends_on_something_left_out_goes_with_its_comments() {
+        let mut entries = Entries {
+            before: vec![
+                entry(1, 1255, 7, &[]),
+                entry(2, 0, 0, &[1]),
+                entry(3, 1259, 8, &[1]),
+            ],
+            after: vec![entry(4, 0, 0, &[3, 1]), entry(5, 0, 0, &[3])],
         };
+        let excluded = Excluded {
+            names: Vec::new(),
+            dependents: [(1255, 7)].into(),
+        };
+        let left_out = entries.leave_out(&excluded);
+        assert_eq!(
+            left_out,
+            ["TABLE public.t1", "TABLE public.t2", "TABLE public.t4"]
+        );
+        assert_eq!((entries.before.len(), entries.after.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_list_must_agree_with_the_script() {
+        let entry = entry(3, 1259, 42, &[]);
         let list = ";\n; Archive\n;\n3; 1259 42 TABLE public t me\n";
         assert!(compare(list, std::slice::from_ref(&entry)).is_ok());
         assert!(compare(list, &[]).is_err());
