@@ -1,4 +1,4 @@
-SELECT m.format, m.source::text AS source, m.settings::text AS settings, m.phase, m.owns_schema,
+SELECT m.format, m.source::text AS source, m.selection::text AS selection, m.phase, m.owns_schema,
        m.archive IS NOT NULL AS schema_made,
        m.snapshot::text AS snapshot, c.position::text AS position
 FROM dunlin.migration AS m

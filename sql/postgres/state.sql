@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS dunlin.migration (
     name         text PRIMARY KEY,
     format       integer NOT NULL,
     source       jsonb NOT NULL,
-    settings     jsonb NOT NULL,
+    selection    jsonb NOT NULL,
     phase        text NOT NULL,
     owns_schema  boolean NOT NULL DEFAULT false,
     snapshot     jsonb,

@@ -22,11 +22,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::{
     ColorChoice, Config, ConfigError, LogFormat, LogLevel, OutputConfig, ProgressChoice, RawConfig,
 };
 use crate::config::{StateConfig, gather};
+use crate::migration;
 use crate::model::{Code, Disposition, Failure, Fault, Halt};
 use crate::observe::log::{self, Screen};
 use crate::observe::progress::{Display, Progress, drive};
@@ -38,6 +41,9 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often bars are drawn.
 const BARS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The exit status of a process that was interrupted twice, as a shell would give it.
+const SECOND_INTERRUPT: i32 = 130;
 
 /// The process itself failed.
 #[derive(Debug, thiserror::Error)]
@@ -141,14 +147,18 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             Err(ProcessError::Absent { verb: "plan" }.into())
         }
         Verb::Run(args) => {
-            let (_config, session) = session(args.settings, args.json)?;
+            let (config, session) = session(args.settings, args.json)?;
+            let stop = interrupts()?;
+            let ended = migration::run(&config, args.until, &session.progress, stop).await;
             session.end().await;
-            Err(ProcessError::Absent { verb: "run" }.into())
+            Ok(run::show(ended?, args.json)?)
         }
         Verb::Complete(args) => {
-            let (_config, session) = session(args.settings, args.json)?;
+            let (config, session) = session(args.settings, args.json)?;
+            let output = session.output;
+            let dropped = migration::complete(&config).await;
             session.end().await;
-            Err(ProcessError::Absent { verb: "complete" }.into())
+            Ok(complete::show(&complete::Completed { dropped: dropped? }, &output)?)
         }
         Verb::Status(args) => {
             let raw = collect(args.settings)?;
@@ -156,12 +166,33 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             Err(ProcessError::Absent { verb: "status" }.into())
         }
         Verb::Demo(_) => Err(ProcessError::Absent { verb: "demo" }.into()),
-        Verb::HoldSnapshot(_) => Err(ProcessError::Absent {
-            verb: "hold-snapshot",
+        Verb::HoldSnapshot(_) => {
+            migration::hold_snapshot().await?;
+            Ok(ExitStatus::Done)
         }
-        .into()),
         Verb::Grants(_) | Verb::Config(_) | Verb::Completions(_) => Ok(ExitStatus::Done),
     }
+}
+
+/// A flag that the first Ctrl-C or SIGTERM sets; the second one ends the process at once, which
+/// is just as safe.
+fn interrupts() -> Result<watch::Receiver<bool>, ProcessError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ProcessError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProcessError::Runtime)?;
+    let (flag, seen) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if flag.send_replace(true) {
+                std::process::exit(SECOND_INTERRUPT);
+            }
+            tracing::info!("finishing what is in hand; once more to stop at once");
+        }
+    });
+    Ok(seen)
 }
 
 /// What a verb reports to while it works: logs, progress, and the form of its result.

@@ -5,6 +5,7 @@ use clap::Args;
 use super::args::{Everything, Settings};
 use super::output::{ExitStatus, OutputError, print};
 use crate::config::Until;
+use crate::migration::Ended;
 
 /// The options of `dunlin run`.
 #[derive(Debug, Args)]
@@ -26,39 +27,33 @@ pub struct RunArgs {
     pub settings: Settings<Everything>,
 }
 
-/// How a run ended without an error.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// The operator stopped it.
-    Interrupted,
-    /// It came to the point named with `--until`.
-    Reached,
-}
-
 /// Says how the run ended and how to go on.
 ///
 /// # Errors
 ///
 /// Where it cannot be printed.
-pub fn show(ending: Ending, json: bool) -> Result<ExitStatus, OutputError> {
-    print(&rendered(ending, json))?;
+pub fn show(ended: Ended, json: bool) -> Result<ExitStatus, OutputError> {
+    print(&rendered(ended, json))?;
     Ok(ExitStatus::Done)
 }
 
-fn rendered(ending: Ending, json: bool) -> String {
-    let (said, next) = match ending {
-        Ending::Interrupted => (
+fn rendered(ended: Ended, json: bool) -> String {
+    let (said, next) = match ended {
+        Ended::Stopped => (
             "stopped; everything that was received whole is committed",
             "dunlin run, with the same options, goes on from here",
         ),
-        Ending::Reached => (
+        Ended::Reached => (
             "the point named with --until is reached",
             "dunlin run, with the same options and without --until, goes on from here",
         ),
     };
     if json {
-        let object = serde_json::json!({ "ended": ending, "next": next });
+        let name = match ended {
+            Ended::Stopped => "stopped",
+            Ended::Reached => "reached",
+        };
+        let object = serde_json::json!({ "ended": name, "next": next });
         return format!("{object}\n");
     }
     format!("{said}\nnext: {next}; dunlin status --target URL shows where it stands\n")
@@ -70,10 +65,10 @@ mod tests {
 
     #[test]
     fn an_ending_says_how_to_go_on() {
-        insta::assert_snapshot!(rendered(Ending::Interrupted, false), @r#"
+        insta::assert_snapshot!(rendered(Ended::Stopped, false), @r#"
     stopped; everything that was received whole is committed
     next: dunlin run, with the same options, goes on from here; dunlin status --target URL shows where it stands
     "#);
-        insta::assert_snapshot!(rendered(Ending::Reached, true), @r#"{"ended":"reached","next":"dunlin run, with the same options and without --until, goes on from here"}"#);
+        insta::assert_snapshot!(rendered(Ended::Reached, true), @r#"{"ended":"reached","next":"dunlin run, with the same options and without --until, goes on from here"}"#);
     }
 }

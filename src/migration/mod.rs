@@ -4,10 +4,55 @@
 //! the endpoints; from there on everything is written against the Source and Target traits.
 
 pub mod follow;
+mod postgres;
 pub mod retry;
 pub mod run;
 
-use crate::model::{Code, Disposition, Fault, Halt, TableName};
+use tokio::sync::watch;
+
+use crate::config::{self, Config};
+use crate::model::{Code, Disposition, Failure, Fault, Halt, TableName};
+use crate::observe::progress::Progress;
+use crate::source::postgres::holder;
+
+pub use run::{Ended, Until};
+
+/// Goes on with a migration, or begins it, until `until`, a stop or an error.
+///
+/// # Errors
+///
+/// A halt, or the last of many failures to get on.
+pub async fn run(
+    config: &Config,
+    until: Option<config::Until>,
+    progress: &Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<Ended, Failure> {
+    let until = until.map(|until| match until {
+        config::Until::Snapshot => Until::Snapshot,
+        config::Until::CaughtUp => Until::CaughtUp,
+        config::Until::Position(position) => Until::Position(position),
+    });
+    postgres::run(config, until, progress, stop).await
+}
+
+/// Ends a migration and removes what it left on both servers. Returns what was removed.
+///
+/// # Errors
+///
+/// Where a server cannot be reached or refuses.
+pub async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
+    postgres::complete(config).await
+}
+
+/// Holds a snapshot, as ordered on standard input.
+///
+/// # Errors
+///
+/// Where the order cannot be read or answered.
+pub async fn hold_snapshot() -> Result<(), Failure> {
+    holder::hold().await
+}
 
 /// What stops a migration as a whole.
 #[derive(Debug, thiserror::Error)]

@@ -11,25 +11,22 @@ use super::follow::{self, Followed};
 use crate::model::{
     Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId, TableName,
 };
+use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::observe::failpoint;
 use crate::observe::progress::{Progress, TableEstimate};
 use crate::snapshot::worker::{Copied, Work};
 use crate::snapshot::{build, planner, worker};
 use crate::source::Source;
-use crate::target::{BuildStage, Migration, Settings, Target};
+use crate::target::{BuildStage, Migration, Target};
 
 /// What a run is to do, apart from where.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which tables.
     pub selection: Selection,
-    /// The same as the operator wrote it, as it is stored.
-    pub settings: Settings,
-    /// Tables on the target that may be emptied first, by pattern.
-    pub truncate: Selection,
-    /// Whether `truncate` names any.
-    pub truncates: bool,
+    /// Tables on the target that may be emptied first.
+    pub truncate: NamedTables,
     /// Size of a chunk.
     pub chunk_bytes: u64,
     /// Copies at once.
@@ -121,7 +118,7 @@ impl<S: Source, T: Target> Run<S, T> {
         self.target.take_over().await?;
         let migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         compare(&migration.source, identity)?;
-        if migration.settings != self.options.settings {
+        if migration.selection != *self.options.selection.patterns() {
             return Err(MigrationError::SettingsChanged.into());
         }
         failpoint::reached("taken-over");
@@ -133,25 +130,28 @@ impl<S: Source, T: Target> Run<S, T> {
     async fn create(&self, identity: &SourceIdentity) -> Result<(), Failure> {
         self.source.ensure_unclaimed().await?;
         let inventory = self.source.inventory(&self.options.selection).await?;
+        for note in &inventory.notes {
+            tracing::warn!("{note}");
+        }
         if let Some((table, reason)) = inventory.refused.into_iter().next() {
             return Err(MigrationError::Refused { table, reason }.into());
         }
         let truncate = self.truncated(&inventory.tables)?;
         let make_schema = self.target.clear_ground(&inventory.tables, &truncate).await?;
         self.target
-            .create(identity, &self.options.settings, &inventory.tables, make_schema)
+            .create(identity, self.options.selection.patterns(), &inventory.tables, make_schema)
             .await?;
         failpoint::reached("migration-created");
         Ok(())
     }
 
     fn truncated(&self, tables: &[Table]) -> Result<Vec<TableName>, Failure> {
-        if !self.options.truncates {
-            return Ok(Vec::new());
-        }
-        let names = || tables.iter().map(|table| &table.name);
-        self.options.truncate.check(names())?;
-        Ok(names().filter(|name| self.options.truncate.selects(name)).cloned().collect())
+        let truncate = &self.options.truncate;
+        truncate.check(tables.iter().map(|table| &table.name))?;
+        let named = tables.iter().filter(|table| {
+            truncate.names(&table.name, &table.root.iter().collect::<Vec<_>>())
+        });
+        Ok(named.map(|table| table.name.clone()).collect())
     }
 
     /// Publication, slot and the snapshot at its beginning.

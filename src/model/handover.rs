@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Code, Disposition, Halt};
-use super::objects::{Definition, MaterializedView, SchemaArchive};
+use super::objects::{Definition, Excluded, MaterializedView, SchemaArchive};
 use super::position::Position;
 use super::schema::{Table, TableName};
 
@@ -106,8 +106,8 @@ pub struct CarriedSchema {
 pub struct SchemaFacts {
     /// Indexes and constraints.
     pub definitions: Vec<Definition>,
-    /// Tables that are left out, and views that read them.
-    pub excluded: Vec<TableName>,
+    /// What is left out, and what needs it.
+    pub excluded: Excluded,
     /// Materialised views, each after those it reads.
     pub views: Vec<MaterializedView>,
     /// Tables that come into being with rows, which the source's rows replace.

@@ -8,6 +8,8 @@
 //! `[a-z]`, `{a,b}`). A part in double quotes is taken literally, dots included. With no include
 //! pattern at all everything is included; an exclude pattern always wins.
 
+use serde::{Deserialize, Serialize};
+
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use super::failure::{Code, Disposition, Fault, Halt};
@@ -17,7 +19,7 @@ use super::schema::TableName;
 pub const OWN_SCHEMA: &str = "dunlin";
 
 /// Patterns as the operator wrote them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patterns {
     /// Tables to include.
     pub include_tables: Vec<String>,
@@ -32,6 +34,7 @@ pub struct Patterns {
 /// Compiled patterns.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
+    patterns: Patterns,
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
 }
@@ -100,9 +103,16 @@ impl Selection {
                 .collect::<Result<Vec<_>, _>>()
         };
         Ok(Selection {
+            patterns: patterns.clone(),
             include: compile(&patterns.include_tables, &patterns.include_schemas)?,
             exclude: compile(&patterns.exclude_tables, &patterns.exclude_schemas)?,
         })
+    }
+
+    /// The patterns as the operator wrote them.
+    #[must_use]
+    pub fn patterns(&self) -> &Patterns {
+        &self.patterns
     }
 
     /// Whether there is no pattern at all, so that everything is selected.

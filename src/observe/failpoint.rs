@@ -6,7 +6,22 @@
 //! would in a process about to be killed. Without the feature nothing is left of it.
 
 /// Every point there is, in the order in which a migration comes by.
-pub const NAMES: &[&str] = &[];
+pub const NAMES: &[&str] = &[
+    "migration-created",
+    "taken-over",
+    "published",
+    "snapshot-held",
+    "snapshot-recorded",
+    "tables-made",
+    "chunks-planned",
+    "tables-reset",
+    "chunk-loaded",
+    "chunk-committed",
+    "snapshot-released",
+    "built",
+    "group-applied",
+    "group-committed",
+];
 
 /// Stops here where the environment asks for it.
 #[cfg(not(feature = "failpoints"))]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::model::selection::Patterns;
 use crate::model::{
     Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position, Relation, RowForm,
     CarriedSchema, SequenceValue, SourceIdentity, Table, TableName,
@@ -25,8 +26,8 @@ pub struct Migration {
     pub source: SourceIdentity,
     /// Where it stands.
     pub phase: Phase,
-    /// The settings that may not change while it goes on.
-    pub settings: Settings,
+    /// The selection of tables, which may not change while it goes on.
+    pub selection: Patterns,
     /// Its tables.
     pub tables: Vec<Table>,
     /// The snapshot that is in use, if one was taken.
@@ -59,19 +60,6 @@ pub struct StreamStatus {
     pub safe_bytes: Option<i64>,
     /// What may need the operator.
     pub warnings: Vec<String>,
-}
-
-/// What may not change between two runs of one migration.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Settings {
-    /// Tables to copy.
-    pub include: Vec<String>,
-    /// Tables to leave out.
-    pub exclude: Vec<String>,
-    /// Schemas to copy.
-    pub include_schemas: Vec<String>,
-    /// Schemas to leave out.
-    pub exclude_schemas: Vec<String>,
 }
 
 /// What a group leaves behind in the state.
@@ -132,7 +120,7 @@ pub trait Target: Clone + Send + Sync + 'static {
     fn create(
         &self,
         source: &SourceIdentity,
-        settings: &Settings,
+        selection: &Patterns,
         tables: &[Table],
         make_schema: bool,
     ) -> impl Future<Output = Result<(), Failure>> + Send;

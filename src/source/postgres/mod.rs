@@ -29,6 +29,7 @@ use self::rows::PostgresReader;
 use self::slot::Names;
 use self::wire::{Wire, WireOptions};
 use super::{BatchSender, Source};
+use crate::config::NamedTables;
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
@@ -50,8 +51,8 @@ pub struct Options {
     pub name: String,
     /// Which tables.
     pub selection: Selection,
-    /// Tables without replica identity that are known to see inserts only; None for no table.
-    pub insert_only: Option<Selection>,
+    /// Tables without replica identity that are known to see inserts only.
+    pub insert_only: NamedTables,
     /// How long to wait for locks and running transactions when a snapshot is taken.
     pub slot_timeout: Duration,
     /// How long a snapshot is held without a run.
@@ -192,8 +193,8 @@ impl PostgresSource {
     }
 
     fn is_insert_only(&self, table: &Table) -> bool {
-        let patterns = self.shared.options.insert_only.as_ref();
-        patterns.is_some_and(|patterns| patterns.selects(&table.name))
+        let above: Vec<_> = table.root.iter().collect();
+        self.shared.options.insert_only.names(&table.name, &above)
     }
 
     /// The first of the tables that has seen an update or delete.
@@ -321,7 +322,7 @@ impl Source for PostgresSource {
         });
         let facts = SchemaFacts {
             definitions: objects::definitions(control).await?,
-            views: objects::materialized_views(control).await?,
+            views: objects::materialized_views(control, &excluded).await?,
             prefilled: prefilled.collect(),
             programs_version: programs.major(),
             excluded,

@@ -25,11 +25,12 @@ use std::time::{Duration, Instant};
 use self::apply::PostgresApplier;
 use self::load::PostgresLoader;
 use self::state::Fence;
-use super::{Build, BuildStage, Migration, Settings, StreamStatus, Target};
+use super::{Build, BuildStage, Migration, StreamStatus, Target};
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::quote::quote_name;
+use crate::model::selection::Patterns;
 use crate::model::{
     CarriedSchema, Chunk, Failure, HeldSnapshot, Phase, Position, RowForm, SequenceValue,
     SourceIdentity, Table, TableName,
@@ -163,7 +164,7 @@ impl Target for PostgresTarget {
     async fn create(
         &self,
         source: &SourceIdentity,
-        settings: &Settings,
+        selection: &Patterns,
         tables: &[Table],
         make_schema: bool,
     ) -> Result<(), Failure> {
@@ -171,7 +172,7 @@ impl Target for PostgresTarget {
         state::install(&session).await?;
         let writing = || attempting("write the new migration's state");
         let transaction = session.transaction().await.map_err(writing())?;
-        state::create(&transaction, self.name(), source, settings, make_schema).await?;
+        state::create(&transaction, self.name(), source, selection, make_schema).await?;
         state::store_tables(&transaction, self.name(), tables).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }

@@ -12,11 +12,12 @@ use tokio_postgres::{Client, GenericClient, Row, Transaction};
 use super::TargetError;
 use crate::connect::attempting;
 use crate::connect::quote::quote_literal;
+use crate::model::selection::Patterns;
 use crate::model::{
     Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position,
     SourceIdentity, Table, TableId,
 };
-use crate::target::{Checkpoint, Migration, Settings, StreamStatus};
+use crate::target::{Checkpoint, Migration, StreamStatus};
 
 /// What storing a checkpoint is called in an error.
 pub(super) const STORE_CHECKPOINT: &str = "store the checkpoint";
@@ -160,7 +161,7 @@ pub(super) async fn load(client: &Client, name: &str) -> Result<Option<Migration
     Ok(Some(Migration {
         source: parse(&row, "source")?,
         phase: phase.parse::<Phase>().map_err(TargetError::unreadable)?,
-        settings: parse(&row, "settings")?,
+        selection: parse(&row, "selection")?,
         tables: tables.iter().map(|row| parse(row, "definition")).collect::<Result<_, _>>()?,
         held: parse_optional(&row, "snapshot")?,
         checkpoint: parse_optional(&row, "position")?,
@@ -190,19 +191,19 @@ pub(super) async fn create(
     transaction: &Transaction<'_>,
     name: &str,
     source: &SourceIdentity,
-    settings: &Settings,
+    selection: &Patterns,
     make_schema: bool,
 ) -> Result<(), Failure> {
     let writing = || attempting("write the new migration's state");
     transaction
         .execute(
-            "INSERT INTO dunlin.migration (name, format, source, settings, phase, owns_schema) \
+            "INSERT INTO dunlin.migration (name, format, source, selection, phase, owns_schema) \
              VALUES ($1, $2, $3::text::jsonb, $4::text::jsonb, $5, $6)",
             &[
                 &name,
                 &FORMAT,
                 &json_text(source),
-                &json_text(settings),
+                &json_text(selection),
                 &Phase::Prepare.to_string(),
                 &make_schema,
             ],

@@ -78,19 +78,19 @@ pub(super) async fn make_tables(
 ) -> Result<(), Failure> {
     let programs = Programs::find(carried.facts.programs_version).await?;
     let ownership = Ownership { owners: options.privileges, privileges: options.privileges };
-    let entries = schema::entries(&programs, &carried.archive, ownership).await?;
+    let mut entries = schema::entries(&programs, &carried.archive, ownership).await?;
     let facts = &carried.facts;
-    let plan = build::plan(&entries.after, &facts.definitions, &facts.excluded);
-    for left_out in &plan.left_out {
-        tracing::warn!("{left_out} is not carried over: it refers to a table that is not copied");
+    for left_out in entries.leave_out(&facts.excluded) {
+        tracing::warn!("{left_out} is not carried over: it needs a table that is not copied");
     }
+    let plan = build::plan(&entries.after, &facts.definitions);
     let analyze = tables
         .iter()
         .map(|table| Step::Analyze { table: table.name.clone(), bytes: table.bytes });
     let views = facts.views.iter().filter(|view| view.populated).zip(0..);
     let refresh = views.map(|(view, wave)| Step::Refresh { view: view.name.clone(), wave });
     let steps: Vec<Step> =
-        plan.steps.into_iter().map(Step::Schema).chain(analyze).chain(refresh).collect();
+        plan.into_iter().map(Step::Schema).chain(analyze).chain(refresh).collect();
     let prefilled: Vec<_> = facts.prefilled.iter().map(quote_name).collect();
     let ledger = record_text(fence, carried, &steps, &prefilled);
     let left_out = schema::create(session, &entries.before, &ledger).await?;

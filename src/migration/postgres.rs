@@ -1,0 +1,99 @@
+//! Migrations between two Postgres servers: what the settings mean for this pair of engines.
+
+use tokio::sync::watch;
+
+use super::follow::Limits;
+use super::retry;
+use super::run::{Ended, Handles, Options, Run, Until};
+use crate::config::Config;
+use crate::config::endpoint::{Endpoint, PostgresEndpoint};
+use crate::config::environment::Environment;
+use crate::model::Failure;
+use crate::observe::progress::Progress;
+use crate::source::Source;
+use crate::source::postgres::{self as source, PostgresSource};
+use crate::target::Target;
+use crate::target::postgres::{self as target, PostgresTarget};
+
+/// Reads a URL of a Postgres server.
+pub(super) fn endpoint(url: &str) -> Result<PostgresEndpoint, Failure> {
+    match Endpoint::parse(url, &Environment::of_process())? {
+        Endpoint::Postgres(endpoint) => Ok(endpoint),
+    }
+}
+
+/// Connects to the source.
+pub(super) async fn source(config: &Config) -> Result<PostgresSource, Failure> {
+    let options = source::Options {
+        name: config.name().to_owned(),
+        selection: config.selection().clone(),
+        insert_only: config.insert_only().clone(),
+        slot_timeout: config.slot_timeout(),
+        snapshot_hold: config.snapshot_hold(),
+    };
+    PostgresSource::connect(&endpoint(config.source())?, options).await
+}
+
+/// Connects to the target.
+pub(super) async fn target(config: &Config) -> Result<PostgresTarget, Failure> {
+    let options = target::Options {
+        name: config.name().to_owned(),
+        privileges: config.privileges(),
+        maintenance_work_mem: config.maintenance_work_mem(),
+    };
+    PostgresTarget::connect(&endpoint(config.target())?, options).await
+}
+
+/// Runs a migration until it ends, and again from its state where it fails for a while.
+pub(super) async fn run(
+    config: &Config,
+    until: Option<Until>,
+    progress: &Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<Ended, Failure> {
+    let options = options(config, until);
+    let attempt = |moved: watch::Sender<u64>| {
+        let (options, stop) = (options.clone(), stop.clone());
+        async move {
+            let source = source(config).await?;
+            let target = target(config).await?;
+            let handles = Handles { stop, moved, progress: progress.clone() };
+            Box::pin(Run { source, target, options, handles }.go()).await
+        }
+    };
+    let ended = retry::persist(config.retry_for(), stop.clone(), attempt).await?;
+    Ok(ended.unwrap_or(Ended::Stopped))
+}
+
+fn options(config: &Config, until: Option<Until>) -> Options {
+    Options {
+        selection: config.selection().clone(),
+        truncate: config.truncate_target().clone(),
+        chunk_bytes: config.chunk_size(),
+        workers: config.workers(),
+        build_workers: config.build_workers(),
+        stream: Limits {
+            group_bytes: usize::try_from(config.group_size()).unwrap_or(usize::MAX),
+            queue_bytes: usize::try_from(config.queue_size()).unwrap_or(usize::MAX),
+            retained_warn_bytes: config.retained_wal_warn(),
+            retained_halt_bytes: config.retained_wal_halt(),
+        },
+        until,
+    }
+}
+
+/// Ends a migration: sequences carried over one last time, then all traces removed.
+pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
+    let source = source(config).await?;
+    let target = target(config).await?;
+    if target.load().await?.is_some() {
+        target.take_over().await?;
+        target.set_sequences(&source.sequences().await?).await?;
+    }
+    source.remove().await?;
+    target.remove().await?;
+    Ok(vec![
+        format!("source: replication slot and publications dunlin_{}", config.name()),
+        format!("target: state of migration {} in schema dunlin", config.name()),
+    ])
+}
