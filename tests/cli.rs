@@ -44,13 +44,7 @@ fn a_usage_error_exits_with_2_and_names_the_nearest_flag() {
 fn wrong_settings_of_every_place_are_reported_together() {
     let folder = Folder::new();
     std::fs::write(folder.path().join("dunlin.toml"), "grup-size = '1MiB'\n").unwrap();
-    let words = [
-        "check",
-        "--chunk-size",
-        "12Q",
-        "--source",
-        "postgres://u:hunter2@h/x",
-    ];
+    let words = ["check", "--chunk-size", "12Q", "--source", "postgres://u:hunter2@h/x"];
     let output = folder.dunlin(&words, &[("DUNLIN_RETRY_FOR", "soon")]);
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
@@ -86,10 +80,7 @@ fn a_file_that_was_named_must_exist() {
 fn config_init_writes_once() {
     let folder = Folder::new();
     let output = folder.dunlin(&["config", "init"], &[]);
-    assert_eq!(
-        (output.status.code(), stderr(&output).as_str()),
-        (Some(0), "")
-    );
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     insta::assert_snapshot!(stdout(&output), @r#"
     wrote dunlin.toml
     next: set source and target in it, then dunlin check
@@ -100,12 +91,7 @@ fn config_init_writes_once() {
     error[CONFIG_INVALID]: dunlin.toml exists already
     hint: dunlin config init --force replaces it, --stdout prints a fresh one
     "#);
-    assert!(
-        folder
-            .dunlin(&["config", "init", "--force"], &[])
-            .status
-            .success()
-    );
+    assert!(folder.dunlin(&["config", "init", "--force"], &[]).status.success());
 }
 
 #[test]
@@ -140,15 +126,7 @@ fn every_verb_has_an_example_and_says_what_is_next() {
 
 #[test]
 fn grants_of_one_side_are_sql() {
-    let words = [
-        "grants",
-        "--side",
-        "target",
-        "--role",
-        "mover",
-        "--database",
-        "My Shop",
-    ];
+    let words = ["grants", "--side", "target", "--role", "mover", "--database", "My Shop"];
     let output = Folder::new().dunlin(&words, &[]);
     assert!(output.status.success());
     assert!(stdout(&output).contains("ON DATABASE \"My Shop\" TO \"mover\";"));

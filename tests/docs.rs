@@ -23,10 +23,7 @@ fn every_code_stands_under_its_exit_status() {
     let mut status = None;
     for line in ERRORS.lines() {
         if let Some(title) = line.strip_prefix("## Exit status ") {
-            status = title
-                .split(':')
-                .next()
-                .and_then(|number| number.parse::<u8>().ok());
+            status = title.split(':').next().and_then(|number| number.parse::<u8>().ok());
         }
         let code = line.strip_prefix("### ");
         if let Some(code) = Code::ALL.iter().find(|known| code == Some(known.as_str())) {

@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 70;
 const PARAMETERS: usize = 5;
-const BANNED_NAMES: &[&str] = &[
-    "util", "utils", "common", "helper", "helpers", "types", "manager",
-];
+const BANNED_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "types", "manager"];
 
 /// A room, and the rooms it may know besides itself.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -27,21 +25,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("stream", &["model", "source", "target", "observe"]),
     (
         "migration",
-        &[
-            "model", "observe", "config", "connect", "source", "target", "snapshot", "stream",
-        ],
+        &["model", "observe", "config", "connect", "source", "target", "snapshot", "stream"],
     ),
     ("demo", &["model", "config", "connect", "observe"]),
     ("cli", &["migration", "config", "observe", "demo", "model"]),
 ];
 /// Rooms that know the traits of source and target and none of their engines.
 const ENGINE_FREE: &[&str] = &["snapshot", "stream"];
-const ENGINES: &[&str] = &[
-    "source::postgres",
-    "target::postgres",
-    "source::mysql",
-    "target::mysql",
-];
+const ENGINES: &[&str] =
+    &["source::postgres", "target::postgres", "source::mysql", "target::mysql"];
 
 struct File {
     path: PathBuf,
@@ -62,19 +54,12 @@ impl File {
 
     fn is_test(&self) -> bool {
         self.path.ends_with("tests.rs")
-            || self
-                .path
-                .components()
-                .any(|part| part.as_os_str() == "tests")
+            || self.path.components().any(|part| part.as_os_str() == "tests")
     }
 
     /// Numbered lines of code: without comments, and without the unit tests at the end.
     fn code(&self) -> Vec<(usize, &str)> {
-        let numbered = self
-            .text
-            .lines()
-            .enumerate()
-            .map(|(number, line)| (number + 1, line));
+        let numbered = self.text.lines().enumerate().map(|(number, line)| (number + 1, line));
         let all: Vec<_> = numbered.collect();
         let tests = all.windows(2).position(|pair| {
             pair[0].1 == "#[cfg(test)]" && pair[1].1.starts_with("mod ") && pair[1].1.ends_with('{')
@@ -138,14 +123,8 @@ fn files_are_short_and_named_for_something() {
 
 #[test]
 fn modules_say_what_they_are_for() {
-    let without = all_files()
-        .into_iter()
-        .filter(|file| !file.text.starts_with("//! "));
-    assert_none(
-        without
-            .map(|file| format!("{}: no `//!` head", file.name()))
-            .collect(),
-    );
+    let without = all_files().into_iter().filter(|file| !file.text.starts_with("//! "));
+    assert_none(without.map(|file| format!("{}: no `//!` head", file.name())).collect());
 }
 
 #[test]
@@ -183,10 +162,7 @@ fn measure(lines: &[&str]) -> (usize, usize) {
         **line == close
             || (line.len() - line.trim_start().len() <= indent && line.ends_with([';', '}']))
     };
-    let length = lines
-        .iter()
-        .position(is_last)
-        .map_or(lines.len(), |last| last + 1);
+    let length = lines.iter().position(is_last).map_or(lines.len(), |last| last + 1);
     (length, parameters(&lines[..length].join(" ")))
 }
 
@@ -218,9 +194,7 @@ fn parameters(signature: &str) -> usize {
     }
     let is_own = |item: &str| item.ends_with("self") || item.starts_with("self:");
     let items = items.into_iter().map(str::trim);
-    items
-        .filter(|item| !item.is_empty() && !is_own(item))
-        .count()
+    items.filter(|item| !item.is_empty() && !is_own(item)).count()
 }
 
 #[test]
@@ -232,10 +206,7 @@ fn rooms_know_only_whom_they_may() {
             continue;
         }
         let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-            broken.push(format!(
-                "{}: the room `{room}` is not in the table",
-                file.name()
-            ));
+            broken.push(format!("{}: the room `{room}` is not in the table", file.name()));
             continue;
         };
         for (number, line) in file.code() {
@@ -258,11 +229,8 @@ fn rooms_named(line: &str) -> Vec<&str> {
     let mut rooms = Vec::new();
     for (at, _) in line.match_indices("crate::") {
         let rest = &line[at + "crate::".len()..];
-        let name = |text: &str| {
-            text.chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .count()
-        };
+        let name =
+            |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').count();
         if let Some(group) = rest.strip_prefix('{') {
             let members = group.split(',').map(str::trim);
             rooms.extend(members.map(|member| &member[..name(member)]));
@@ -333,8 +301,5 @@ fn the_measures_measure() {
     assert_eq!(measure(&lines[4..]), (1, 0));
     assert!(is_function("    pub(in super) async fn go<T>("));
     assert!(!is_function("let call = fn_pointer(1);"));
-    assert_eq!(
-        rooms_named("use crate::{model, demo::Server};"),
-        ["model", "demo"]
-    );
+    assert_eq!(rooms_named("use crate::{model, demo::Server};"), ["model", "demo"]);
 }

@@ -18,12 +18,7 @@ use crate::config::{Origin, RawConfig};
 /// applied to the target in commit order. It can be killed at any moment and started again with
 /// the same words.
 #[derive(Debug, Parser)]
-#[command(
-    name = "dunlin",
-    version,
-    max_term_width = 100,
-    subcommand_required = true
-)]
+#[command(name = "dunlin", version, max_term_width = 100, subcommand_required = true)]
 #[command(after_help = "Start with: dunlin check --source URL --target URL")]
 pub struct Arguments {
     /// What to do.
@@ -174,9 +169,7 @@ impl<S: Scope> FromArgMatches for Settings<S> {
 }
 
 fn keys<S: Scope>() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter()
-        .copied()
-        .filter(|key| S::SECTIONS.contains(&key.section))
+    KEYS.iter().copied().filter(|key| S::SECTIONS.contains(&key.section))
 }
 
 /// The flag of one setting.
@@ -185,12 +178,7 @@ fn argument(key: &'static Key) -> Arg {
         (Kind::List, _) | (_, "") => String::new(),
         (_, value) => format!(" [default: {value}]"),
     };
-    let first = key
-        .help
-        .split_inclusive(". ")
-        .next()
-        .unwrap_or(key.help)
-        .trim_end();
+    let first = key.help.split_inclusive(". ").next().unwrap_or(key.help).trim_end();
     let places = format!("[env: {}]{default}", key.variable());
     let argument = Arg::new(key.name)
         .long(key.name)
@@ -200,10 +188,7 @@ fn argument(key: &'static Key) -> Arg {
         .long_help(format!("{} {places}", key.help));
     match key.kind {
         Kind::List => argument.action(ArgAction::Append),
-        Kind::Switch => argument
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true"),
+        Kind::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Kind::Text | Kind::Secret | Kind::Number => argument,
     }
 }
@@ -239,15 +224,8 @@ mod tests {
 
     #[test]
     fn a_switch_alone_means_true_and_lists_repeat() {
-        let settings = run_settings(&[
-            "--privileges",
-            "--include",
-            "a.*",
-            "--include",
-            "b",
-            "--config",
-            "x",
-        ]);
+        let settings =
+            run_settings(&["--privileges", "--include", "a.*", "--include", "b", "--config", "x"]);
         assert_eq!(settings.flags.values(keys::PRIVILEGES), ["true"]);
         assert_eq!(settings.flags.values(keys::INCLUDE), ["a.*", "b"]);
         assert_eq!(settings.file, Some(PathBuf::from("x")));

@@ -38,10 +38,7 @@ pub fn show(report: &CheckReport, output: &Output) -> Result<ExitStatus, OutputE
 fn text(report: &CheckReport, style: Style) -> String {
     let mut findings: Vec<&Finding> = report.findings.iter().collect();
     findings.sort_by_key(|finding| finding.severity);
-    let mut text: String = findings
-        .into_iter()
-        .map(|finding| one(finding, style))
-        .collect();
+    let mut text: String = findings.into_iter().map(|finding| one(finding, style)).collect();
     let count = |severity| report.count(severity);
     let blocking = count(Severity::Block);
     text.push_str(&format!(
@@ -62,16 +59,9 @@ fn one(finding: &Finding, style: Style) -> String {
         Severity::Warn => style.yellow("warning"),
         Severity::Info => "note".to_owned(),
     };
-    let mut text = format!(
-        "{weight}[{}]: {}\n  seen: {}\n",
-        finding.id, finding.subject, finding.evidence
-    );
-    for (number, line) in finding
-        .fix_sql
-        .iter()
-        .flat_map(|sql| sql.lines())
-        .enumerate()
-    {
+    let mut text =
+        format!("{weight}[{}]: {}\n  seen: {}\n", finding.id, finding.subject, finding.evidence);
+    for (number, line) in finding.fix_sql.iter().flat_map(|sql| sql.lines()).enumerate() {
         let label = if number == 0 { "fix:  " } else { "      " };
         text.push_str(&format!("  {label}{line}\n"));
     }
@@ -133,9 +123,7 @@ mod tests {
 
     #[test]
     fn json_has_stable_names() {
-        let report = CheckReport {
-            findings: vec![finding("WAL_LEVEL", Severity::Block, None)],
-        };
+        let report = CheckReport { findings: vec![finding("WAL_LEVEL", Severity::Block, None)] };
         insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"findings":[{"id":"WAL_LEVEL","severity":"block","subject":"source","evidence":"wal_level = replica","fix_sql":null}]}"#);
     }
 }

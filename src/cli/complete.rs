@@ -40,11 +40,7 @@ pub fn show(completed: &Completed, output: &Output) -> Result<ExitStatus, Output
 }
 
 fn text(completed: &Completed, style: Style) -> String {
-    let lines: Vec<_> = completed
-        .dropped
-        .iter()
-        .map(|what| format!("dropped {what}\n"))
-        .collect();
+    let lines: Vec<_> = completed.dropped.iter().map(|what| format!("dropped {what}\n")).collect();
     let end = style.green("nothing of dunlin is left on either server");
     format!("{}{end}\n", lines.concat())
 }
@@ -56,9 +52,7 @@ mod tests {
     #[test]
     fn each_dropped_object_is_named() {
         let dropped = ["source: replication slot dunlin", "target: schema dunlin"];
-        let completed = Completed {
-            dropped: dropped.map(str::to_owned).to_vec(),
-        };
+        let completed = Completed { dropped: dropped.map(str::to_owned).to_vec() };
         insta::assert_snapshot!(text(&completed, Style::new(false)), @r#"
     dropped source: replication slot dunlin
     dropped target: schema dunlin

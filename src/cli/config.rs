@@ -64,10 +64,9 @@ impl Fault for InitError {
                 Code::ConfigInvalid,
                 "dunlin config init --force replaces it, --stdout prints a fresh one",
             ),
-            InitError::Write { .. } => Halt::with(
-                Code::LocalFailed,
-                "name another file: dunlin config init FILE",
-            ),
+            InitError::Write { .. } => {
+                Halt::with(Code::LocalFailed, "name another file: dunlin config init FILE")
+            }
         }
     }
 }
@@ -101,17 +100,10 @@ fn write(file: &Path, force: bool) -> Result<(), InitError> {
         true => options.write(true).create(true).truncate(true),
         false => options.write(true).create_new(true),
     };
-    let written = options
-        .open(file)
-        .and_then(|mut open| open.write_all(template().as_bytes()));
+    let written = options.open(file).and_then(|mut open| open.write_all(template().as_bytes()));
     written.map_err(|cause| match cause.kind() {
-        io::ErrorKind::AlreadyExists => InitError::Exists {
-            file: file.to_owned(),
-        },
-        _ => InitError::Write {
-            file: file.to_owned(),
-            cause,
-        },
+        io::ErrorKind::AlreadyExists => InitError::Exists { file: file.to_owned() },
+        _ => InitError::Write { file: file.to_owned(), cause },
     })
 }
 

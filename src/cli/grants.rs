@@ -57,10 +57,8 @@ pub fn run(args: &GrantsArgs) -> Result<ExitStatus, OutputError> {
         .map(|(name, side)| (name, statements(args, side)))
         .collect();
     if args.json {
-        let object: serde_json::Map<_, _> = sides
-            .into_iter()
-            .map(|(name, sql)| (name.to_owned(), sql.into()))
-            .collect();
+        let object: serde_json::Map<_, _> =
+            sides.into_iter().map(|(name, sql)| (name.to_owned(), sql.into())).collect();
         print(&format!("{}\n", serde_json::Value::Object(object)))?;
     } else {
         let texts: Vec<_> = sides.into_iter().map(|(_, sql)| sql).collect();
@@ -80,10 +78,7 @@ fn statements(args: &GrantsArgs, side: Side) -> String {
             include_str!("../../sql/postgres/grants_target_schema.sql"),
         ),
     };
-    let schemas = args
-        .schemas
-        .iter()
-        .map(|schema| fill(per_schema, args, schema));
+    let schemas = args.schemas.iter().map(|schema| fill(per_schema, args, schema));
     fill(once, args, "") + &schemas.collect::<String>()
 }
 

@@ -57,10 +57,9 @@ enum ProcessError {
 impl Fault for ProcessError {
     fn disposition(&self) -> Disposition {
         match self {
-            ProcessError::Runtime(_) => Halt::with(
-                Code::LocalFailed,
-                "look at the limits of threads and open files",
-            ),
+            ProcessError::Runtime(_) => {
+                Halt::with(Code::LocalFailed, "look at the limits of threads and open files")
+            }
             ProcessError::Absent { .. } => Halt::with(Code::LocalFailed, "use a newer build"),
         }
     }
@@ -248,9 +247,7 @@ fn collect<S>(settings: Settings<S>) -> Result<RawConfig, ConfigError> {
 fn log_format(config: OutputConfig, terminal: bool) -> log::Format {
     match config.log_format {
         LogFormat::Json => log::Format::Json,
-        LogFormat::Text => log::Format::Text {
-            color: colored(config.color, terminal),
-        },
+        LogFormat::Text => log::Format::Text { color: colored(config.color, terminal) },
     }
 }
 

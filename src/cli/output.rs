@@ -107,11 +107,7 @@ impl Style {
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.color {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -134,10 +130,7 @@ impl Output {
     ) -> Result<(), OutputError> {
         let stdout = io::stdout();
         let rendered = match self.form {
-            Form::Text => text(
-                report,
-                Style::new(colored(self.color, stdout.is_terminal())),
-            ),
+            Form::Text => text(report, Style::new(colored(self.color, stdout.is_terminal()))),
             Form::Json => serde_json::to_string_pretty(report).map_err(OutputError::Json)? + "\n",
         };
         print(&rendered)
@@ -165,9 +158,7 @@ impl Output {
 /// Where stdout cannot be written, unless its reader went away.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(OutputError::Stdout),
@@ -207,11 +198,8 @@ impl From<&Failure> for Told {
 
 impl Told {
     fn text(&self, style: Style) -> String {
-        let mut text = format!(
-            "{}: {}\n",
-            style.red(&format!("error[{}]", self.code)),
-            self.message
-        );
+        let mut text =
+            format!("{}: {}\n", style.red(&format!("error[{}]", self.code)), self.message);
         for cause in &self.causes {
             text.push_str(&format!("caused by: {cause}\n"));
         }

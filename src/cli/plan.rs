@@ -39,10 +39,7 @@ fn text(plan: &PlanReport, style: Style) -> String {
     text.push_str(&format!("\n{}\n", style.bold("Time")));
     text.push_str(&formulas(plan));
     text.push_str(&format!("  verdict: {}\n", verdict(plan, style)));
-    text.push_str(&format!(
-        "\n{}\n",
-        style.bold("Written on the servers by dunlin run")
-    ));
+    text.push_str(&format!("\n{}\n", style.bold("Written on the servers by dunlin run")));
     for line in &plan.writes {
         text.push_str(&format!("  {line}\n"));
     }
@@ -78,10 +75,7 @@ fn formulas(plan: &PlanReport) -> String {
     let bandwidth = rate(plan.bandwidth_bytes_per_second);
     let wal_rate = rate(plan.wal_rate_bytes_per_second);
     let mut text = format!("  bandwidth B = {bandwidth} (measured), new log W = {wal_rate}\n");
-    let times = plan
-        .t_copy_seconds
-        .zip(plan.d_new_bytes)
-        .zip(plan.t_sync_seconds);
+    let times = plan.t_copy_seconds.zip(plan.d_new_bytes).zip(plan.t_sync_seconds);
     if let Some(((copy, new), sync)) = times {
         let (copy, new, sync) = (duration(copy), bytes(new), duration(sync));
         text.push_str(&format!(
@@ -89,12 +83,8 @@ fn formulas(plan: &PlanReport) -> String {
             bytes(plan.chunk_size_bytes),
             plan.chunks,
         ));
-        text.push_str(&format!(
-            "  D_new = W x T_copy = {wal_rate} x {copy} = {new}\n"
-        ));
-        text.push_str(&format!(
-            "  T_sync = D_new / B = {new} / {bandwidth} = {sync}\n"
-        ));
+        text.push_str(&format!("  D_new = W x T_copy = {wal_rate} x {copy} = {new}\n"));
+        text.push_str(&format!("  T_sync = D_new / B = {new} / {bandwidth} = {sync}\n"));
     }
     text
 }
@@ -131,12 +121,7 @@ mod tests {
         };
         PlanReport::estimate(PlanInput {
             tables: vec![
-                table(
-                    "public.orders",
-                    900 << 20,
-                    1_000_000,
-                    "ranges of id, binary",
-                ),
+                table("public.orders", 900 << 20, 1_000_000, "ranges of id, binary"),
                 table("public.events", 10 << 30, 80_500_000, "block ranges, text"),
             ],
             chunk_size_bytes: 128 << 20,

@@ -40,27 +40,16 @@ fn text(status: &StatusReport, style: Style) -> String {
     };
     let mut rows = vec![
         pair("migration", status.name.clone()),
-        pair(
-            "phase",
-            format!("{}, {running}, epoch {}", status.phase, status.epoch),
-        ),
+        pair("phase", format!("{}, {running}, epoch {}", status.phase, status.epoch)),
         pair("source", status.source.clone()),
         pair("target", status.target.clone()),
-        pair(
-            "updated",
-            format!("{} ago", duration(status.updated_seconds_ago)),
-        ),
+        pair("updated", format!("{} ago", duration(status.updated_seconds_ago))),
         pair("lag", lag(status)),
         pair("durable", position(status.positions.durable.as_ref())),
         pair("received", position(status.positions.received.as_ref())),
         pair("source's end", position(status.positions.source.as_ref())),
     ];
-    rows.extend(
-        status
-            .slot
-            .as_ref()
-            .map(|slot| pair("slot", retained(slot))),
-    );
+    rows.extend(status.slot.as_ref().map(|slot| pair("slot", retained(slot))));
     let mut text = columns(&rows, &[]);
     if let Some(snapshot) = &status.snapshot {
         text.push_str(&tables(snapshot, style));
@@ -68,11 +57,7 @@ fn text(status: &StatusReport, style: Style) -> String {
     for warning in &status.warnings {
         text.push_str(&format!("\n{}: {warning}", style.yellow("warning")));
     }
-    text.push_str(if status.warnings.is_empty() {
-        "\n"
-    } else {
-        "\n\n"
-    });
+    text.push_str(if status.warnings.is_empty() { "\n" } else { "\n\n" });
     text.push_str(&format!("next: {}\n", status.next));
     text
 }
@@ -96,17 +81,10 @@ fn position(position: Option<&Position>) -> String {
 
 fn retained(slot: &SlotStatus) -> String {
     let room = match slot.safe_wal_size_bytes {
-        Some(room) => format!(
-            "{} more before the server gives it up",
-            bytes(room.max(0) as u64)
-        ),
+        Some(room) => format!("{} more before the server gives it up", bytes(room.max(0) as u64)),
         None => "no limit set on the server".to_owned(),
     };
-    format!(
-        "{}, retains {}, {room}",
-        slot.name,
-        bytes(slot.retained_bytes)
-    )
+    format!("{}, retains {}, {room}", slot.name, bytes(slot.retained_bytes))
 }
 
 fn tables(snapshot: &SnapshotStatus, style: Style) -> String {
@@ -260,12 +238,7 @@ mod tests {
 
     #[test]
     fn without_the_source_the_lag_is_unknown() {
-        let report = StatusReport {
-            lag_bytes: None,
-            lag_seconds: None,
-            slot: None,
-            ..report()
-        };
+        let report = StatusReport { lag_bytes: None, lag_seconds: None, slot: None, ..report() };
         assert!(text(&report, Style::new(false)).contains("unknown; --source"));
     }
 }

@@ -38,9 +38,9 @@ impl Endpoint {
     pub fn parse(text: &str, environment: &Environment) -> Result<Self, EndpointError> {
         let resolved = secret::resolve_connection(text.trim(), environment)?;
         match resolved.split_once("://") {
-            Some((engine @ ("mysql" | "mariadb"), _)) => Err(EndpointError::EngineUnsupported {
-                engine: engine.to_owned(),
-            }),
+            Some((engine @ ("mysql" | "mariadb"), _)) => {
+                Err(EndpointError::EngineUnsupported { engine: engine.to_owned() })
+            }
             Some(("postgres" | "postgresql", _)) | None => {
                 PostgresEndpoint::parse_resolved(&resolved, environment).map(Endpoint::Postgres)
             }

@@ -22,10 +22,7 @@ impl Environment {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Environment {
-            variables,
-            home: std::env::home_dir(),
-        }
+        Environment { variables, home: std::env::home_dir() }
     }
 
     /// An environment of exactly these variables.
@@ -34,20 +31,15 @@ impl Environment {
         N: Into<String>,
         V: Into<String>,
     {
-        let variables = variables
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
+        let variables =
+            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         Environment { variables, home }
     }
 
     /// A variable's value. One that is set to nothing counts as absent, as libpq has it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// The home folder, where there is one.

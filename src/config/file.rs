@@ -37,18 +37,10 @@ pub fn reference() -> String {
                 (_, "") => "see below".to_owned(),
                 (_, value) => format!("`{value}`"),
             };
-            let default = if key.kind == Kind::Secret {
-                "none, required"
-            } else {
-                &default
-            };
+            let default = if key.kind == Kind::Secret { "none, required" } else { &default };
             text.push_str(&format!("### `{}`\n\n", key.name));
             text.push_str(&format!("- flag: `--{} {}`", key.name, key.placeholder));
-            text.push_str(if key.kind == Kind::List {
-                ", repeatable\n"
-            } else {
-                "\n"
-            });
+            text.push_str(if key.kind == Kind::List { ", repeatable\n" } else { "\n" });
             text.push_str(&format!("- environment: `{}`\n", key.variable()));
             text.push_str(&format!("- default: {default}\n\n"));
             for line in wrap(key.help, 98) {
@@ -61,9 +53,7 @@ pub fn reference() -> String {
 }
 
 fn in_section(section: Section) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter()
-        .copied()
-        .filter(move |key| key.section == section)
+    KEYS.iter().copied().filter(move |key| key.section == section)
 }
 
 /// The key's default as TOML, or an example where it has none.

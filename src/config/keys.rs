@@ -233,14 +233,8 @@ mod tests {
 
     #[test]
     fn a_mistyped_key_finds_its_neighbour_and_nonsense_does_not() {
-        assert_eq!(
-            Key::nearest("chunksize").map(|key| key.name),
-            Some("chunk-size")
-        );
-        assert_eq!(
-            Key::nearest("chunk_size").map(|key| key.name),
-            Some("chunk-size")
-        );
+        assert_eq!(Key::nearest("chunksize").map(|key| key.name), Some("chunk-size"));
+        assert_eq!(Key::nearest("chunk_size").map(|key| key.name), Some("chunk-size"));
         assert_eq!(Key::nearest("worker").map(|key| key.name), Some("workers"));
         assert_eq!(Key::nearest("zzzzzzzzzz").map(|key| key.name), None);
     }

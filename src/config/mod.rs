@@ -85,10 +85,7 @@ fn enumerate(problems: &[Problem]) -> String {
     match problems {
         [one] => one.to_string(),
         many => {
-            let lines: Vec<_> = many
-                .iter()
-                .map(|problem| format!("\n  {problem}"))
-                .collect();
+            let lines: Vec<_> = many.iter().map(|problem| format!("\n  {problem}")).collect();
             format!("{} settings are wrong:{}", many.len(), lines.concat())
         }
     }
@@ -211,10 +208,7 @@ pub fn gather(
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(raw.over(RawConfig::from_toml(&text, path)?)),
         Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(raw),
-        Err(cause) => Err(ConfigError::Unreadable {
-            path: path.to_owned(),
-            cause,
-        }),
+        Err(cause) => Err(ConfigError::Unreadable { path: path.to_owned(), cause }),
     }
 }
 
@@ -274,10 +268,8 @@ impl TryFrom<&RawConfig> for OutputConfig {
 impl OutputConfig {
     fn read(reader: &mut Reader<'_>) -> Self {
         OutputConfig {
-            log_format: reader.choice(
-                keys::LOG_FORMAT,
-                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-            ),
+            log_format: reader
+                .choice(keys::LOG_FORMAT, &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
             log_level: reader.choice(
                 keys::LOG_LEVEL,
                 &[

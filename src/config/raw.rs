@@ -175,12 +175,7 @@ fn unknown_key(name: String, origin: &Origin) -> Problem {
         Some(key) => format!("there is no such key; did you mean {}?", key.name),
         None => "there is no such key; dunlin config init --stdout prints all keys".to_owned(),
     };
-    Problem {
-        key: name,
-        value: String::new(),
-        origin: Some(origin.clone()),
-        remedy,
-    }
+    Problem { key: name, value: String::new(), origin: Some(origin.clone()), remedy }
 }
 
 /// Cuts at the commas that are not within braces: a glob such as `{a,b}` stays whole.
@@ -201,10 +196,7 @@ fn split_list(text: &str) -> Vec<String> {
 /// Prints keys and origins, and no values: one may hold a password.
 impl fmt::Debug for RawConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origins = self
-            .entries
-            .iter()
-            .map(|(name, entry)| (name, &entry.origin));
+        let origins = self.entries.iter().map(|(name, entry)| (name, &entry.origin));
         f.debug_map().entries(origins).finish()
     }
 }

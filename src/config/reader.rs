@@ -23,10 +23,7 @@ pub(super) struct Reader<'r> {
 
 impl<'r> Reader<'r> {
     pub fn new(raw: &'r RawConfig) -> Self {
-        Reader {
-            raw,
-            problems: raw.problems().to_vec(),
-        }
+        Reader { raw, problems: raw.problems().to_vec() }
     }
 
     /// Gives the result out when nothing was wrong.
@@ -34,9 +31,7 @@ impl<'r> Reader<'r> {
         if self.problems.is_empty() {
             return Ok(result);
         }
-        Err(ConfigError::Invalid {
-            problems: self.problems,
-        })
+        Err(ConfigError::Invalid { problems: self.problems })
     }
 
     /// Notes that a key's value is wrong.
@@ -193,25 +188,17 @@ impl<'r> Reader<'r> {
 }
 
 fn for_tables(include_tables: Vec<String>) -> Patterns {
-    Patterns {
-        include_tables,
-        ..Patterns::default()
-    }
+    Patterns { include_tables, ..Patterns::default() }
 }
 
 fn for_schemas(include_schemas: Vec<String>) -> Patterns {
-    Patterns {
-        include_schemas,
-        ..Patterns::default()
-    }
+    Patterns { include_schemas, ..Patterns::default() }
 }
 
 /// Reads a size: a whole number of bytes, or one with a binary unit.
 fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit.trim() {
         "" | "B" => 0,

@@ -84,15 +84,8 @@ impl Fault for SecretError {
 
 /// Characters of a value that would end its part of a URI. The colon and the comma stay, so that
 /// a reference may stand for `host:port` and for a list of hosts.
-const URI_PART: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'%')
-    .add(b'@')
-    .add(b'/')
-    .add(b'?')
-    .add(b'#')
-    .add(b'&')
-    .add(b'=');
+const URI_PART: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'%').add(b'@').add(b'/').add(b'?').add(b'#').add(b'&').add(b'=');
 
 /// Replaces every reference by its value, as it is.
 ///
@@ -150,14 +143,9 @@ fn look_up(reference: &str, environment: &Environment) -> Result<String, SecretE
             .ok_or_else(|| SecretError::VariableMissing { name: name.into() }),
         Some(("file", path)) => std::fs::read_to_string(path)
             .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-            .map_err(|source| SecretError::FileUnreadable {
-                path: path.into(),
-                source,
-            }),
+            .map_err(|source| SecretError::FileUnreadable { path: path.into(), source }),
         Some((kind, _)) => Err(SecretError::ReferenceUnknown { kind: kind.into() }),
-        None => Err(SecretError::ReferenceUnknown {
-            kind: String::new(),
-        }),
+        None => Err(SecretError::ReferenceUnknown { kind: String::new() }),
     }
 }
 
@@ -192,14 +180,8 @@ mod tests {
     fn a_value_is_encoded_for_its_place() {
         let resolved = |text| resolve_connection(text, &environment()).unwrap();
         assert_eq!(resolved("${env:URL}"), "postgres://h/db");
-        assert_eq!(
-            resolved("postgres://u:${env:PW}@h/db"),
-            "postgres://u:p%40ss%2Fw'o%20rd@h/db"
-        );
-        assert_eq!(
-            resolved("host=h password=${env:PW}"),
-            "host=h password=p@ss/w\\'o\\ rd"
-        );
+        assert_eq!(resolved("postgres://u:${env:PW}@h/db"), "postgres://u:p%40ss%2Fw'o%20rd@h/db");
+        assert_eq!(resolved("host=h password=${env:PW}"), "host=h password=p@ss/w\\'o\\ rd");
     }
 
     #[test]
@@ -217,13 +199,7 @@ mod tests {
             matches!(error("${env:NO}"), SecretError::VariableMissing { name } if name == "NO")
         );
         assert!(matches!(error("${env:PW"), SecretError::ReferenceOpen));
-        assert!(matches!(
-            error("${vault:x}"),
-            SecretError::ReferenceUnknown { .. }
-        ));
-        assert!(matches!(
-            error("${file:/no/such}"),
-            SecretError::FileUnreadable { .. }
-        ));
+        assert!(matches!(error("${vault:x}"), SecretError::ReferenceUnknown { .. }));
+        assert!(matches!(error("${file:/no/such}"), SecretError::FileUnreadable { .. }));
     }
 }

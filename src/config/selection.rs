@@ -15,10 +15,8 @@ impl NamedTables {
         if patterns.is_empty() {
             return Ok(NamedTables(None));
         }
-        let selection = Selection::new(&Patterns {
-            include_tables: patterns,
-            ..Patterns::default()
-        })?;
+        let selection =
+            Selection::new(&Patterns { include_tables: patterns, ..Patterns::default() })?;
         Ok(NamedTables(Some(selection)))
     }
 
@@ -38,9 +36,7 @@ impl NamedTables {
         &self,
         tables: impl Iterator<Item = &'a TableName>,
     ) -> Result<(), SelectionError> {
-        self.0
-            .as_ref()
-            .map_or(Ok(()), |selection| selection.check(tables))
+        self.0.as_ref().map_or(Ok(()), |selection| selection.check(tables))
     }
 }
 
@@ -50,10 +46,7 @@ mod tests {
 
     #[test]
     fn no_pattern_names_no_table() {
-        let table = TableName {
-            schema: "public".to_owned(),
-            name: "orders".to_owned(),
-        };
+        let table = TableName { schema: "public".to_owned(), name: "orders".to_owned() };
         assert!(!NamedTables::new(Vec::new()).unwrap().names(&table, &[]));
         let named = NamedTables::new(vec!["public.ord*".to_owned()]).unwrap();
         assert!(named.names(&table, &[]));

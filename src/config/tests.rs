@@ -1,3 +1,5 @@
+//! Settings from all three places, and everything that can be wrong with them.
+
 use super::*;
 
 fn toml(text: &str) -> RawConfig {
@@ -78,19 +80,14 @@ fn the_template_parses_as_it_is_and_equals_the_defaults_when_uncommented() {
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
         .filter(|line| {
-            line.split_once(" = ")
-                .is_some_and(|(key, _)| keys::Key::named(key).is_some())
+            line.split_once(" = ").is_some_and(|(key, _)| keys::Key::named(key).is_some())
         })
         .map(|line| format!("{line}\n"))
         .collect();
     let written = toml(&uncommented);
     let silent = RawConfig::default();
     for key in keys::KEYS {
-        assert!(
-            written.origin(key).is_some(),
-            "{} is missing from the template",
-            key.name
-        );
+        assert!(written.origin(key).is_some(), "{} is missing from the template", key.name);
         if !key.default.is_empty() || key.kind == keys::Kind::List {
             assert_eq!(written.values(key), silent.values(key), "{}", key.name);
         }

@@ -121,14 +121,9 @@ async fn within_timeout<T>(
 ) -> Result<T, ConnectError> {
     match place.endpoint.connect_timeout() {
         None => work.await,
-        Some(timeout) => tokio::time::timeout(timeout, work)
-            .await
-            .unwrap_or_else(|_| {
-                Err(ConnectError::TimedOut {
-                    server: place.server(),
-                    timeout_s: timeout.as_secs(),
-                })
-            }),
+        Some(timeout) => tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+            Err(ConnectError::TimedOut { server: place.server(), timeout_s: timeout.as_secs() })
+        }),
     }
 }
 
@@ -183,10 +178,7 @@ fn check_role(place: Place<'_>, role: SessionRole, is: Standing) -> Result<(), C
     };
     match fits {
         true => Ok(()),
-        false => Err(ConnectError::OtherRole {
-            server: place.server(),
-            wanted: role.as_str(),
-        }),
+        false => Err(ConnectError::OtherRole { server: place.server(), wanted: role.as_str() }),
     }
 }
 
@@ -198,9 +190,8 @@ async fn open_and_log_in<L: Login>(
     let host = place.host();
     if host.is_unix_socket() {
         let path = socket_path(host);
-        let stream = UnixStream::connect(&path)
-            .await
-            .map_err(|source| unreachable_at(place, source))?;
+        let stream =
+            UnixStream::connect(&path).await.map_err(|source| unreachable_at(place, source))?;
         return login.login(Socket::unix(stream), place).await;
     }
     let tcp = open_tcp(place).await?;
@@ -222,10 +213,7 @@ fn socket_path(host: &Host) -> String {
 }
 
 fn unreachable_at(place: Place<'_>, source: std::io::Error) -> ConnectError {
-    ConnectError::Unreachable {
-        server: place.server(),
-        source,
-    }
+    ConnectError::Unreachable { server: place.server(), source }
 }
 
 async fn open_tcp(place: Place<'_>) -> Result<TcpStream, ConnectError> {
@@ -234,10 +222,7 @@ async fn open_tcp(place: Place<'_>) -> Result<TcpStream, ConnectError> {
         Some(address) => vec![(address, host.port).into()],
         None => lookup_host((host.name.as_str(), host.port))
             .await
-            .map_err(|source| ConnectError::HostUnknown {
-                server: place.server(),
-                source,
-            })?
+            .map_err(|source| ConnectError::HostUnknown { server: place.server(), source })?
             .collect(),
     };
     let stream = TcpStream::connect(addresses.as_slice())
@@ -278,17 +263,12 @@ async fn negotiate(
     if settings.negotiation == SslNegotiation::Postgres {
         let answer = ask_for_tls(&mut tcp)
             .await
-            .map_err(|source| ConnectError::Lost {
-                server: place.server(),
-                source,
-            })?;
+            .map_err(|source| ConnectError::Lost { server: place.server(), source })?;
         match (answer, channel) {
             (b'S', _) => {}
             (b'N', Channel::TlsIfOffered) => return Ok(Socket::tcp(tcp)),
             (b'N', _) => {
-                return Err(ConnectError::TlsNotOffered {
-                    server: place.server(),
-                });
+                return Err(ConnectError::TlsNotOffered { server: place.server() });
             }
             (_, _) => {
                 return Err(ConnectError::Protocol {

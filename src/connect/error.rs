@@ -167,10 +167,9 @@ impl Fault for ConnectError {
                 Code::ProtocolViolation,
                 "check that the address is a Postgres server's, with no pooler in between",
             ),
-            ConnectError::OtherRole { .. } => Halt::with(
-                Code::ConnectFailed,
-                "check target_session_attrs and the list of hosts",
-            ),
+            ConnectError::OtherRole { .. } => {
+                Halt::with(Code::ConnectFailed, "check target_session_attrs and the list of hosts")
+            }
         }
     }
 }

@@ -107,10 +107,8 @@ const PINNED: &[(&str, &str)] = &[
 /// Statements that pin what a server has from its version on: it would refuse a start-up option
 /// that it does not know.
 pub fn later_pins(server_version_num: u32) -> impl Iterator<Item = &'static str> {
-    const LATER: &[(u32, &str)] = &[
-        (140_000, "SET idle_session_timeout = 0"),
-        (170_000, "SET transaction_timeout = 0"),
-    ];
+    const LATER: &[(u32, &str)] =
+        &[(140_000, "SET idle_session_timeout = 0"), (170_000, "SET transaction_timeout = 0")];
     LATER
         .iter()
         .filter(move |(since, _)| server_version_num >= *since)
@@ -160,10 +158,7 @@ impl Login for DriverLogin<'_> {
             server_version_num,
         };
         for statement in later_pins(server_version_num) {
-            session
-                .batch_execute(statement)
-                .await
-                .map_err(|error| login_error(place, error))?;
+            session.batch_execute(statement).await.map_err(|error| login_error(place, error))?;
         }
         Ok(session)
     }
@@ -173,18 +168,10 @@ impl Login for DriverLogin<'_> {
         session: &mut Client,
         place: Place<'_>,
     ) -> Result<Standing, ConnectError> {
-        let row = session
-            .query_one(STANDING, &[])
-            .await
-            .map_err(|error| login_error(place, error))?;
-        let read = |column| {
-            row.try_get(column)
-                .map_err(|error| login_error(place, error))
-        };
-        Ok(Standing {
-            in_recovery: read(0)?,
-            read_only: read(1)?,
-        })
+        let row =
+            session.query_one(STANDING, &[]).await.map_err(|error| login_error(place, error))?;
+        let read = |column| row.try_get(column).map_err(|error| login_error(place, error));
+        Ok(Standing { in_recovery: read(0)?, read_only: read(1)? })
     }
 }
 
@@ -221,16 +208,10 @@ fn login_error(place: Place<'_>, error: tokio_postgres::Error) -> ConnectError {
         let source = io::ErrorKind::UnexpectedEof.into();
         return ConnectError::Lost { server, source };
     }
-    match error
-        .into_source()
-        .map(|cause| cause.downcast::<io::Error>())
-    {
+    match error.into_source().map(|cause| cause.downcast::<io::Error>()) {
         Some(Ok(source)) => broken_login(place, *source),
         Some(Err(source)) => ConnectError::Unauthenticated { server, source },
-        None => ConnectError::Protocol {
-            server,
-            source: "it sent a message out of turn".into(),
-        },
+        None => ConnectError::Protocol { server, source: "it sent a message out of turn".into() },
     }
 }
 
@@ -240,10 +221,9 @@ pub fn broken_login(place: Place<'_>, source: io::Error) -> ConnectError {
     let server = place.server();
     match source.kind() {
         _ if tls::is_tls_failure(&source) => ConnectError::TlsHandshake { server, source },
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => ConnectError::Protocol {
-            server,
-            source: source.into(),
-        },
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            ConnectError::Protocol { server, source: source.into() }
+        }
         _ => ConnectError::Lost { server, source },
     }
 }

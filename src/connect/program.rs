@@ -146,9 +146,7 @@ impl Programs {
         arguments: &[OsString],
     ) -> Result<Vec<u8>, ProgramError> {
         let mut command = Command::new(self.folder.join("pg_dump"));
-        command
-            .args(arguments)
-            .envs(connection.iter().map(|(name, value)| (name, value)));
+        command.args(arguments).envs(connection.iter().map(|(name, value)| (name, value)));
         run(command, &[]).await
     }
 
@@ -170,10 +168,7 @@ impl Programs {
 
 async fn run(mut command: Command, input: &[u8]) -> Result<Vec<u8>, ProgramError> {
     let program = PathBuf::from(command.as_std().get_program());
-    let failed = |source| ProgramError::Run {
-        program: program.clone(),
-        source,
-    };
+    let failed = |source| ProgramError::Run { program: program.clone(), source };
     // Messages are read by people, but also recognised in tests: keep them in one language.
     let mut child = command
         .env("LC_MESSAGES", "C")
@@ -211,10 +206,7 @@ async fn run(mut command: Command, input: &[u8]) -> Result<Vec<u8>, ProgramError
     }
     Err(ProgramError::Failed {
         program,
-        source: Ended {
-            status,
-            message: last_lines(&String::from_utf8_lossy(&message)),
-        },
+        source: Ended { status, message: last_lines(&String::from_utf8_lossy(&message)) },
     })
 }
 
@@ -280,10 +272,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_names_the_package() {
-        let error = ProgramError::Missing {
-            major: 17,
-            found: vec![13, 15],
-        };
+        let error = ProgramError::Missing { major: 17, found: vec![13, 15] };
         assert_eq!(
             error.to_string(),
             "cannot find pg_dump and pg_restore of version 17 or newer (there is only 13, 15)"

@@ -59,9 +59,7 @@ pub fn type_name(schema: &str, name: &str) -> String {
     }
     text.push('.');
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain {
         text.push_str(name);
     } else {
@@ -89,10 +87,7 @@ mod tests {
     fn identifiers_are_always_quoted() {
         assert_eq!(quote_ident("id"), r#""id""#);
         assert_eq!(quote_ident(r#"a"b"#), r#""a""b""#);
-        let name = TableName {
-            schema: "a.b".into(),
-            name: r#"x"; --"#.into(),
-        };
+        let name = TableName { schema: "a.b".into(), name: r#"x"; --"#.into() };
         assert_eq!(quote_name(&name), r#""a.b"."x""; --""#);
     }
 

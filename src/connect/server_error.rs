@@ -80,11 +80,7 @@ impl From<&DbError> for ServerError {
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} (SQLSTATE {}",
-            self.severity, self.message, self.code
-        )?;
+        write!(f, "{}: {} (SQLSTATE {}", self.severity, self.message, self.code)?;
         match (&self.schema, &self.table) {
             (Some(schema), Some(table)) => write!(f, ", table {schema}.{table}")?,
             (None, Some(table)) => write!(f, ", table {table}")?,
@@ -125,14 +121,10 @@ impl ServerError {
                 Code::AuthFailed,
                 "check the user, the password and the server's pg_hba.conf",
             ),
-            "3D000" => Halt::with(
-                Code::DatabaseMissing,
-                "create the database, or name another",
-            ),
-            "42501" => Halt::with(
-                Code::PrivilegeMissing,
-                "run `dunlin grants` and execute what it prints",
-            ),
+            "3D000" => Halt::with(Code::DatabaseMissing, "create the database, or name another"),
+            "42501" => {
+                Halt::with(Code::PrivilegeMissing, "run `dunlin grants` and execute what it prints")
+            }
             "25006" => Halt::with(
                 Code::TargetReadOnly,
                 "name a server that takes writes, or end its read-only mode",
@@ -141,10 +133,9 @@ impl ServerError {
                 Code::TargetRefused,
                 "mend the constraint or the row it names, then run the same command again",
             ),
-            _ => Halt::with(
-                Code::StatementFailed,
-                "see the cause; then run the same command again",
-            ),
+            _ => {
+                Halt::with(Code::StatementFailed, "see the cause; then run the same command again")
+            }
         }
     }
 }
@@ -229,10 +220,7 @@ mod tests {
     use super::*;
 
     fn halted(code: &str) -> Option<Code> {
-        let error = ServerError {
-            code: code.to_owned(),
-            ..ServerError::default()
-        };
+        let error = ServerError { code: code.to_owned(), ..ServerError::default() };
         match error.disposition() {
             Disposition::Retry => None,
             Disposition::Halt(halt) => Some(halt.code),
@@ -241,9 +229,7 @@ mod tests {
 
     #[test]
     fn the_sqlstate_decides() {
-        for code in [
-            "08006", "57P01", "57P03", "53300", "40001", "40P01", "55P03", "25P03",
-        ] {
+        for code in ["08006", "57P01", "57P03", "53300", "40001", "40P01", "55P03", "25P03"] {
             assert_eq!(halted(code), None, "{code}");
         }
         assert_eq!(halted("53100"), Some(Code::TargetDiskFull));

@@ -28,24 +28,15 @@ enum Stream {
 
 impl Socket {
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        Socket {
-            stream: Stream::Tcp(stream),
-            server_end_point: None,
-        }
+        Socket { stream: Stream::Tcp(stream), server_end_point: None }
     }
 
     pub(super) fn unix(stream: UnixStream) -> Self {
-        Socket {
-            stream: Stream::Unix(stream),
-            server_end_point: None,
-        }
+        Socket { stream: Stream::Unix(stream), server_end_point: None }
     }
 
     pub(super) fn tls(stream: TlsStream<TcpStream>, server_end_point: Option<Vec<u8>>) -> Self {
-        Socket {
-            stream: Stream::Tls(Box::new(stream)),
-            server_end_point,
-        }
+        Socket { stream: Stream::Tls(Box::new(stream)), server_end_point }
     }
 
     /// The `tls-server-end-point` of RFC 5929, where the stream is TLS and the certificate's

@@ -38,16 +38,10 @@ type Cause = Box<dyn Error + Send + Sync>;
 /// Shakes hands with the server.
 pub(super) async fn shake_hands(tcp: TcpStream, place: Place<'_>) -> Result<Socket, ConnectError> {
     let config = client_config(place.endpoint.tls())?;
-    let failed = |source| ConnectError::TlsHandshake {
-        server: place.server(),
-        source,
-    };
+    let failed = |source| ConnectError::TlsHandshake { server: place.server(), source };
     let name = ServerName::try_from(place.host().name.clone())
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await
-        .map_err(failed)?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(failed)?;
     let server_end_point = stream
         .get_ref()
         .1
@@ -60,9 +54,7 @@ pub(super) async fn shake_hands(tcp: TcpStream, place: Place<'_>) -> Result<Sock
 /// Whether a broken login was broken by TLS: with TLS 1.3 a server refuses a client's certificate
 /// only after the handshake.
 pub(super) fn is_tls_failure(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>())
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn client_config(settings: &TlsSettings) -> Result<ClientConfig, ConnectError> {
@@ -91,10 +83,7 @@ fn client_config(settings: &TlsSettings) -> Result<ClientConfig, ConnectError> {
 }
 
 fn material(object: impl ToString, source: impl Into<Cause>) -> ConnectError {
-    ConnectError::TlsMaterial {
-        object: object.to_string(),
-        source: source.into(),
-    }
+    ConnectError::TlsMaterial { object: object.to_string(), source: source.into() }
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
@@ -142,10 +131,7 @@ impl Verifier {
             SslMode::VerifyCa => Check::Chain(Trusted::read(settings)?),
             SslMode::VerifyFull => Check::ChainAndName(Trusted::read(settings)?),
         };
-        Ok(Verifier {
-            check,
-            algorithms: provider.signature_verification_algorithms,
-        })
+        Ok(Verifier { check, algorithms: provider.signature_verification_algorithms })
     }
 }
 
@@ -160,10 +146,7 @@ impl Trusted {
                         .add(certificate.clone())
                         .map_err(|error| material(path.display(), error))?;
                 }
-                Ok(Trusted {
-                    anchors,
-                    certificates,
-                })
+                Ok(Trusted { anchors, certificates })
             }
             Some(RootCertificates::System) => {
                 let found = rustls_native_certs::load_native_certs();
@@ -171,10 +154,7 @@ impl Trusted {
                 match (anchors.is_empty(), found.errors.into_iter().next()) {
                     (true, Some(error)) => Err(material("the system's authorities", error)),
                     (true, None) => Err(material("the system's authorities", "there are none")),
-                    (false, _) => Ok(Trusted {
-                        anchors,
-                        certificates: Vec::new(),
-                    }),
+                    (false, _) => Ok(Trusted { anchors, certificates: Vec::new() }),
                 }
             }
             None => Err(material(

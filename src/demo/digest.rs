@@ -124,12 +124,7 @@ pub async fn sequences_behind(
 }
 
 async fn sequences(client: &Client) -> Result<BTreeMap<String, (Option<i64>, i64)>, DemoError> {
-    let rows = client
-        .query(SEQUENCES, &[])
-        .await
-        .map_err(DemoError::statement("read the sequences"))?;
-    Ok(rows
-        .iter()
-        .map(|row| (row.get(0), (row.get(1), row.get(2))))
-        .collect())
+    let rows =
+        client.query(SEQUENCES, &[]).await.map_err(DemoError::statement("read the sequences"))?;
+    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
 }

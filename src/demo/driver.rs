@@ -85,10 +85,7 @@ impl Driver {
                 return Err(ended_early(run));
             }
             if Instant::now() > deadline {
-                return Err(DemoError::Waited {
-                    what: what.to_owned(),
-                    log: run.log().to_owned(),
-                });
+                return Err(DemoError::Waited { what: what.to_owned(), log: run.log().to_owned() });
             }
             sleep(POLL).await;
         }
@@ -96,18 +93,11 @@ impl Driver {
 
     /// What dunlin says of its migration; `None` before it has begun.
     pub(super) async fn status(&self) -> Result<Option<Status>, DemoError> {
-        let output = self
-            .command("status", &["--json"])
-            .output()
-            .await
-            .map_err(|source| DemoError::Start {
-                program: self.binary.display().to_string(),
-                source,
-            })?;
+        let output = self.command("status", &["--json"]).output().await.map_err(|source| {
+            DemoError::Start { program: self.binary.display().to_string(), source }
+        })?;
         let status: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-        Ok(status
-            .filter(|_| output.status.success())
-            .map(|status| Status::from_json(&status)))
+        Ok(status.filter(|_| output.status.success()).map(|status| Status::from_json(&status)))
     }
 
     fn command(&self, verb: &str, further: &[&str]) -> Command {
@@ -142,22 +132,12 @@ pub fn plain_command(program: &Path) -> Command {
 /// Waits for the end of a run, which has to be status 0.
 pub(super) async fn finish(mut run: Process) -> Result<(), DemoError> {
     let status = run.ended().await?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(ended_early(&run))
-    }
+    if status.success() { Ok(()) } else { Err(ended_early(&run)) }
 }
 
 fn ended_early(run: &Process) -> DemoError {
     DemoError::Run {
-        said: run
-            .stderr()
-            .trim_end()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned(),
+        said: run.stderr().trim_end().lines().last().unwrap_or_default().to_owned(),
         log: run.log().to_owned(),
     }
 }

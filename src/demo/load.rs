@@ -25,9 +25,7 @@ impl Size {
     /// So many thousandths, at least one.
     #[must_use]
     pub fn per_mille(per_mille: u32) -> Size {
-        Size {
-            per_mille: per_mille.max(1),
-        }
+        Size { per_mille: per_mille.max(1) }
     }
 
     /// The accounts of the bank.

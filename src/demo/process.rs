@@ -29,11 +29,7 @@ impl Process {
     /// # Errors
     /// When the program cannot be started or the files cannot be written.
     pub fn start(mut command: Command, folder: &Path, name: &str) -> Result<Process, DemoError> {
-        let program = command
-            .as_std()
-            .get_program()
-            .to_string_lossy()
-            .into_owned();
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
         let stdout = folder.join(format!("{name}.out"));
         let stderr = folder.join(format!("{name}.log"));
         let child = command
@@ -42,16 +38,8 @@ impl Process {
             .stderr(File::create(&stderr).map_err(file_error(&stderr))?)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|source| DemoError::Start {
-                program: program.clone(),
-                source,
-            })?;
-        Ok(Process {
-            child,
-            program,
-            stdout,
-            stderr,
-        })
+            .map_err(|source| DemoError::Start { program: program.clone(), source })?;
+        Ok(Process { child, program, stdout, stderr })
     }
 
     /// What it has written to stdout so far.

@@ -133,10 +133,8 @@ impl ServerUser {
 /// Runs a program to its end; a status other than 0 is an error that shows its last words.
 pub(super) fn run(command: &mut Command) -> Result<Output, DemoError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|source| DemoError::Start {
-        program: program.clone(),
-        source,
-    })?;
+    let output =
+        command.output().map_err(|source| DemoError::Start { program: program.clone(), source })?;
     if output.status.success() {
         return Ok(output);
     }
@@ -153,10 +151,7 @@ fn id(arguments: &[&str]) -> Option<u32> {
 }
 
 fn existing(folders: Vec<PathBuf>) -> Vec<Programs> {
-    folders
-        .iter()
-        .filter_map(|folder| Programs::in_folder(folder).ok())
-        .collect()
+    folders.iter().filter_map(|folder| Programs::in_folder(folder).ok()).collect()
 }
 
 fn named_folders() -> Vec<PathBuf> {

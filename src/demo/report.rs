@@ -109,10 +109,7 @@ impl DemoReport {
             self.written.transactions as f64 / written_seconds,
         )?;
         match self.lag_seconds {
-            Some(lag) => writeln!(
-                f,
-                "  lag       {lag:.1} s behind the source under that load"
-            ),
+            Some(lag) => writeln!(f, "  lag       {lag:.1} s behind the source under that load"),
             None => writeln!(f, "  lag       none that could be measured"),
         }
     }
@@ -128,15 +125,12 @@ impl DemoReport {
                 kill.chunks_kept,
                 kill.chunks_total,
             )?,
-            None => writeln!(
-                f,
-                "  snapshot  not killed: it was over too soon; use a larger --scale"
-            )?,
+            None => {
+                writeln!(f, "  snapshot  not killed: it was over too soon; use a larger --scale")?
+            }
         }
         let kill = &self.stream_kill;
-        let backlog = kill
-            .backlog_bytes
-            .map_or("unknown".to_owned(), |size| bytes(size as f64));
+        let backlog = kill.backlog_bytes.map_or("unknown".to_owned(), |size| bytes(size as f64));
         writeln!(
             f,
             "  stream    at {:.1} s: backlog {backlog} when started again, caught up in {:.1} s",
@@ -149,17 +143,12 @@ impl DemoReport {
         let width = self.tables.iter().map(|table| table.table.len()).max();
         let width = width.unwrap_or_default().max("table".len());
         writeln!(f, "\nBoth sides, as each server digests its own rows")?;
-        writeln!(
-            f,
-            "  {:width$}  {:>12}  {:>12}  equal",
-            "table", "source", "target"
-        )?;
+        writeln!(f, "  {:width$}  {:>12}  {:>12}  equal", "table", "source", "target")?;
         for table in &self.tables {
             let rows = |side: &Option<_>| {
-                side.as_ref().map_or(
-                    "missing".to_owned(),
-                    |digest: &super::digest::TableDigest| count(digest.rows),
-                )
+                side.as_ref().map_or("missing".to_owned(), |digest: &super::digest::TableDigest| {
+                    count(digest.rows)
+                })
             };
             writeln!(
                 f,
@@ -176,11 +165,7 @@ impl DemoReport {
     fn verdict(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
         if !self.sequences_behind.is_empty() {
-            writeln!(
-                f,
-                "Sequences are behind: {}",
-                self.sequences_behind.join(", ")
-            )?;
+            writeln!(f, "Sequences are behind: {}", self.sequences_behind.join(", "))?;
         }
         if !self.left_behind.is_empty() {
             writeln!(f, "Left behind by dunlin: {}", self.left_behind.join(", "))?;
@@ -194,10 +179,7 @@ impl DemoReport {
                  left nothing on either server. {seconds:.0} s in all.",
                 self.tables.len(),
             ),
-            0 => writeln!(
-                f,
-                "Every table is equal, but see above. {seconds:.0} s in all."
-            ),
+            0 => writeln!(f, "Every table is equal, but see above. {seconds:.0} s in all."),
             _ => writeln!(f, "{differing} tables differ. {seconds:.0} s in all."),
         }
     }

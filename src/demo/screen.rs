@@ -14,10 +14,7 @@ pub(super) struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     pub(super) fn new(out: &'a mut (dyn Write + Send)) -> Screen<'a> {
-        Screen {
-            out,
-            started: Instant::now(),
-        }
+        Screen { out, started: Instant::now() }
     }
 
     /// Since the start.
@@ -33,9 +30,7 @@ impl<'a> Screen<'a> {
 
     /// Writes a part of the report as it is.
     pub(super) fn write(&mut self, text: impl Display) -> Result<(), DemoError> {
-        write!(self.out, "{text}")
-            .and_then(|()| self.out.flush())
-            .map_err(DemoError::Screen)
+        write!(self.out, "{text}").and_then(|()| self.out.flush()).map_err(DemoError::Screen)
     }
 }
 

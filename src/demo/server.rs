@@ -117,14 +117,8 @@ impl Server {
             .map_err(file_error(&std::env::temp_dir()))?;
         give(folder.path(), user)?;
         create_data(&programs, user, &folder.path().join("data"))?;
-        let mut server = Server {
-            programs,
-            user,
-            port: 0,
-            running: None,
-            keep: options.keep,
-            folder,
-        };
+        let mut server =
+            Server { programs, user, port: 0, running: None, keep: options.keep, folder };
         server.configure(&own_settings(options, server.folder.path()))?;
         server.start_on_free_port()?;
         Ok(server)
@@ -258,11 +252,7 @@ impl Server {
             .open(&log_path)
             .map_err(file_error(&log_path))?;
         let errors = File::try_clone(&log).map_err(file_error(&log_path))?;
-        let removed = if self.keep {
-            Path::new("")
-        } else {
-            self.folder.path()
-        };
+        let removed = if self.keep { Path::new("") } else { self.folder.path() };
         let mut command = Command::new("sh");
         command
             .args(["-c", GUARD, "dunlin-guard"])
@@ -276,19 +266,12 @@ impl Server {
             .stdin(Stdio::piped())
             .stdout(log)
             .stderr(errors);
-        let mut child =
-            as_user(&mut command, self.user)
-                .spawn()
-                .map_err(|source| DemoError::Start {
-                    program: "sh".to_owned(),
-                    source,
-                })?;
+        let mut child = as_user(&mut command, self.user)
+            .spawn()
+            .map_err(|source| DemoError::Start { program: "sh".to_owned(), source })?;
         let guard = child.stdin.take();
         assert!(guard.is_some(), "the standard input of a server is a pipe");
-        guard.map_or_else(
-            || Err(self.not_ready()),
-            |guard| Ok(Running { child, guard }),
-        )
+        guard.map_or_else(|| Err(self.not_ready()), |guard| Ok(Running { child, guard }))
     }
 
     /// The server writes its state into the eighth line of `postmaster.pid`
@@ -312,10 +295,7 @@ impl Server {
     }
 
     fn not_ready(&self) -> DemoError {
-        DemoError::ServerStart {
-            log: self.log(),
-            said: last_line(&self.log()),
-        }
+        DemoError::ServerStart { log: self.log(), said: last_line(&self.log()) }
     }
 
     /// Lets the guard go, and with it the last that ties the server to this process.
@@ -349,9 +329,8 @@ impl Drop for Server {
 /// # Errors
 /// When the server refuses it.
 pub async fn connect(url: &str) -> Result<Client, DemoError> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .map_err(DemoError::statement("connect"))?;
+    let (client, connection) =
+        tokio_postgres::connect(url, NoTls).await.map_err(DemoError::statement("connect"))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a session of the demo ended");
@@ -404,10 +383,7 @@ fn end(mut running: Running, how: Shutdown) -> Result<(), DemoError> {
     let ended = child.kill().and_then(|()| child.wait());
     // The guard may be gone already, which is as good.
     let _ = running.guard.write_all(b"done\n");
-    ended.map(drop).map_err(|source| DemoError::Start {
-        program: "kill".to_owned(),
-        source,
-    })
+    ended.map(drop).map_err(|source| DemoError::Start { program: "kill".to_owned(), source })
 }
 
 fn signal(child: &Child, name: &str) -> Result<(), DemoError> {

@@ -86,13 +86,7 @@ impl Stage {
             folder: folder.path().to_owned(),
             runs: 0,
         };
-        Ok(Stage {
-            source,
-            target,
-            driver,
-            loaded,
-            folder,
-        })
+        Ok(Stage { source, target, driver, loaded, folder })
     }
 
     /// Moves the database under writers, with two kills, and compares both sides.
@@ -115,9 +109,7 @@ impl Stage {
         let copying = Instant::now();
         let snapshot_kill = self.kill_in_snapshot(screen).await?;
         let mut run = self.driver.start("run", &[])?;
-        self.driver
-            .watch(&mut run, "the tables are copied", Status::is_copied)
-            .await?;
+        self.driver.watch(&mut run, "the tables are copied", Status::is_copied).await?;
         let copied_in = copying.elapsed();
         screen.say("every table is copied and indexed; what was written meanwhile follows")?;
         writers.commit_more(BEFORE_KILL).await;
@@ -127,11 +119,7 @@ impl Stage {
         writers.commit_more(WHILE_DEAD).await;
         let (run, stream_kill) = self.catch_up(screen, killed_at).await?;
         writers.commit_more(AFTER_CATCH_UP).await;
-        let lag = self
-            .driver
-            .status()
-            .await?
-            .and_then(|status| status.lag_seconds);
+        let lag = self.driver.status().await?.and_then(|status| status.lag_seconds);
         let written = writers.stop().await?;
         let written_in = writing.elapsed();
         screen.say("the applications have stopped; Ctrl-C to dunlin, which commits and ends")?;
@@ -222,31 +210,19 @@ impl Stage {
         screen: &mut Screen<'_>,
         killed_at: Duration,
     ) -> Result<(super::process::Process, StreamKill), DemoError> {
-        let backlog_bytes = self
-            .driver
-            .status()
-            .await?
-            .and_then(|status| status.lag_bytes);
+        let backlog_bytes = self.driver.status().await?.and_then(|status| status.lag_bytes);
         screen.say("dunlin run, the same words again")?;
         let started = Instant::now();
         let mut run = self.driver.start("run", &[])?;
         let is_caught_up = |status: &Status| {
             status.phase == "stream"
-                && (status
-                    .lag_seconds
-                    .is_some_and(|lag| lag <= CAUGHT_UP_SECONDS)
+                && (status.lag_seconds.is_some_and(|lag| lag <= CAUGHT_UP_SECONDS)
                     || status.lag_bytes.is_some_and(|lag| lag <= CAUGHT_UP_BYTES))
         };
-        self.driver
-            .watch(&mut run, "the stream has caught up", is_caught_up)
-            .await?;
+        self.driver.watch(&mut run, "the stream has caught up", is_caught_up).await?;
         let caught_up_in = started.elapsed();
         screen.say("caught up; now it follows the applications")?;
-        let kill = StreamKill {
-            at: killed_at,
-            backlog_bytes,
-            caught_up_in,
-        };
+        let kill = StreamKill { at: killed_at, backlog_bytes, caught_up_in };
         Ok((run, kill))
     }
 
@@ -258,10 +234,7 @@ impl Stage {
                 .query(LEFT_BEHIND, &[])
                 .await
                 .map_err(DemoError::statement("look for what dunlin left"))?;
-            found.extend(
-                rows.iter()
-                    .map(|row| format!("{side}: {}", row.get::<_, String>(0))),
-            );
+            found.extend(rows.iter().map(|row| format!("{side}: {}", row.get::<_, String>(0))));
         }
         Ok(found)
     }
@@ -271,12 +244,8 @@ async fn create_server(
     options: &DemoOptions,
     programs: Option<PathBuf>,
 ) -> Result<Server, DemoError> {
-    let options = ServerOptions {
-        programs,
-        durable: true,
-        keep: options.keep,
-        ..ServerOptions::default()
-    };
+    let options =
+        ServerOptions { programs, durable: true, keep: options.keep, ..ServerOptions::default() };
     spawn_blocking(move || Server::create(&options))
         .await
         .unwrap_or_else(|panic: JoinError| std::panic::resume_unwind(panic.into_panic()))
@@ -290,9 +259,5 @@ async fn load_source(url: &str, options: &DemoOptions) -> Result<Loaded, DemoErr
         .query_one(LOADED, &[])
         .await
         .map_err(DemoError::statement("measure the database"))?;
-    Ok(Loaded {
-        rows: row.get(0),
-        bytes: row.get(1),
-        took: started.elapsed(),
-    })
+    Ok(Loaded { rows: row.get(0), bytes: row.get(1), took: started.elapsed() })
 }

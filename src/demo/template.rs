@@ -84,10 +84,7 @@ fn initdb(programs: &Programs, user: Option<ServerUser>, data: &Path) -> Result<
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), DemoError> {
-    run(Command::new("cp")
-        .args(["-a", "--reflink=auto"])
-        .args([from, to]))
-    .map(drop)
+    run(Command::new("cp").args(["-a", "--reflink=auto"]).args([from, to])).map(drop)
 }
 
 fn keep(data: &Path, template: &Path) -> Result<(), DemoError> {
@@ -123,9 +120,7 @@ fn replace_identity(data: &Path, identifier: u64) -> Result<(), DemoError> {
 fn rewrite(path: &Path, change: impl FnOnce(&mut [u8]) -> bool) -> Result<(), DemoError> {
     let mut bytes = fs::read(path).map_err(file_error(path))?;
     if !change(&mut bytes) {
-        return Err(DemoError::Layout {
-            path: path.to_owned(),
-        });
+        return Err(DemoError::Layout { path: path.to_owned() });
     }
     fs::write(path, bytes).map_err(file_error(path))
 }

@@ -67,10 +67,7 @@ impl Writers {
             let writer = Writer {
                 url: url.to_owned(),
                 activity,
-                scope: Scope {
-                    size: options.size,
-                    largest_rows: options.largest_rows,
-                },
+                scope: Scope { size: options.size, largest_rows: options.largest_rows },
                 random: StdRng::seed_from_u64(options.seed.wrapping_add(number as u64)),
                 counted: counted.clone(),
                 stopped: stopped.clone(),
@@ -78,11 +75,7 @@ impl Writers {
             let pace = pace(per_second * options.speed);
             sessions.spawn(writer.run(pace));
         }
-        Writers {
-            counts,
-            stop,
-            sessions,
-        }
+        Writers { counts, stop, sessions }
     }
 
     /// What they have done so far.
@@ -97,9 +90,7 @@ impl Writers {
         let goal = self.counts().transactions + transactions;
         let mut counts = self.counts.clone();
         // An error means that every writer has ended, which `stop` reports.
-        let _ = counts
-            .wait_for(|counts| counts.transactions >= goal || counts.failed > 0)
-            .await;
+        let _ = counts.wait_for(|counts| counts.transactions >= goal || counts.failed > 0).await;
     }
 
     /// Lets each finish its transaction, and ends them.
@@ -176,9 +167,7 @@ impl Writer {
 }
 
 async fn transact(client: &Client, statements: &str) -> Result<u64, Error> {
-    let messages = client
-        .simple_query(&format!("BEGIN; {statements}; COMMIT"))
-        .await?;
+    let messages = client.simple_query(&format!("BEGIN; {statements}; COMMIT")).await?;
     Ok(messages
         .iter()
         .map(|message| match message {
@@ -200,9 +189,7 @@ fn passes(error: &Error) -> bool {
 }
 
 fn pace(per_second: f64) -> Interval {
-    let mut pace = interval(Duration::from_secs_f64(
-        1.0 / per_second.clamp(0.01, 10_000.0),
-    ));
+    let mut pace = interval(Duration::from_secs_f64(1.0 / per_second.clamp(0.01, 10_000.0)));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pace
 }

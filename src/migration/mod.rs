@@ -100,7 +100,9 @@ pub enum MigrationError {
     #[error("the source ended the log stream")]
     LogEnded,
     /// The ledger's brackets do not fit its tables.
-    #[error("the ledger holds chunks of one table from several snapshots that cannot be told apart")]
+    #[error(
+        "the ledger holds chunks of one table from several snapshots that cannot be told apart"
+    )]
     LedgerMixed,
 }
 

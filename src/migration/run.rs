@@ -8,11 +8,11 @@ use tokio::sync::watch;
 
 use super::MigrationError;
 use super::follow::{self, Followed};
+use crate::config::NamedTables;
+use crate::model::selection::Selection;
 use crate::model::{
     Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId, TableName,
 };
-use crate::config::NamedTables;
-use crate::model::selection::Selection;
 use crate::observe::failpoint;
 use crate::observe::progress::{Progress, TableEstimate};
 use crate::snapshot::worker::{Copied, Work};
@@ -148,9 +148,9 @@ impl<S: Source, T: Target> Run<S, T> {
     fn truncated(&self, tables: &[Table]) -> Result<Vec<TableName>, Failure> {
         let truncate = &self.options.truncate;
         truncate.check(tables.iter().map(|table| &table.name))?;
-        let named = tables.iter().filter(|table| {
-            truncate.names(&table.name, &table.root.iter().collect::<Vec<_>>())
-        });
+        let named = tables
+            .iter()
+            .filter(|table| truncate.names(&table.name, &table.root.iter().collect::<Vec<_>>()));
         Ok(named.map(|table| table.name.clone()).collect())
     }
 
@@ -225,7 +225,11 @@ impl<S: Source, T: Target> Run<S, T> {
         Ok(())
     }
 
-    async fn make_tables(&self, migration: &mut Migration, held: &HeldSnapshot) -> Result<(), Failure> {
+    async fn make_tables(
+        &self,
+        migration: &mut Migration,
+        held: &HeldSnapshot,
+    ) -> Result<(), Failure> {
         if migration.owns_schema && !migration.schema_made {
             self.handles.progress.step_started("schema");
             let schema = self.source.schema(held, &migration.tables).await?;
@@ -237,7 +241,11 @@ impl<S: Source, T: Target> Run<S, T> {
         Ok(())
     }
 
-    async fn plan_chunks(&self, migration: &mut Migration, held: &HeldSnapshot) -> Result<(), Failure> {
+    async fn plan_chunks(
+        &self,
+        migration: &mut Migration,
+        held: &HeldSnapshot,
+    ) -> Result<(), Failure> {
         if !migration.ledger.is_empty() {
             return Ok(());
         }

@@ -86,7 +86,10 @@ pub struct Coverage {
 enum TableCoverage {
     Whole(Bracket),
     /// In key order; the orders of the key columns; the key columns' indexes in the table.
-    Ranges { orders: Vec<ColumnOrder>, chunks: Vec<(Option<Vec<KeyPart>>, Bracket)> },
+    Ranges {
+        orders: Vec<ColumnOrder>,
+        chunks: Vec<(Option<Vec<KeyPart>>, Bracket)>,
+    },
 }
 
 /// A change cannot be assigned to one chunk, though the table's chunks were read at different
@@ -221,7 +224,9 @@ impl TableCoverage {
         let orders: Vec<_> = table.key_orders().collect();
         let mut ranges = Vec::with_capacity(chunks.len());
         for (chunk, bracket) in chunks {
-            let ChunkRange::Key { from, .. } = &chunk.range else { return Err(Unassignable) };
+            let ChunkRange::Key { from, .. } = &chunk.range else {
+                return Err(Unassignable);
+            };
             let from = match from {
                 None => None,
                 Some(from) => {

@@ -34,10 +34,7 @@ impl Halt {
     /// A halt with a hint, as a disposition.
     #[must_use]
     pub fn with(code: Code, hint: impl Into<String>) -> Disposition {
-        Disposition::Halt(Halt {
-            code,
-            hint: hint.into(),
-        })
+        Disposition::Halt(Halt { code, hint: hint.into() })
     }
 }
 
@@ -66,10 +63,7 @@ impl Failure {
 
 impl<F: Fault> From<F> for Failure {
     fn from(fault: F) -> Self {
-        Failure {
-            disposition: fault.disposition(),
-            error: Box::new(fault),
-        }
+        Failure { disposition: fault.disposition(), error: Box::new(fault) }
     }
 }
 

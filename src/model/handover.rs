@@ -76,10 +76,9 @@ impl Refusal {
                 Code::TableUnlogged,
                 format!("on the source: ALTER TABLE {table} SET LOGGED; {leave_out}"),
             ),
-            Refusal::Foreign => Halt::with(
-                Code::TableForeign,
-                format!("move its rows where they lie, {leave_out}"),
-            ),
+            Refusal::Foreign => {
+                Halt::with(Code::TableForeign, format!("move its rows where they lie, {leave_out}"))
+            }
             Refusal::NoIdentity => Halt::with(
                 Code::NoIdentity,
                 format!(

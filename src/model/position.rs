@@ -137,10 +137,7 @@ impl Bracket {
     /// The bracket of a chunk that was read under a snapshot taken exactly at `position`.
     #[must_use]
     pub fn exact(position: Position) -> Self {
-        Bracket {
-            low: position.clone(),
-            high: position,
-        }
+        Bracket { low: position.clone(), high: position }
     }
 }
 

@@ -166,10 +166,7 @@ impl Selection {
         if unmatched.is_empty() {
             return Ok(());
         }
-        let patterns = unmatched
-            .into_iter()
-            .map(|pattern| pattern.text.clone())
-            .collect();
+        let patterns = unmatched.into_iter().map(|pattern| pattern.text.clone()).collect();
         Err(SelectionError::Unmatched { patterns })
     }
 }
@@ -182,9 +179,7 @@ pub fn is_system_schema(schema: &str) -> bool {
 
 impl Pattern {
     fn table(text: &str) -> Result<Self, SelectionError> {
-        let malformed = || SelectionError::Malformed {
-            pattern: text.to_owned(),
-        };
+        let malformed = || SelectionError::Malformed { pattern: text.to_owned() };
         let parts = split(text).ok_or_else(malformed)?;
         let glob = |part: &Part| part.compile(text);
         let (schema, table) = match parts.as_slice() {
@@ -192,25 +187,15 @@ impl Pattern {
             [schema, table] => (Some(glob(schema)?), glob(table)?),
             _ => return Err(malformed()),
         };
-        Ok(Pattern {
-            text: text.to_owned(),
-            schema,
-            table: Some(table),
-        })
+        Ok(Pattern { text: text.to_owned(), schema, table: Some(table) })
     }
 
     fn schema(text: &str) -> Result<Self, SelectionError> {
         let parts = split(text).filter(|parts| parts.len() == 1);
         let Some([schema]) = parts.as_deref() else {
-            return Err(SelectionError::Malformed {
-                pattern: text.to_owned(),
-            });
+            return Err(SelectionError::Malformed { pattern: text.to_owned() });
         };
-        Ok(Pattern {
-            text: text.to_owned(),
-            schema: Some(schema.compile(text)?),
-            table: None,
-        })
+        Ok(Pattern { text: text.to_owned(), schema: Some(schema.compile(text)?), table: None })
     }
 
     fn matches(&self, name: &TableName) -> bool {
@@ -232,10 +217,7 @@ impl Part {
             .backslash_escape(true)
             .build()
             .map(|glob: Glob| glob.compile_matcher())
-            .map_err(|source| SelectionError::Unreadable {
-                pattern: pattern.to_owned(),
-                source,
-            })
+            .map_err(|source| SelectionError::Unreadable { pattern: pattern.to_owned(), source })
     }
 }
 
@@ -253,9 +235,7 @@ fn split(text: &str) -> Option<Vec<Part>> {
             }
             '"' => quoted = !quoted,
             '.' if !quoted => parts.push(Part::default()),
-            c if quoted => part
-                .0
-                .push_str(&globset::escape(c.encode_utf8(&mut [0; 4]))),
+            c if quoted => part.0.push_str(&globset::escape(c.encode_utf8(&mut [0; 4]))),
             c => part.0.push(c),
         }
     }
@@ -267,10 +247,7 @@ mod tests {
     use super::*;
 
     fn name(schema: &str, name: &str) -> TableName {
-        TableName {
-            schema: schema.into(),
-            name: name.into(),
-        }
+        TableName { schema: schema.into(), name: name.into() }
     }
 
     fn selection(include: &[&str], exclude: &[&str]) -> Selection {
@@ -287,13 +264,7 @@ mod tests {
     fn without_patterns_everything_but_system_schemas_is_selected() {
         let all = selection(&[], &[]);
         assert!(all.selects(&name("public", "orders")));
-        for schema in [
-            "pg_catalog",
-            "pg_toast",
-            "pg_temp_3",
-            "information_schema",
-            "dunlin",
-        ] {
+        for schema in ["pg_catalog", "pg_toast", "pg_temp_3", "information_schema", "dunlin"] {
             assert!(!all.selects(&name(schema, "x")), "{schema}");
         }
     }

@@ -61,10 +61,7 @@ fn parse(text: String) -> (String, u64) {
         Some((name, nth)) => (name.to_owned(), nth.parse().unwrap_or(0)),
         None => (text, 1),
     };
-    assert!(
-        NAMES.contains(&name.as_str()),
-        "there is no failpoint {name}"
-    );
+    assert!(NAMES.contains(&name.as_str()), "there is no failpoint {name}");
     assert!(nth > 0, "a failpoint's visit is a number from 1");
     (name, nth)
 }
@@ -91,15 +88,7 @@ mod tests {
     #[test]
     fn the_list_holds_exactly_the_points_in_the_code() {
         let mut found = BTreeSet::new();
-        for room in [
-            "source",
-            "target",
-            "snapshot",
-            "stream",
-            "migration",
-            "cli",
-            "connect",
-        ] {
+        for room in ["source", "target", "snapshot", "stream", "migration", "cli", "connect"] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
             if folder.exists() {
                 visit(&folder, &mut found);

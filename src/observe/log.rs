@@ -17,9 +17,7 @@ impl Screen {
     /// stderr. Bars appear only where it is a terminal.
     #[must_use]
     pub fn new() -> Self {
-        Screen(MultiProgress::with_draw_target(
-            ProgressDrawTarget::stderr_with_hz(10),
-        ))
+        Screen(MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)))
     }
 
     /// The bars on it.
@@ -73,11 +71,7 @@ pub enum Format {
 /// from `warn` on. A second call changes nothing.
 pub fn init(format: Format, level: tracing::Level, screen: &Screen) {
     let least = level.as_str().to_lowercase();
-    let others = if level == tracing::Level::ERROR {
-        "error"
-    } else {
-        "warn"
-    };
+    let others = if level == tracing::Level::ERROR { "error" } else { "warn" };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{others},dunlin={least}")))
         .with_writer(screen.clone());

@@ -101,11 +101,7 @@ impl Progress {
             started: Instant::now(),
             tables: tables.into_iter().map(counters).collect(),
         };
-        let mut current = self
-            .0
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(snapshot);
     }
 
@@ -148,25 +144,14 @@ impl Progress {
     }
 
     fn with_table(&self, index: usize, count: impl FnOnce(&TableCounters)) {
-        let snapshot = self
-            .0
-            .snapshot
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = snapshot
-            .as_ref()
-            .and_then(|snapshot| snapshot.tables.get(index))
-        {
+        let snapshot = self.0.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = snapshot.as_ref().and_then(|snapshot| snapshot.tables.get(index)) {
             count(table);
         }
     }
 
     fn view(&self) -> View {
-        let snapshot = self
-            .0
-            .snapshot
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.0.snapshot.read().unwrap_or_else(PoisonError::into_inner);
         let steps = locked(&self.0.steps);
         View {
             snapshot: snapshot.as_ref().map(|snapshot| SnapshotView {
@@ -175,10 +160,7 @@ impl Progress {
             }),
             steps: steps
                 .iter()
-                .map(|(name, started)| StepView {
-                    name: name.clone(),
-                    elapsed: started.elapsed(),
-                })
+                .map(|(name, started)| StepView { name: name.clone(), elapsed: started.elapsed() })
                 .collect(),
             stream: locked(&self.0.stream).clone(),
         }
@@ -223,11 +205,7 @@ impl Display {
     /// Bars on this screen, drawn at this interval.
     #[must_use]
     pub fn bars(screen: &Screen, interval: Duration) -> Self {
-        Display::Bars(Bars {
-            screen: screen.clone(),
-            lines: Vec::new(),
-            interval,
-        })
+        Display::Bars(Bars { screen: screen.clone(), lines: Vec::new(), interval })
     }
 
     fn interval(&self) -> Option<Duration> {
@@ -264,8 +242,7 @@ impl Bars {
         while self.lines.len() < texts.len() {
             let style = ProgressStyle::with_template("{wide_msg}");
             let line = self.screen.bars().add(ProgressBar::no_length());
-            self.lines
-                .push(line.with_style(style.unwrap_or(ProgressStyle::default_bar())));
+            self.lines.push(line.with_style(style.unwrap_or(ProgressStyle::default_bar())));
         }
         for (line, text) in self.lines.iter().zip(texts) {
             line.set_message(text);
@@ -333,12 +310,7 @@ mod tests {
         progress.step_started("index a");
         progress.step_started("index b");
         progress.step_finished("index a");
-        let names: Vec<_> = progress
-            .view()
-            .steps
-            .into_iter()
-            .map(|step| step.name)
-            .collect();
+        let names: Vec<_> = progress.view().steps.into_iter().map(|step| step.name).collect();
         assert_eq!(names, ["index b"]);
     }
 

@@ -48,7 +48,9 @@ async fn run_wave<T: Target>(
         running.spawn(async move {
             loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(build) = next else { return Ok::<(), Failure>(()) };
+                let Some(build) = next else {
+                    return Ok::<(), Failure>(());
+                };
                 progress.step_started(&build.label);
                 target.build(build.id).await?;
                 progress.step_finished(&build.label);

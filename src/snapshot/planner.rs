@@ -64,11 +64,7 @@ pub fn pending(tables: &[Table], ledger: &[LedgerEntry]) -> Vec<Chunk> {
 /// Tables that have both finished chunks from another position than `position` and unfinished
 /// ones, and whose changes cannot be assigned to a chunk: they have to be copied whole.
 #[must_use]
-pub fn stale_tables(
-    tables: &[Table],
-    ledger: &[LedgerEntry],
-    position: &Position,
-) -> Vec<TableId> {
+pub fn stale_tables(tables: &[Table], ledger: &[LedgerEntry], position: &Position) -> Vec<TableId> {
     let mut chunks: BTreeMap<TableId, Vec<&LedgerEntry>> = BTreeMap::new();
     for entry in ledger {
         chunks.entry(entry.chunk.table).or_default().push(entry);
@@ -78,7 +74,9 @@ pub fn stale_tables(
             && entries.iter().all(|entry| matches!(entry.chunk.range, ChunkRange::Key { .. }))
     };
     let stale = |table: &&Table| {
-        let Some(entries) = chunks.get(&table.id) else { return false };
+        let Some(entries) = chunks.get(&table.id) else {
+            return false;
+        };
         let unfinished = entries.iter().any(|entry| entry.read.is_none());
         let elsewhere = entries
             .iter()

@@ -107,7 +107,9 @@ async fn copy_chunk<R: ChunkReader, L: ChunkLoader>(
 ) -> Result<(), Failure> {
     let known = shared.tables.get(&chunk.table);
     assert!(known.is_some(), "the ledger holds chunks of known tables only");
-    let Some((index, table, form)) = known else { return Ok(()) };
+    let Some((index, table, form)) = known else {
+        return Ok(());
+    };
     loader.open(table, *form).await?;
     let mut rows = reader.open(table, chunk, *form).await?;
     while let Some(buffer) = rows.next().await? {

@@ -82,8 +82,7 @@ impl BatchSender {
     /// [`Closed`] when the receiver is gone.
     pub fn send(&self, batch: Batch, permit: OwnedSemaphorePermit) -> Result<(), Closed> {
         let bytes = permit.num_permits();
-        let delivered =
-            Delivered { batch: Arc::new(batch), permit: Arc::new(permit), bytes };
+        let delivered = Delivered { batch: Arc::new(batch), permit: Arc::new(permit), bytes };
         self.queue.send(delivered).map_err(|_| Closed)
     }
 }

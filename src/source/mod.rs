@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::model::selection::Selection;
 use crate::model::{
-    Chunk, ChunkRange, Failure, HeldSnapshot, Inventory, Position, RowForm, CarriedSchema,
+    CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Inventory, Position, RowForm,
     SequenceValue, SourceHealth, SourceIdentity, Table,
 };
 
@@ -45,7 +45,8 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// Starts the log's retention for this migration and holds the snapshot at its very
     /// beginning. What an earlier attempt left behind is removed.
-    fn begin(&self, tables: &[Table]) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
+    fn begin(&self, tables: &[Table])
+    -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
 
     /// Holds another snapshot, later than the first.
     fn hold_again(

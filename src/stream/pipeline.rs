@@ -282,11 +282,8 @@ impl<A: Applier> Pipeline<A> {
             part.events.end = events.end;
             return;
         }
-        let part = Part {
-            batch: Arc::clone(&delivered.batch),
-            events,
-            shapes: Arc::clone(&self.shapes),
-        };
+        let part =
+            Part { batch: Arc::clone(&delivered.batch), events, shapes: Arc::clone(&self.shapes) };
         self.gathered.parts.push((part, delivered.clone()));
     }
 
@@ -448,9 +445,8 @@ impl Gathered {
 
 /// The transaction that is open after the last event.
 fn last_mark(parts: &[Part]) -> Option<Mark> {
-    let mut events = parts.iter().rev().flat_map(|part| {
-        part.batch.events[part.events.clone()].iter().rev()
-    });
+    let mut events =
+        parts.iter().rev().flat_map(|part| part.batch.events[part.events.clone()].iter().rev());
     events.find_map(|event| match event {
         Event::Begin { mark, .. } => Some(mark.clone()),
         Event::Change(_)
@@ -469,9 +465,8 @@ fn shape_of(table: &Table, relation: &Arc<Relation>) -> Shape {
     };
     let key: Option<Vec<u16>> = table.key_columns().map(|column| index_of(&column.name)).collect();
     let primary_key = key.unwrap_or_default();
-    let flagged = || {
-        (0u16..).zip(&relation.columns).filter(|(_, column)| column.key).map(|(index, _)| index)
-    };
+    let flagged =
+        || (0u16..).zip(&relation.columns).filter(|(_, column)| column.key).map(|(index, _)| index);
     let identity = if relation.full {
         if primary_key.is_empty() {
             RowIdentity::WholeRow

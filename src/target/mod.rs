@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::selection::Patterns;
 use crate::model::{
-    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position, Relation, RowForm,
-    CarriedSchema, SequenceValue, SourceIdentity, Table, TableName,
+    Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position,
+    Relation, RowForm, SequenceValue, SourceIdentity, Table, TableName,
 };
 
 pub mod postgres;
@@ -174,13 +174,15 @@ pub trait Target: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// For each table, how its rows can be loaded.
-    fn forms(&self, tables: &[Table]) -> impl Future<Output = Result<Vec<RowForm>, Failure>> + Send;
+    fn forms(&self, tables: &[Table])
+    -> impl Future<Output = Result<Vec<RowForm>, Failure>> + Send;
 
     /// A loader of chunks.
     fn loader(&self) -> impl Future<Output = Result<Self::Loader, Failure>> + Send;
 
     /// What of a stage is still to be built, in order of waves, the largest first in each.
-    fn builds(&self, stage: BuildStage) -> impl Future<Output = Result<Vec<Build>, Failure>> + Send;
+    fn builds(&self, stage: BuildStage)
+    -> impl Future<Output = Result<Vec<Build>, Failure>> + Send;
 
     /// Builds one thing and records it, in one transaction.
     fn build(&self, id: i32) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -39,13 +39,7 @@ impl Finished {
 
     /// Panics with everything it said unless it ended with this status.
     pub fn expect_code(self, code: i32) -> Finished {
-        assert_eq!(
-            self.code(),
-            code,
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout,
-            self.stderr
-        );
+        assert_eq!(self.code(), code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 }
@@ -100,10 +94,7 @@ impl Dunlin {
             let ended = self.process.status().unwrap();
             let stderr = self.process.stderr();
             let said = stderr.lines().any(|line| line.contains(text));
-            assert!(
-                said || ended.is_none(),
-                "{ended:?} without {text:?}:\n{stderr}"
-            );
+            assert!(said || ended.is_none(), "{ended:?} without {text:?}:\n{stderr}");
             said
         })
         .await;
@@ -143,12 +134,7 @@ impl Dunlin {
 
 fn pair_command(pair: &TestPair, verb: &str, arguments: &[&str]) -> Command {
     let mut command = Dunlin::command(&[verb]);
-    command.args([
-        "--source",
-        &pair.source_url(),
-        "--target",
-        &pair.target_url(),
-    ]);
+    command.args(["--source", &pair.source_url(), "--target", &pair.target_url()]);
     command.args(arguments);
     command
 }

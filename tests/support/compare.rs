@@ -17,32 +17,21 @@ pub async fn differing_tables(pair: &TestPair) -> Vec<String> {
 
 /// Panics, naming each table, unless every table is equal on both sides.
 pub async fn assert_equal(pair: &TestPair) {
-    let tables = compare(&pair.source_url(), &pair.target_url())
-        .await
-        .unwrap();
+    let tables = compare(&pair.source_url(), &pair.target_url()).await.unwrap();
     let differing: Vec<String> = tables
         .iter()
         .filter(|table| !table.is_equal())
         .map(|table| {
             let rows = |side: &Option<_>| side.as_ref().map(|digest: &TableDigest| digest.rows);
             let (source, target) = (rows(&table.source), rows(&table.target));
-            format!(
-                "{}: source {source:?} rows, target {target:?} rows",
-                table.table
-            )
+            format!("{}: source {source:?} rows, target {target:?} rows", table.table)
         })
         .collect();
-    assert!(
-        differing.is_empty(),
-        "both sides differ:\n{}",
-        differing.join("\n")
-    );
+    assert!(differing.is_empty(), "both sides differ:\n{}", differing.join("\n"));
 }
 
 /// Panics unless every sequence of the target would go on behind the source's.
 pub async fn assert_sequences_carried(pair: &TestPair) {
-    let behind = sequences_behind(&pair.source_url(), &pair.target_url())
-        .await
-        .unwrap();
+    let behind = sequences_behind(&pair.source_url(), &pair.target_url()).await.unwrap();
     assert!(behind.is_empty(), "sequences are behind: {behind:?}");
 }

@@ -32,10 +32,7 @@ impl TestPair {
             let other = scope.spawn(|| Server::create(&target));
             (Server::create(&source), other.join().unwrap())
         });
-        let pair = TestPair {
-            source: source.unwrap(),
-            target: target.unwrap(),
-        };
+        let pair = TestPair { source: source.unwrap(), target: target.unwrap() };
         pair.source.create_database(DATABASE).await.unwrap();
         pair.target.create_database(DATABASE).await.unwrap();
         pair

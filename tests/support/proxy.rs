@@ -44,12 +44,7 @@ impl Proxy {
         let (cut, cuts) = watch::channel(0);
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, server_port, modes, cuts));
-        Proxy {
-            address,
-            mode,
-            cut,
-            _accepting: accepting,
-        }
+        Proxy { address, mode, cut, _accepting: accepting }
     }
 
     /// The URL of a database behind it.

@@ -12,9 +12,7 @@ pub(super) type Parameters = BTreeMap<String, String>;
 
 /// Takes a connection string apart.
 pub(super) fn read(text: &str) -> Result<Parameters, EndpointError> {
-    let uri = ["postgresql://", "postgres://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
+    let uri = ["postgresql://", "postgres://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     match uri {
         Some(rest) => read_uri(rest),
         None if text.is_empty() || text.contains('=') => read_keywords(text),
@@ -45,14 +43,9 @@ fn read_uri(rest: &str) -> Result<Parameters, EndpointError> {
     };
     read_hosts(hosts, &mut parameters)?;
     put(&mut parameters, "dbname", decode(database.unwrap_or(""))?);
-    for pair in query
-        .unwrap_or("")
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or(malformed("a query parameter has no value"))?;
+    for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) =
+            pair.split_once('=').ok_or(malformed("a query parameter has no value"))?;
         let (name, value) = match (decode(name)?, decode(value)?) {
             (name, value) if name == "ssl" && value == "true" => {
                 ("sslmode".to_owned(), "require".to_owned())
@@ -130,9 +123,8 @@ fn read_keywords(text: &str) -> Result<Parameters, EndpointError> {
     let mut parameters = Parameters::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
-        let (name, after) = rest
-            .split_once('=')
-            .ok_or(malformed("a keyword is not followed by ="))?;
+        let (name, after) =
+            rest.split_once('=').ok_or(malformed("a keyword is not followed by ="))?;
         let name = name.trim_end();
         if name.is_empty() || name.contains(char::is_whitespace) {
             return Err(malformed("a keyword is not followed by ="));
@@ -175,10 +167,7 @@ mod tests {
     }
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -200,12 +189,9 @@ mod tests {
         assert_eq!(pairs("postgres://"), owned(&[]));
         assert_eq!(
             pairs("postgres://%2Fvar%2Frun/db?user=u&ssl=true"),
-            owned(&[
-                ("dbname", "db"),
-                ("host", "/var/run"),
-                ("sslmode", "require"),
-                ("user", "u"),
-            ])
+            owned(
+                &[("dbname", "db"), ("host", "/var/run"), ("sslmode", "require"), ("user", "u"),]
+            )
         );
     }
 
@@ -213,12 +199,7 @@ mod tests {
     fn a_keyword_string_is_taken_apart() {
         assert_eq!(
             pairs(r"host = h  password='it\'s a \\' user=a\ b dbname=''"),
-            owned(&[
-                ("dbname", ""),
-                ("host", "h"),
-                ("password", r"it's a \"),
-                ("user", "a b"),
-            ])
+            owned(&[("dbname", ""), ("host", "h"), ("password", r"it's a \"), ("user", "a b"),])
         );
     }
 

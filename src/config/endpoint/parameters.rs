@@ -46,12 +46,8 @@ const HONOURED: &[(&str, &str)] = &[
 
 /// Parameters that dunlin sets by itself, so that the operator's change nothing: the encoding is
 /// always UTF-8, the application's name says what the session is for.
-const OWN: &[&str] = &[
-    "application_name",
-    "fallback_application_name",
-    "client_encoding",
-    "sslcompression",
-];
+const OWN: &[&str] =
+    &["application_name", "fallback_application_name", "client_encoding", "sslcompression"];
 
 /// libpq's parameters that would change what is trusted or reached, and that dunlin cannot honour.
 const UNSUPPORTED: &[&str] = &[
@@ -155,10 +151,7 @@ const SSL_MODES: Words<SslMode> = (
     "disable, allow, prefer, require, verify-ca or verify-full",
 );
 const NEGOTIATIONS: Words<SslNegotiation> = (
-    &[
-        ("postgres", SslNegotiation::Postgres),
-        ("direct", SslNegotiation::Direct),
-    ],
+    &[("postgres", SslNegotiation::Postgres), ("direct", SslNegotiation::Direct)],
     "postgres or direct",
 );
 const SESSION_ROLES: Words<SessionRole> = (
@@ -181,11 +174,7 @@ impl Settings<'_> {
                 .find(|(honoured, variable)| *honoured == name && !variable.is_empty())
                 .and_then(|(_, variable)| self.environment.get(variable))
         };
-        self.given
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
-            .or_else(variable)
+        self.given.get(name).map(String::as_str).filter(|value| !value.is_empty()).or_else(variable)
     }
 
     fn word<T: Copy>(
@@ -208,17 +197,14 @@ impl Settings<'_> {
         let expected = "a whole number";
         match self.get(name) {
             None => Ok(default),
-            Some(value) => value
-                .trim()
-                .parse()
-                .map_err(|_| EndpointError::ValueInvalid { name, expected }),
+            Some(value) => {
+                value.trim().parse().map_err(|_| EndpointError::ValueInvalid { name, expected })
+            }
         }
     }
 
     fn list(&self, name: &str) -> Vec<&str> {
-        self.get(name)
-            .map(|list| list.split(',').map(str::trim).collect())
-            .unwrap_or_default()
+        self.get(name).map(|list| list.split(',').map(str::trim).collect()).unwrap_or_default()
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -251,14 +237,13 @@ fn check_names(given: &Parameters) -> Result<(), EndpointError> {
 
 fn check_gss(settings: &Settings<'_>) -> Result<(), EndpointError> {
     match settings.get("gssencmode") {
-        Some("require") => Err(EndpointError::ParameterUnsupported {
-            name: "gssencmode=require".to_owned(),
-        }),
+        Some("require") => {
+            Err(EndpointError::ParameterUnsupported { name: "gssencmode=require".to_owned() })
+        }
         None | Some("disable" | "prefer") => Ok(()),
-        Some(_) => Err(EndpointError::ValueInvalid {
-            name: "gssencmode",
-            expected: "disable or prefer",
-        }),
+        Some(_) => {
+            Err(EndpointError::ValueInvalid { name: "gssencmode", expected: "disable or prefer" })
+        }
     }
 }
 
@@ -284,11 +269,7 @@ fn read_hosts(settings: &Settings<'_>) -> Result<Vec<Host>, EndpointError> {
                 ("", None) => usual_host(port),
                 (name, _) => name.to_owned(),
             };
-            Ok(Host {
-                name,
-                address,
-                port,
-            })
+            Ok(Host { name, address, port })
         })
         .collect()
 }
@@ -301,13 +282,10 @@ fn read_port(text: Option<&str>) -> Result<u16, EndpointError> {
     match text {
         None | Some("") => Ok(DEFAULT_PORT),
         Some(text) => {
-            text.parse()
-                .ok()
-                .filter(|port| *port > 0)
-                .ok_or(EndpointError::ValueInvalid {
-                    name: "port",
-                    expected: "a number from 1 to 65535",
-                })
+            text.parse().ok().filter(|port| *port > 0).ok_or(EndpointError::ValueInvalid {
+                name: "port",
+                expected: "a number from 1 to 65535",
+            })
         }
     }
 }
@@ -315,13 +293,10 @@ fn read_port(text: Option<&str>) -> Result<u16, EndpointError> {
 fn read_address(text: Option<&str>) -> Result<Option<IpAddr>, EndpointError> {
     match text {
         None | Some("") => Ok(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| EndpointError::ValueInvalid {
-                name: "hostaddr",
-                expected: "an IP address",
-            }),
+        Some(text) => text.parse().map(Some).map_err(|_| EndpointError::ValueInvalid {
+            name: "hostaddr",
+            expected: "an IP address",
+        }),
     }
 }
 
@@ -356,12 +331,7 @@ fn read_passwords(
                 true => "localhost",
                 false => &host.name,
             };
-            file.find(&Wanted {
-                host: name,
-                port: host.port,
-                database,
-                user,
-            })
+            file.find(&Wanted { host: name, port: host.port, database, user })
         })
         .collect()
 }
@@ -405,13 +375,10 @@ fn read_tls(settings: &Settings<'_>) -> Result<TlsSettings, EndpointError> {
         negotiation,
         roots,
         certificate: certificate.or_else(|| settings.usual_file("postgresql.crt")),
-        key: settings
-            .path("sslkey")
-            .or_else(|| settings.usual_file("postgresql.key")),
+        key: settings.path("sslkey").or_else(|| settings.usual_file("postgresql.key")),
         server_name_indication: settings.word("sslsni", SWITCH, true)?,
     })
 }
 
 #[cfg(test)]
-#[path = "parameters_tests.rs"]
 mod tests;

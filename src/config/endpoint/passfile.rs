@@ -99,15 +99,8 @@ mod tests {
     use super::*;
 
     fn find(text: &str, host: &str, user: &str) -> Option<String> {
-        let file = PassFile {
-            lines: text.lines().map(str::to_owned).collect(),
-        };
-        let wanted = Wanted {
-            host,
-            port: 5432,
-            database: "db",
-            user,
-        };
+        let file = PassFile { lines: text.lines().map(str::to_owned).collect() };
+        let wanted = Wanted { host, port: 5432, database: "db", user };
         file.find(&wanted).map(|secret| secret.expose().to_owned())
     }
 

@@ -343,12 +343,7 @@ impl PostgresEndpoint {
     #[must_use]
     pub fn redacted(&self) -> String {
         let hosts: Vec<String> = self.0.hosts.iter().map(Host::to_string).collect();
-        format!(
-            "postgres://{}@{}/{}",
-            self.0.user,
-            hosts.join(","),
-            self.0.database
-        )
+        format!("postgres://{}@{}/{}", self.0.user, hosts.join(","), self.0.database)
     }
 
     /// The whole endpoint, password included, for a child's standard input and for nothing else.
@@ -366,9 +361,7 @@ impl PostgresEndpoint {
     ///
     /// [`EndpointError::HandedOver`] where it is of another version.
     pub fn from_exposed_json(json: &str) -> Result<Self, EndpointError> {
-        serde_json::from_str(json)
-            .map(PostgresEndpoint)
-            .map_err(EndpointError::HandedOver)
+        serde_json::from_str(json).map(PostgresEndpoint).map_err(EndpointError::HandedOver)
     }
 
     /// The same connection as variables for one of libpq's programs, secret included. The password
@@ -394,33 +387,17 @@ impl PostgresEndpoint {
             ("PGPORT", Some(list(|host| host.port.to_string()))),
             ("PGUSER", Some(parts.user.clone())),
             ("PGDATABASE", Some(parts.database.clone())),
-            (
-                "PGPASSWORD",
-                self.password(0)
-                    .map(|password| password.expose().to_owned()),
-            ),
+            ("PGPASSWORD", self.password(0).map(|password| password.expose().to_owned())),
             ("PGSSLMODE", Some(parts.tls.mode.as_str().to_owned())),
             ("PGSSLNEGOTIATION", direct.then(|| "direct".to_owned())),
             ("PGSSLROOTCERT", roots),
             ("PGSSLCERT", parts.tls.certificate.as_ref().map(path)),
             ("PGSSLKEY", parts.tls.key.as_ref().map(path)),
-            (
-                "PGSSLSNI",
-                Some(u8::from(parts.tls.server_name_indication).to_string()),
-            ),
-            (
-                "PGCHANNELBINDING",
-                Some(parts.channel_binding.as_str().to_owned()),
-            ),
-            (
-                "PGCONNECT_TIMEOUT",
-                Some(parts.connect_timeout_s.to_string()),
-            ),
+            ("PGSSLSNI", Some(u8::from(parts.tls.server_name_indication).to_string())),
+            ("PGCHANNELBINDING", Some(parts.channel_binding.as_str().to_owned())),
+            ("PGCONNECT_TIMEOUT", Some(parts.connect_timeout_s.to_string())),
             ("PGOPTIONS", parts.options.clone()),
-            (
-                "PGTARGETSESSIONATTRS",
-                Some(parts.session_role.as_str().to_owned()),
-            ),
+            ("PGTARGETSESSIONATTRS", Some(parts.session_role.as_str().to_owned())),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, Secret::new(value?))))
@@ -455,9 +432,6 @@ mod exposed {
         deserializer: D,
     ) -> Result<Vec<Option<Secret>>, D::Error> {
         let texts = Vec::<Option<String>>::deserialize(deserializer)?;
-        Ok(texts
-            .into_iter()
-            .map(|text| text.map(Secret::new))
-            .collect())
+        Ok(texts.into_iter().map(|text| text.map(Secret::new)).collect())
     }
 }

@@ -17,11 +17,7 @@ pub(super) fn lines(now: &View, before: &View, passed: Duration, most: usize) ->
     }
     let mut lines = Vec::new();
     if let Some(snapshot) = now.snapshot.as_ref().filter(|snapshot| !snapshot.done()) {
-        let active: Vec<_> = snapshot
-            .tables
-            .iter()
-            .filter(|table| table.active())
-            .collect();
+        let active: Vec<_> = snapshot.tables.iter().filter(|table| table.active()).collect();
         let earlier = before.snapshot.as_ref();
         for table in active.iter().take(most.saturating_sub(2)) {
             lines.push(table_line(table, earlier, passed));
@@ -45,11 +41,7 @@ fn table_line(table: &TableView, before: Option<&SnapshotView>, passed: Duration
         name: shortened(name),
         fraction: table.fraction(),
         rest: rest(1.0 - table.fraction(), gained, passed),
-        rate: byte_rate(
-            table.bytes,
-            earlier.map_or(0, |earlier| earlier.bytes),
-            passed,
-        ),
+        rate: byte_rate(table.bytes, earlier.map_or(0, |earlier| earlier.bytes), passed),
         rows: table.rows,
         bytes: table.bytes,
     })
@@ -100,11 +92,7 @@ fn stream_line(now: &StreamFigures, before: Option<&StreamFigures>, passed: Dura
         "stream: lag {:.1}s, {}  {} tx/s  {} rows/s  {}  queue {}",
         now.lag_seconds,
         BinaryBytes(now.lag_bytes),
-        HumanCount(per_second(
-            now.transactions,
-            earlier(|f| f.transactions),
-            passed
-        )),
+        HumanCount(per_second(now.transactions, earlier(|f| f.transactions), passed)),
         HumanCount(per_second(now.rows, earlier(|f| f.rows), passed)),
         byte_rate(now.bytes, earlier(|f| f.bytes), passed),
         BinaryBytes(now.queue_bytes),
@@ -113,10 +101,7 @@ fn stream_line(now: &StreamFigures, before: Option<&StreamFigures>, passed: Dura
         line.push_str(&format!("  slot retains {}", BinaryBytes(retained)));
     }
     if let Some(room) = now.safe_wal_size_bytes {
-        line.push_str(&format!(
-            ", room {}",
-            BinaryBytes(room.max(0).unsigned_abs())
-        ));
+        line.push_str(&format!(", room {}", BinaryBytes(room.max(0).unsigned_abs())));
     }
     line
 }
@@ -151,22 +136,14 @@ pub(super) fn log(now: &View, before: &View, passed: Duration) {
         );
     }
     for step in &now.steps {
-        tracing::info!(
-            step = step.name,
-            elapsed_seconds = step.elapsed.as_secs(),
-            "working"
-        );
+        tracing::info!(step = step.name, elapsed_seconds = step.elapsed.as_secs(), "working");
     }
 }
 
 fn bar(fraction: f64) -> String {
     let fraction = fraction.clamp(0.0, 1.0);
     let full = (fraction * BAR_WIDTH as f64).floor() as usize;
-    format!(
-        "[{:<BAR_WIDTH$}] {:>3}%",
-        "=".repeat(full),
-        (fraction * 100.0).floor()
-    )
+    format!("[{:<BAR_WIDTH$}] {:>3}%", "=".repeat(full), (fraction * 100.0).floor())
 }
 
 fn byte_rate(now: u64, before: u64, passed: Duration) -> String {
@@ -217,10 +194,7 @@ mod tests {
 
     fn copying(tables: Vec<TableView>) -> View {
         View {
-            snapshot: Some(SnapshotView {
-                elapsed: Duration::from_secs(10),
-                tables,
-            }),
+            snapshot: Some(SnapshotView { elapsed: Duration::from_secs(10), tables }),
             ..View::default()
         }
     }
@@ -250,12 +224,7 @@ mod tests {
     #[test]
     fn there_are_never_more_lines_than_fit() {
         let tables = (0..50).map(|n| table(&format!("t{n}"), 10, 0)).collect();
-        let lines = lines(
-            &copying(tables),
-            &View::default(),
-            Duration::from_secs(1),
-            10,
-        );
+        let lines = lines(&copying(tables), &View::default(), Duration::from_secs(1), 10);
         assert_eq!(lines.len(), 9);
     }
 
@@ -271,10 +240,7 @@ mod tests {
             retained_wal_bytes: Some(48 << 20),
             safe_wal_size_bytes: Some(-5),
         };
-        let now = View {
-            stream: Some(figures),
-            ..View::default()
-        };
+        let now = View { stream: Some(figures), ..View::default() };
         let lines = lines(&now, &View::default(), Duration::from_secs(2), 10);
         insta::assert_snapshot!(lines.join("\n"), @r#"stream: lag 0.3s, 8.00 KiB  1,500 tx/s  6,000 rows/s  2.00 MiB/s  queue 64.00 KiB  slot retains 48.00 MiB, room 0 B"#);
     }

@@ -105,21 +105,13 @@ impl SnapshotView {
     fn weighted(&self, fraction: impl Fn(&TableView) -> f64) -> f64 {
         let weight = |table: &TableView| table.estimate.bytes.max(1) as f64;
         let all: f64 = self.tables.iter().map(weight).sum();
-        let part: f64 = self
-            .tables
-            .iter()
-            .map(|table| weight(table) * fraction(table))
-            .sum();
+        let part: f64 = self.tables.iter().map(|table| weight(table) * fraction(table)).sum();
         if all > 0.0 { part / all } else { 1.0 }
     }
 }
 
 fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 #[cfg(test)]
@@ -151,10 +143,7 @@ mod tests {
 
     #[test]
     fn the_rest_is_counted_from_this_runs_own_speed() {
-        let view = SnapshotView {
-            elapsed: Duration::from_secs(10),
-            tables: vec![table(25, 3, 2)],
-        };
+        let view = SnapshotView { elapsed: Duration::from_secs(10), tables: vec![table(25, 3, 2)] };
         assert_eq!(view.rest().map(|rest| rest.as_secs()), Some(10));
     }
 }

@@ -47,10 +47,9 @@ impl Fault for CatalogError {
                 "see the server's message; `dunlin grants` prints the privileges that are needed",
             ),
             CatalogError::Selection(error) => error.disposition(),
-            CatalogError::Position { .. } => Halt::with(
-                Code::ProtocolViolation,
-                "check that the source is a Postgres server",
-            ),
+            CatalogError::Position { .. } => {
+                Halt::with(Code::ProtocolViolation, "check that the source is a Postgres server")
+            }
         }
     }
 }
@@ -132,9 +131,7 @@ pub async fn server(client: &Client) -> Result<Server, CatalogError> {
         reserved_connections: row.get("reserved_connections"),
         used_connections: row.get("used_connections"),
         wal_sender_timeout_ms: row.get("wal_sender_timeout_ms"),
-        max_slot_wal_keep_bytes: keep_mb
-            .and_then(|mb| u64::try_from(mb).ok())
-            .map(|mb| mb << 20),
+        max_slot_wal_keep_bytes: keep_mb.and_then(|mb| u64::try_from(mb).ok()).map(|mb| mb << 20),
         role: row.get("role"),
         is_superuser: row.get("is_superuser"),
         has_replication: row.get("has_replication"),
@@ -146,10 +143,7 @@ async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>,
         return Ok(None);
     }
     let row = client
-        .query_one(
-            "SELECT system_identifier FROM pg_catalog.pg_control_system()",
-            &[],
-        )
+        .query_one("SELECT system_identifier FROM pg_catalog.pg_control_system()", &[])
         .await
         .map_err(reading("the system identifier"))?;
     Ok(Some(row.get::<_, i64>(0).cast_unsigned()))
@@ -171,10 +165,8 @@ pub async fn flushed(client: &Client) -> Result<Position, CatalogError> {
         )
         .await
         .map_err(reading("the log position"))?;
-    let lsn: Lsn = row
-        .get::<_, String>(0)
-        .parse()
-        .map_err(|source| CatalogError::Position { source })?;
+    let lsn: Lsn =
+        row.get::<_, String>(0).parse().map_err(|source| CatalogError::Position { source })?;
     Ok(Position::Postgres(lsn))
 }
 
@@ -233,18 +225,12 @@ pub(super) async fn sequence_names(
 ) -> Result<SequenceNames, CatalogError> {
     let layout = relations::layout(client, selection).await?;
     let rows = client
-        .query(
-            include_str!("../../../sql/postgres/source_sequences.sql"),
-            &[],
-        )
+        .query(include_str!("../../../sql/postgres/source_sequences.sql"), &[])
         .await
         .map_err(reading("the sequences"))?;
     let mut names = SequenceNames::default();
     for row in rows {
-        let name = TableName {
-            schema: row.get("schema"),
-            name: row.get("name"),
-        };
+        let name = TableName { schema: row.get("schema"), name: row.get("name") };
         if carries_sequence(selection, &layout, &name, row.get("owner")) {
             names.carried.push(name);
         } else {
@@ -321,10 +307,7 @@ pub struct Changes {
 /// The query failed.
 pub async fn changes(client: &Client, tables: &[u32]) -> Result<Vec<Changes>, CatalogError> {
     let rows = client
-        .query(
-            include_str!("../../../sql/postgres/source_changes.sql"),
-            &[&tables],
-        )
+        .query(include_str!("../../../sql/postgres/source_changes.sql"), &[&tables])
         .await
         .map_err(reading("the write counters"))?;
     Ok(rows

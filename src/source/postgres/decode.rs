@@ -385,8 +385,8 @@ impl<'a> Cursor<'a> {
 
     fn text(&mut self) -> Result<String, DecodeError> {
         let rest = &self.data[self.at..self.end.max(self.at)];
-        let len = memchr::memchr(0, rest)
-            .ok_or(DecodeError::Truncated { kind: self.kind.into() })?;
+        let len =
+            memchr::memchr(0, rest).ok_or(DecodeError::Truncated { kind: self.kind.into() })?;
         let text = String::from_utf8(self.take(len)?.to_vec())
             .map_err(|_| self.out_of_place("with a name that is not UTF-8"))?;
         self.take(1)?;

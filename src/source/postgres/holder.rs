@@ -23,9 +23,7 @@ use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::{
-    Code, Disposition, Failure, Halt, HeldSnapshot, Lsn, Position, TableName,
-};
+use crate::model::{Code, Disposition, Failure, Halt, HeldSnapshot, Lsn, Position, TableName};
 
 /// How often the holder looks for a run.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -92,7 +90,8 @@ pub(super) async fn start(order: &Order) -> Result<HeldSnapshot, Failure> {
     match answer {
         Answer::Held { consistent_point, handle } => Ok(HeldSnapshot {
             position: Position::Postgres(consistent_point),
-            handle: serde_json::to_value(handle).map_err(|source| SourceError::Handle { source })?,
+            handle: serde_json::to_value(handle)
+                .map_err(|source| SourceError::Handle { source })?,
         }),
         Answer::HeldUp { holdup } => Err(SourceError::HeldUp { holdup }.into()),
         Answer::Failed { message, code, hint } => {
@@ -102,7 +101,9 @@ pub(super) async fn start(order: &Order) -> Result<HeldSnapshot, Failure> {
 }
 
 fn disposition(code: Option<String>, hint: String) -> Disposition {
-    let Some(code) = code else { return Disposition::Retry };
+    let Some(code) = code else {
+        return Disposition::Retry;
+    };
     let known = Code::ALL.iter().find(|known| known.as_str() == code);
     Halt::with(known.copied().unwrap_or(Code::StatementFailed), hint)
 }
@@ -133,7 +134,7 @@ pub async fn hold() -> Result<(), Failure> {
     if let Ok(Taken::Held { locks, slot, .. }) = taken {
         // The run waits for the end of our output; from here on nobody listens.
         close_output().map_err(local)?;
-        stay(&order, &locks, slot).await?;
+        stay(&order, &locks, &slot).await?;
     }
     Ok(())
 }
@@ -161,7 +162,7 @@ fn failed(failure: &Failure) -> Answer {
 }
 
 enum Taken {
-    Held { consistent_point: Lsn, handle: Handle, locks: Client, slot: Wire },
+    Held { consistent_point: Lsn, handle: Handle, locks: Box<Client>, slot: Box<Wire> },
     HeldUp(String),
 }
 
@@ -193,22 +194,16 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
     let snapshot = fields.next().flatten().ok_or_else(answer)?;
     let handle = Handle { snapshot, sessions: sessions(&locks, slot.process_id()).await? };
     let consistent_point = point.parse().map_err(|_| answer())?;
-    Ok(Taken::Held { consistent_point, handle, locks, slot })
+    Ok(Taken::Held { consistent_point, handle, locks: Box::new(locks), slot: Box::new(slot) })
 }
 
 fn create_slot(names: &Names, permanent: bool) -> String {
-    let (name, kind) = if permanent {
-        (&names.slot, "")
-    } else {
-        (&names.temporary_slot, " TEMPORARY")
-    };
+    let (name, kind) =
+        if permanent { (&names.slot, "") } else { (&names.temporary_slot, " TEMPORARY") };
     format!("CREATE_REPLICATION_SLOT {}{kind} LOGICAL pgoutput EXPORT_SNAPSHOT", quote_ident(name))
 }
 
-async fn lock_tables(
-    locks: &Client,
-    order: &Order,
-) -> Result<(), crate::connect::StatementError> {
+async fn lock_tables(locks: &Client, order: &Order) -> Result<(), crate::connect::StatementError> {
     let act = || attempting("lock the tables against TRUNCATE and ALTER");
     let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", order.patience_ms);
     locks.batch_execute(&begin).await.map_err(act())?;
@@ -256,7 +251,7 @@ async fn sessions(locks: &Client, slot_pid: i32) -> Result<Vec<(i32, String)>, F
 }
 
 /// Holds until the sessions are ended or no run was there for long enough.
-async fn stay(order: &Order, locks: &Client, slot: Wire) -> Result<(), Failure> {
+async fn stay(order: &Order, locks: &Client, slot: &Wire) -> Result<(), Failure> {
     let names = Names::new(&order.name);
     let mut alone_since = Instant::now();
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);

@@ -82,10 +82,10 @@ impl PostgresSource {
         let names = Names::new(&options.name);
         let control = connect(endpoint, names.application).await?;
         control
-            .execute("SELECT pg_catalog.pg_advisory_lock_shared($1, $2)", &[
-                &names.lock.0,
-                &names.lock.1,
-            ])
+            .execute(
+                "SELECT pg_catalog.pg_advisory_lock_shared($1, $2)",
+                &[&names.lock.0, &names.lock.1],
+            )
             .await
             .map_err(attempting("announce this run on the source"))?;
         let endpoint = control.endpoint().clone();
@@ -177,9 +177,8 @@ impl PostgresSource {
     /// Tables whose rows cannot be told apart must not see updates or deletes; where they were
     /// accepted because they had seen none, their counters are watched.
     async fn watch_appending(&self, tables: &[Table]) -> Result<(), Failure> {
-        let accepted = |table: &&Table| {
-            table.identity == Identity::Nothing && !self.is_insert_only(table)
-        };
+        let accepted =
+            |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
         let watched: Vec<&Table> = tables.iter().filter(accepted).collect();
         if watched.is_empty() {
             return Ok(());
@@ -366,8 +365,7 @@ impl Source for PostgresSource {
         let registry = self.registry(tables).await?;
         let wire = self.wire(true).await?;
         let publications = names.publications();
-        let reader =
-            LogReader::start(wire, &names.slot, &publications, registry, durable).await?;
+        let reader = LogReader::start(wire, &names.slot, &publications, registry, durable).await?;
         reader.read(&out).await
     }
 

@@ -81,11 +81,8 @@ pub async fn dump_schema(
     for name in &excluded.names {
         arguments.push(format!("--exclude-table={}", quote_name(name)).into());
     }
-    let bytes = session
-        .programs
-        .dump(session.connection, &arguments)
-        .await
-        .map_err(ObjectsError::Dump)?;
+    let bytes =
+        session.programs.dump(session.connection, &arguments).await.map_err(ObjectsError::Dump)?;
     Ok(SchemaArchive { bytes })
 }
 
@@ -108,15 +105,10 @@ pub async fn excluded(client: &Client, selection: &Selection) -> Result<Excluded
     let views = views(client).await?;
     names.extend(excluded_views(&views, &layout, selection));
     names.sort();
-    let (schemas, relations): (Vec<&str>, Vec<&str>) = names
-        .iter()
-        .map(|name| (name.schema.as_str(), name.name.as_str()))
-        .unzip();
+    let (schemas, relations): (Vec<&str>, Vec<&str>) =
+        names.iter().map(|name| (name.schema.as_str(), name.name.as_str())).unzip();
     let rows = client
-        .query(
-            include_str!("../../../sql/postgres/source_dependents.sql"),
-            &[&schemas, &relations],
-        )
+        .query(include_str!("../../../sql/postgres/source_dependents.sql"), &[&schemas, &relations])
         .await
         .map_err(reading("what depends on the tables that are left out"))?;
     let dependents = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -128,10 +120,7 @@ fn excluded_views(views: &[View], layout: &Layout, selection: &Selection) -> Vec
     let mut names = Vec::new();
     // Views come after what they read, so one pass suffices.
     for view in views {
-        let reads_gone = view
-            .reads
-            .iter()
-            .any(|oid| gone.contains(oid) || layout.excludes(*oid));
+        let reads_gone = view.reads.iter().any(|oid| gone.contains(oid) || layout.excludes(*oid));
         if reads_gone || selection.excludes(&view.name) {
             gone.insert(view.oid);
             names.push(view.name.clone());
@@ -147,10 +136,7 @@ fn excluded_views(views: &[View], layout: &Layout, selection: &Selection) -> Vec
 /// The query failed.
 pub async fn definitions(client: &Client) -> Result<Vec<Definition>, ObjectsError> {
     let rows = client
-        .query(
-            include_str!("../../../sql/postgres/source_definitions.sql"),
-            &[],
-        )
+        .query(include_str!("../../../sql/postgres/source_definitions.sql"), &[])
         .await
         .map_err(reading("the indexes and constraints"))?;
     Ok(rows.iter().map(definition).collect())
@@ -159,30 +145,24 @@ pub async fn definitions(client: &Client) -> Result<Vec<Definition>, ObjectsErro
 fn definition(row: &Row) -> Definition {
     let identity = row.get("identity");
     let key = |primary| {
-        row.get::<_, Option<String>>("index_sql")
-            .map(|index_sql| DefinitionKind::Key {
-                primary,
-                identity,
-                index_sql,
-                deferrable: row.get("deferrable"),
-                deferred: row.get("deferred"),
-            })
+        row.get::<_, Option<String>>("index_sql").map(|index_sql| DefinitionKind::Key {
+            primary,
+            identity,
+            index_sql,
+            deferrable: row.get("deferrable"),
+            deferred: row.get("deferred"),
+        })
     };
     let kind = match row.get("kind") {
         "index" => Some(DefinitionKind::Index { identity }),
         "primary key" => key(true),
         "unique" => key(false),
-        "foreign key" => Some(DefinitionKind::ForeignKey {
-            validated: row.get("validated"),
-        }),
+        "foreign key" => Some(DefinitionKind::ForeignKey { validated: row.get("validated") }),
         _ => None,
     };
     Definition {
         source_id: u64::from(row.get::<_, u32>("oid")),
-        table: TableName {
-            schema: row.get("schema"),
-            name: row.get("table"),
-        },
+        table: TableName { schema: row.get("schema"), name: row.get("table") },
         name: row.get("name"),
         partitioned: row.get("partitioned"),
         bytes: row.get::<_, i64>("bytes").max(0).cast_unsigned(),
@@ -204,10 +184,7 @@ pub async fn materialized_views(
         .await?
         .into_iter()
         .filter(|view| view.materialized && !excluded.names.contains(&view.name))
-        .map(|view| MaterializedView {
-            name: view.name,
-            populated: view.populated,
-        })
+        .map(|view| MaterializedView { name: view.name, populated: view.populated })
         .collect())
 }
 
@@ -230,10 +207,7 @@ async fn views(client: &Client) -> Result<Vec<View>, CatalogError> {
         rows.iter()
             .map(|row| View {
                 oid: row.get("oid"),
-                name: TableName {
-                    schema: row.get("schema"),
-                    name: row.get("name"),
-                },
+                name: TableName { schema: row.get("schema"), name: row.get("name") },
                 materialized: row.get("materialized"),
                 populated: row.get("populated"),
                 reads: row.get("reads"),
@@ -245,11 +219,7 @@ async fn views(client: &Client) -> Result<Vec<View>, CatalogError> {
 /// Depth first without recursion: a chain of views may be long. Views cannot read each other in
 /// a circle except through a rule, and then any order is as good.
 fn in_reading_order(views: Vec<View>) -> Vec<View> {
-    let places: HashMap<u32, usize> = views
-        .iter()
-        .enumerate()
-        .map(|(at, v)| (v.oid, at))
-        .collect();
+    let places: HashMap<u32, usize> = views.iter().enumerate().map(|(at, v)| (v.oid, at)).collect();
     let mut seen = vec![false; views.len()];
     let mut order = Vec::with_capacity(views.len());
     for first in 0..views.len() {
@@ -265,10 +235,7 @@ fn in_reading_order(views: Vec<View>) -> Vec<View> {
         }
     }
     let mut views: Vec<Option<View>> = views.into_iter().map(Some).collect();
-    order
-        .into_iter()
-        .filter_map(|at| views[at].take())
-        .collect()
+    order.into_iter().filter_map(|at| views[at].take()).collect()
 }
 
 #[cfg(test)]
@@ -279,10 +246,7 @@ mod tests {
     fn a_view_comes_after_what_it_reads() {
         let view = |oid: u32, reads: &[u32]| View {
             oid,
-            name: TableName {
-                schema: "public".into(),
-                name: oid.to_string(),
-            },
+            name: TableName { schema: "public".into(), name: oid.to_string() },
             materialized: true,
             populated: true,
             reads: reads.to_vec(),

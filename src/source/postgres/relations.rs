@@ -161,10 +161,7 @@ pub(super) async fn layout(client: &Client, selection: &Selection) -> Result<Lay
         .query(include_str!("../../../sql/postgres/source_layout.sql"), &[])
         .await
         .map_err(reading("the tables"))?;
-    Ok(Layout::new(
-        rows.iter().map(Relation::read).collect(),
-        selection,
-    ))
+    Ok(Layout::new(rows.iter().map(Relation::read).collect(), selection))
 }
 
 /// All relations, and which of them the selection means.
@@ -281,10 +278,7 @@ impl Relation {
     fn read(row: &Row) -> Self {
         Relation {
             oid: row.get("oid"),
-            name: TableName {
-                schema: row.get("schema"),
-                name: row.get("name"),
-            },
+            name: TableName { schema: row.get("schema"), name: row.get("name") },
             kind: match row.get("kind") {
                 "r" => Kind::Ordinary,
                 "p" => Kind::Partitioned,
@@ -364,9 +358,7 @@ fn identity(row: &Row) -> Identity {
         return Identity::Nothing;
     }
     let columns: BTreeSet<usize> = columns.into_iter().collect();
-    Identity::Key {
-        columns: columns.into_iter().collect(),
-    }
+    Identity::Key { columns: columns.into_iter().collect() }
 }
 
 /// A key's columns as indexes into the columns that are not dropped, in key order.
@@ -387,10 +379,7 @@ mod tests {
     fn relation(oid: u32, name: &str, kind: Kind, parents: &[u32], partition: bool) -> Relation {
         Relation {
             oid,
-            name: TableName {
-                schema: "public".into(),
-                name: name.into(),
-            },
+            name: TableName { schema: "public".into(), name: name.into() },
             kind,
             unlogged: false,
             parents: parents.to_vec(),

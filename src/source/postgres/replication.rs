@@ -125,7 +125,9 @@ impl LogReader {
                     _ = self.ticks.tick() => self.answer(false).await?,
                 }
             };
-            let Ok(permit) = permit else { return Ok(Break(())) };
+            let Ok(permit) = permit else {
+                return Ok(Break(()));
+            };
             if out.send(decoded.batch, permit).is_err() {
                 return Ok(Break(()));
             }

@@ -42,9 +42,9 @@ impl Names {
     #[must_use]
     pub fn new(name: &str) -> Self {
         // FNV-1a: it has to be the same in every version, and nothing more.
-        let hash = name.bytes().fold(0x811C_9DC5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let hash = name
+            .bytes()
+            .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         Names {
             slot: format!("dunlin_{name}"),
             temporary_slot: format!("dunlin_{name}_again"),
@@ -87,9 +87,7 @@ pub(super) async fn ensure_unclaimed(client: &Client, names: &Names) -> Result<(
         .await
         .map_err(looking())?;
     match publication {
-        Some(row) => {
-            Err(SourceError::Unclaimable { kind: "publication", name: row.get(0) }.into())
-        }
+        Some(row) => Err(SourceError::Unclaimable { kind: "publication", name: row.get(0) }.into()),
         None => Ok(()),
     }
 }
@@ -145,7 +143,8 @@ fn create_publication(
         .chain(roots.into_iter().map(quote_name))
         .collect();
     let appending = tables.first().is_some_and(|table| table.identity == Identity::Nothing);
-    let operations = if appending { "insert, truncate" } else { "insert, update, delete, truncate" };
+    let operations =
+        if appending { "insert, truncate" } else { "insert, update, delete, truncate" };
     let tables =
         if names.is_empty() { String::new() } else { format!(" FOR TABLE {}", names.join(", ")) };
     format!(
@@ -272,10 +271,7 @@ pub(super) async fn drop_slot(client: &Client, slot: &str) -> Result<(), Failure
 /// Removes slot and publications. May be called again.
 pub(super) async fn remove(client: &Client, names: &Names) -> Result<(), Failure> {
     drop_slot(client, &names.slot).await?;
-    let text = format!(
-        "{}; {}",
-        drop_publication(&names.publication),
-        drop_publication(&names.appending)
-    );
+    let text =
+        format!("{}; {}", drop_publication(&names.publication), drop_publication(&names.appending));
     Ok(client.batch_execute(&text).await.map_err(attempting("drop the publications"))?)
 }

@@ -112,10 +112,13 @@ mod tests {
     fn key_ranges_have_neither_gap_nor_end() {
         let ranges = by_key(vec![vec!["5".into()], vec!["9".into()]]);
         let bound = |key: &str| Some(vec![key.to_owned()]);
-        assert_eq!(ranges, [
-            ChunkRange::Key { from: None, until: bound("5") },
-            ChunkRange::Key { from: bound("5"), until: bound("9") },
-            ChunkRange::Key { from: bound("9"), until: None },
-        ]);
+        assert_eq!(
+            ranges,
+            [
+                ChunkRange::Key { from: None, until: bound("5") },
+                ChunkRange::Key { from: bound("5"), until: bound("9") },
+                ChunkRange::Key { from: bound("9"), until: None },
+            ]
+        );
     }
 }

@@ -177,8 +177,8 @@ impl PostgresApplier {
             self.queue_statement(shape, &Kind::Delete, parameters, expected, queue).await?;
         }
         for set in &effect.updates {
-            let mut parameters = columns(plan, Rows::UpdateKeys(&set.rows), 0..key);
-            let rows = Rows::UpdateRows(&set.rows);
+            let mut parameters = columns(plan, Rows::Olds(&set.rows), 0..key);
+            let rows = Rows::News(&set.rows);
             parameters.extend(set.columns.iter().map(|&c| TextArray::column(plan, rows, c)));
             let expected = Expected::rows(shape, "update", set.rows.len() as u64);
             let kind = Kind::Update(set.columns.clone());
@@ -300,11 +300,8 @@ impl Applier for PostgresApplier {
     async fn describe(&mut self, table: &Table, relation: &Arc<Relation>) -> Result<(), Failure> {
         let found = catalog::table(&self.session, &relation.name).await?;
         let found = describe::check(table, relation, found)?;
-        let prepared = Prepared {
-            relation: Arc::clone(relation),
-            table: found,
-            statements: HashMap::new(),
-        };
+        let prepared =
+            Prepared { relation: Arc::clone(relation), table: found, statements: HashMap::new() };
         self.prepared.insert(Arc::as_ptr(&prepared.relation) as usize, prepared);
         Ok(())
     }

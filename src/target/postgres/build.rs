@@ -142,11 +142,7 @@ pub fn plan(entries: &[Entry], definitions: &[Definition]) -> Vec<BuildStep> {
     let mut steps = planner.steps;
     // The sort is stable: what is not parallel keeps the archive's order.
     steps.sort_by_key(|step| {
-        let size = if step.stage.parallel() {
-            step.bytes_hint
-        } else {
-            0
-        };
+        let size = if step.stage.parallel() { step.bytes_hint } else { 0 };
         (step.stage, std::cmp::Reverse(size))
     });
     steps
@@ -170,12 +166,7 @@ impl Planner<'_> {
             ("CONSTRAINT", Some(definition)) => self.constraint(entry, definition),
             ("FK CONSTRAINT", Some(definition)) => self.foreign_key(entry, definition),
             ("CONSTRAINT" | "CHECK CONSTRAINT", definition) => {
-                self.push(
-                    entry,
-                    Stage::Constraint,
-                    definition,
-                    vec![entry.sql.clone()],
-                );
+                self.push(entry, Stage::Constraint, definition, vec![entry.sql.clone()]);
             }
             ("INDEX ATTACH", _) => {
                 self.push(entry, Stage::Attach, None, vec![entry.sql.clone()]);
@@ -200,13 +191,8 @@ impl Planner<'_> {
     }
 
     fn constraint(&mut self, entry: &Entry, definition: &Definition) {
-        let DefinitionKind::Key {
-            primary,
-            identity,
-            index_sql,
-            deferrable,
-            deferred,
-        } = &definition.kind
+        let DefinitionKind::Key { primary, identity, index_sql, deferrable, deferred } =
+            &definition.kind
         else {
             let sql = vec![entry.sql.clone()];
             return self.push(entry, Stage::Constraint, Some(definition), sql);
@@ -251,13 +237,7 @@ impl Planner<'_> {
                 quote_name(&definition.table),
                 quote_ident(&definition.name)
             );
-            self.push_named(
-                entry,
-                "validate",
-                Stage::Validate,
-                definition,
-                vec![validate],
-            );
+            self.push_named(entry, "validate", Stage::Validate, definition, vec![validate]);
         }
     }
 
@@ -322,11 +302,7 @@ impl Planner<'_> {
 }
 
 fn index_stage(identity: bool) -> Stage {
-    if identity {
-        Stage::Identity
-    } else {
-        Stage::Index
-    }
+    if identity { Stage::Identity } else { Stage::Index }
 }
 
 fn is_table_statement(statement: &str) -> bool {
@@ -345,10 +321,7 @@ pub async fn execute(
     maintenance_work_mem_kb: u32,
     ledger: &str,
 ) -> Result<(), BuildError> {
-    let failed = |source| BuildError::Step {
-        label: step.label.clone(),
-        source,
-    };
+    let failed = |source| BuildError::Step { label: step.label.clone(), source };
     let transaction = client.transaction().await.map_err(failed)?;
     let settings = format!(
         "{SETTINGS};

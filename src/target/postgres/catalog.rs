@@ -105,10 +105,7 @@ async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>,
         return Ok(None);
     }
     let row = client
-        .query_one(
-            "SELECT system_identifier FROM pg_catalog.pg_control_system()",
-            &[],
-        )
+        .query_one("SELECT system_identifier FROM pg_catalog.pg_control_system()", &[])
         .await
         .map_err(reading("the system identifier"))?;
     Ok(Some(row.get::<_, i64>(0).cast_unsigned()))
@@ -119,9 +116,7 @@ async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>,
 async fn may_rest_triggers(client: &Client) -> Result<bool, CatalogError> {
     let failed = || reading("the privilege to set session_replication_role");
     client.batch_execute("BEGIN").await.map_err(failed())?;
-    let tried = client
-        .batch_execute("SET LOCAL session_replication_role = replica")
-        .await;
+    let tried = client.batch_execute("SET LOCAL session_replication_role = replica").await;
     client.batch_execute("ROLLBACK").await.map_err(failed())?;
     match tried {
         Ok(()) => Ok(true),
@@ -191,10 +186,7 @@ pub async fn tables(
 ) -> Result<Vec<TargetTable>, CatalogError> {
     let (schemas, tables) = split(names);
     let rows = client
-        .query(
-            include_str!("../../../sql/postgres/target_tables.sql"),
-            &[&schemas, &tables],
-        )
+        .query(include_str!("../../../sql/postgres/target_tables.sql"), &[&schemas, &tables])
         .await
         .map_err(reading("the tables"))?;
     let mut found: Vec<TargetTable> = Vec::new();
@@ -261,28 +253,20 @@ pub async fn existing_tables(
 ) -> Result<Vec<ExistingTable>, CatalogError> {
     let (schemas, tables) = split(names);
     let rows = client
-        .query(
-            include_str!("../../../sql/postgres/target_existing.sql"),
-            &[&schemas, &tables],
-        )
+        .query(include_str!("../../../sql/postgres/target_existing.sql"), &[&schemas, &tables])
         .await
         .map_err(reading("the tables"))?;
     let mut existing = Vec::with_capacity(rows.len());
     for rows in rows.chunks(TABLES_PER_QUERY) {
         let probes: Vec<String> = rows.iter().map(row_probe).collect();
         let statement = format!("SELECT ARRAY[{}]", probes.join(", "));
-        let answer = client
-            .query_one(&statement, &[])
-            .await
-            .map_err(reading("whether tables hold rows"))?;
+        let answer =
+            client.query_one(&statement, &[]).await.map_err(reading("whether tables hold rows"))?;
         let answers: Vec<bool> = answer.get(0);
         existing.extend(
             rows.iter()
                 .zip(answers)
-                .map(|(row, has_rows)| ExistingTable {
-                    name: name(row),
-                    has_rows,
-                }),
+                .map(|(row, has_rows)| ExistingTable { name: name(row), has_rows }),
         );
     }
     Ok(existing)
@@ -295,15 +279,9 @@ fn row_probe(row: &Row) -> String {
 }
 
 fn name(row: &Row) -> TableName {
-    TableName {
-        schema: row.get("schema"),
-        name: row.get("name"),
-    }
+    TableName { schema: row.get("schema"), name: row.get("name") }
 }
 
 fn split(names: &[TableName]) -> (Vec<&str>, Vec<&str>) {
-    names
-        .iter()
-        .map(|name| (name.schema.as_str(), name.name.as_str()))
-        .unzip()
+    names.iter().map(|name| (name.schema.as_str(), name.name.as_str())).unzip()
 }

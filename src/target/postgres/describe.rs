@@ -113,10 +113,8 @@ pub(super) fn check(
     found: Option<TargetTable>,
 ) -> Result<TargetTable, Misfit> {
     let name = &relation.name;
-    let found = found.ok_or_else(|| Misfit::NoTable {
-        table: name.clone(),
-        formerly: table.name.clone(),
-    })?;
+    let found = found
+        .ok_or_else(|| Misfit::NoTable { table: name.clone(), formerly: table.name.clone() })?;
     for column in &relation.columns {
         let same_name = |candidate: &&TargetColumn| candidate.name == column.name;
         match found.columns.iter().find(same_name) {
@@ -144,9 +142,7 @@ pub(super) fn check(
         !target.generated && relation.columns.iter().all(|column| column.name != target.name)
     });
     match extra {
-        Some(extra) => {
-            Err(Misfit::ColumnExtra { table: name.clone(), column: extra.name.clone() })
-        }
+        Some(extra) => Err(Misfit::ColumnExtra { table: name.clone(), column: extra.name.clone() }),
         None => Ok(found),
     }
 }

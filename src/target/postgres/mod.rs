@@ -138,11 +138,7 @@ impl PostgresTarget {
         }
     }
 
-    async fn empty_tables(
-        &self,
-        client: &mut Client,
-        tables: &[TableName],
-    ) -> Result<(), Failure> {
+    async fn empty_tables(&self, client: &mut Client, tables: &[TableName]) -> Result<(), Failure> {
         let names: Vec<_> = tables.iter().map(quote_name).collect();
         if names.is_empty() {
             return Ok(());
@@ -213,7 +209,9 @@ impl Target for PostgresTarget {
         let mut session = self.session().await?;
         let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
         let existing = catalog::existing_tables(&session, &names).await?;
-        let Some(present) = existing.first() else { return Ok(true) };
+        let Some(present) = existing.first() else {
+            return Ok(true);
+        };
         let is_there = |name: &&TableName| existing.iter().any(|table| table.name == **name);
         if let Some(missing) = names.iter().find(|name| !is_there(name)) {
             let present = present.name.clone();

@@ -111,10 +111,7 @@ pub async fn refresh(client: &Client, view: &TableName) -> Result<(), ObjectsErr
     client
         .batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", quote_name(view)))
         .await
-        .map_err(|source| ObjectsError::Refresh {
-            view: view.clone(),
-            source,
-        })
+        .map_err(|source| ObjectsError::Refresh { view: view.clone(), source })
 }
 
 /// Gathers a table's statistics, so that the first query has a plan.
@@ -126,10 +123,7 @@ pub async fn analyze(client: &Client, table: &TableName) -> Result<(), ObjectsEr
     client
         .batch_execute(&format!("ANALYZE {}", quote_name(table)))
         .await
-        .map_err(|source| ObjectsError::Analyze {
-            table: table.clone(),
-            source,
-        })
+        .map_err(|source| ObjectsError::Analyze { table: table.clone(), source })
 }
 
 /// Large objects that one transaction writes.
@@ -177,11 +171,7 @@ pub async fn copy_large_objects(
             return Ok(copied);
         };
         let next: u32 = last.get("oid");
-        let batch = Batch {
-            source,
-            after,
-            ownership,
-        };
+        let batch = Batch { source, after, ownership };
         copied.bytes += batch.write(target, &rows).await?;
         copied.count += rows.len() as u64;
         after = next;
@@ -223,10 +213,7 @@ impl Batch<'_> {
             }
             let properties = properties(row, oid, self.ownership);
             if !properties.is_empty() {
-                transaction
-                    .batch_execute(&properties)
-                    .await
-                    .map_err(self.writing())?;
+                transaction.batch_execute(&properties).await.map_err(self.writing())?;
             }
         }
         transaction.commit().await.map_err(self.writing())?;
@@ -239,22 +226,13 @@ impl Batch<'_> {
         loop {
             let row = self
                 .source
-                .query_one(
-                    "SELECT pg_catalog.lo_get($1, $2, $3)",
-                    &[&oid, &offset, &PIECE_BYTES],
-                )
+                .query_one("SELECT pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES])
                 .await
-                .map_err(|source| ObjectsError::ReadLargeObjects {
-                    after: self.after,
-                    source,
-                })?;
+                .map_err(|source| ObjectsError::ReadLargeObjects { after: self.after, source })?;
             let piece: &[u8] = row.get(0);
             if !piece.is_empty() {
                 target
-                    .execute(
-                        "SELECT pg_catalog.lo_put($1, $2, $3)",
-                        &[&oid, &offset, &piece],
-                    )
+                    .execute("SELECT pg_catalog.lo_put($1, $2, $3)", &[&oid, &offset, &piece])
                     .await
                     .map_err(self.writing())?;
             }

@@ -20,9 +20,9 @@ pub(super) enum Rows<'a> {
     /// Keys or rows.
     Plain(&'a [CellIndex]),
     /// The keys of updates.
-    UpdateKeys(&'a [(CellIndex, CellIndex)]),
+    Olds(&'a [(CellIndex, CellIndex)]),
     /// The new rows of updates.
-    UpdateRows(&'a [(CellIndex, CellIndex)]),
+    News(&'a [(CellIndex, CellIndex)]),
 }
 
 impl Rows<'_> {
@@ -30,7 +30,7 @@ impl Rows<'_> {
         match self {
             Rows::Counted(rows) => rows.len(),
             Rows::Plain(rows) => rows.len(),
-            Rows::UpdateKeys(rows) | Rows::UpdateRows(rows) => rows.len(),
+            Rows::Olds(rows) | Rows::News(rows) => rows.len(),
         }
     }
 
@@ -38,8 +38,8 @@ impl Rows<'_> {
         match self {
             Rows::Counted(rows) => rows[index].0,
             Rows::Plain(rows) => rows[index],
-            Rows::UpdateKeys(rows) => rows[index].0,
-            Rows::UpdateRows(rows) => rows[index].1,
+            Rows::Olds(rows) => rows[index].0,
+            Rows::News(rows) => rows[index].1,
         }
     }
 }
@@ -95,7 +95,7 @@ impl<'a> TextArray<'a> {
             Elements::Count => {
                 let count = match self.rows {
                     Rows::Counted(rows) => rows[index].1,
-                    Rows::Plain(_) | Rows::UpdateKeys(_) | Rows::UpdateRows(_) => 1,
+                    Rows::Plain(_) | Rows::Olds(_) | Rows::News(_) => 1,
                 };
                 let text = count.to_string();
                 out.put_i32(text.len() as i32);
@@ -165,7 +165,8 @@ pub(super) fn copy_row(
 
 /// Backslash, tab and the line ends are the only bytes that mean something.
 fn escape(mut text: &[u8], out: &mut BytesMut) {
-    while let Some(at) = text.iter().position(|byte| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r')) {
+    while let Some(at) = text.iter().position(|byte| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r'))
+    {
         out.put_slice(&text[..at]);
         out.put_slice(match text[at] {
             b'\t' => b"\\t",

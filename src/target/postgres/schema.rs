@@ -112,10 +112,7 @@ impl Entries {
             entries.retain(|entry| {
                 // Comments and privileges have no number of their own, only what they belong to.
                 let belongs = entry.class == 0
-                    && entry
-                        .dependencies
-                        .iter()
-                        .any(|toc_id| gone.contains(toc_id));
+                    && entry.dependencies.iter().any(|toc_id| gone.contains(toc_id));
                 let goes = belongs || excluded.dependents.contains(&(entry.class, entry.oid));
                 if goes {
                     gone.insert(entry.toc_id);
@@ -150,12 +147,8 @@ async fn section(
     ownership: Ownership,
     section: &str,
 ) -> Result<Vec<Entry>, SchemaError> {
-    let mut arguments = vec![
-        section,
-        "--no-tablespaces",
-        "--no-publications",
-        "--no-subscriptions",
-    ];
+    let mut arguments =
+        vec![section, "--no-tablespaces", "--no-publications", "--no-subscriptions"];
     if !ownership.owners {
         arguments.push("--no-owner");
     }
@@ -187,16 +180,12 @@ fn compare(list: &str, entries: &[Entry]) -> Result<(), SchemaError> {
         })
         .collect();
     let mut listed = listed.unwrap_or_default();
-    let mut found: Vec<(u32, u32, u32)> = entries
-        .iter()
-        .map(|entry| (entry.toc_id, entry.class, entry.oid))
-        .collect();
+    let mut found: Vec<(u32, u32, u32)> =
+        entries.iter().map(|entry| (entry.toc_id, entry.class, entry.oid)).collect();
     listed.sort_unstable();
     found.sort_unstable();
     if listed != found {
-        return Err(SchemaError::Incomplete {
-            listed: listed.len(),
-        });
+        return Err(SchemaError::Incomplete { listed: listed.len() });
     }
     Ok(())
 }
@@ -215,10 +204,7 @@ pub async fn create(
     ledger: &str,
 ) -> Result<Vec<String>, SchemaError> {
     let failed = |act| move |source| SchemaError::Statement { act, source };
-    let transaction = client
-        .transaction()
-        .await
-        .map_err(failed("begin creating the schema"))?;
+    let transaction = client.transaction().await.map_err(failed("begin creating the schema"))?;
     transaction
         .batch_execute(SETTINGS)
         .await
@@ -237,20 +223,14 @@ pub async fn create(
                 left_out.push(entry.label());
             }
         } else {
-            transaction
-                .batch_execute(&entry.sql)
-                .await
-                .map_err(creating(entry))?;
+            transaction.batch_execute(&entry.sql).await.map_err(creating(entry))?;
         }
     }
     transaction
         .batch_execute(ledger)
         .await
         .map_err(failed("record that the schema was created"))?;
-    transaction
-        .commit()
-        .await
-        .map_err(failed("commit the schema"))?;
+    transaction.commit().await.map_err(failed("commit the schema"))?;
     Ok(left_out)
 }
 
@@ -273,19 +253,13 @@ async fn existing_schemas(transaction: &Transaction<'_>) -> Result<HashSet<Strin
     let rows = transaction
         .query("SELECT nspname::text FROM pg_catalog.pg_namespace", &[])
         .await
-        .map_err(|source| SchemaError::Statement {
-            act: "list the schemas",
-            source,
-        })?;
+        .map_err(|source| SchemaError::Statement { act: "list the schemas", source })?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Only the owner may comment on an extension or schema; that one cannot is no reason to stop.
 async fn try_create(transaction: &Transaction<'_>, entry: &Entry) -> Result<bool, SchemaError> {
-    transaction
-        .batch_execute("SAVEPOINT entry")
-        .await
-        .map_err(creating(entry))?;
+    transaction.batch_execute("SAVEPOINT entry").await.map_err(creating(entry))?;
     let end = match transaction.batch_execute(&entry.sql).await {
         Ok(()) => "RELEASE SAVEPOINT entry",
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
@@ -293,10 +267,7 @@ async fn try_create(transaction: &Transaction<'_>, entry: &Entry) -> Result<bool
         }
         Err(error) => return Err(creating(entry)(error)),
     };
-    transaction
-        .batch_execute(end)
-        .await
-        .map_err(creating(entry))?;
+    transaction.batch_execute(end).await.map_err(creating(entry))?;
     Ok(end.starts_with("RELEASE"))
 }
 
@@ -320,22 +291,12 @@ mod tests {
     #[test]
     fn what_depends_on_something_left_out_goes_with_its_comments() {
         let mut entries = Entries {
-            before: vec![
-                entry(1, 1255, 7, &[]),
-                entry(2, 0, 0, &[1]),
-                entry(3, 1259, 8, &[1]),
-            ],
+            before: vec![entry(1, 1255, 7, &[]), entry(2, 0, 0, &[1]), entry(3, 1259, 8, &[1])],
             after: vec![entry(4, 0, 0, &[3, 1]), entry(5, 0, 0, &[3])],
         };
-        let excluded = Excluded {
-            names: Vec::new(),
-            dependents: [(1255, 7)].into(),
-        };
+        let excluded = Excluded { names: Vec::new(), dependents: [(1255, 7)].into() };
         let left_out = entries.leave_out(&excluded);
-        assert_eq!(
-            left_out,
-            ["TABLE public.t1", "TABLE public.t2", "TABLE public.t4"]
-        );
+        assert_eq!(left_out, ["TABLE public.t1", "TABLE public.t2", "TABLE public.t4"]);
         assert_eq!((entries.before.len(), entries.after.len()), (1, 1));
     }
 

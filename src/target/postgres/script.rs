@@ -125,10 +125,7 @@ fn read_head(head: &[&str]) -> Result<Entry, SchemaError> {
             kind: kind.to_owned(),
             schema: (schema != "-").then(|| schema.to_owned()),
             name: name.to_owned(),
-            dependencies: dependencies
-                .split(' ')
-                .filter_map(|id| id.parse().ok())
-                .collect(),
+            dependencies: dependencies.split(' ').filter_map(|id| id.parse().ok()).collect(),
             sql: String::new(),
         })
     };
@@ -157,10 +154,7 @@ fn body(text: &str) -> String {
     }
 }
 
-const CARRIED: [&str; 2] = [
-    "SET default_table_access_method = ",
-    "SET default_tablespace = ",
-];
+const CARRIED: [&str; 2] = ["SET default_table_access_method = ", "SET default_tablespace = "];
 
 /// `pg_restore` writes a setting that an entry needs before that entry's head, and only when it
 /// differs from the one before. Here each entry that depends on one gets it for itself, so that
@@ -242,9 +236,7 @@ fn escapes(before: &[u8]) -> bool {
 }
 
 fn in_word(before: &[u8]) -> bool {
-    before
-        .last()
-        .is_some_and(|&b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80)
+    before.last().is_some_and(|&b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80)
 }
 
 /// Length of a quotation. A doubled quote ends one and begins the next, which is as good.
@@ -264,9 +256,8 @@ fn quotation(text: &[u8], escapes: bool) -> usize {
 
 /// Length of `$tag$ … $tag$`, or 1 where the dollar opens none.
 fn dollar_quotation(text: &[u8]) -> usize {
-    let tag_end = text[1..]
-        .iter()
-        .position(|&b| !(b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80));
+    let tag_end =
+        text[1..].iter().position(|&b| !(b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80));
     let Some(end) = tag_end.map(|at| at + 1).filter(|&at| text[at] == b'$') else {
         return 1;
     };
@@ -383,10 +374,7 @@ COMMENT ON TABLE "S p"."a; Type: b" IS '
             statements(
                 r#"ALTER TABLE "a;b" ADD x; /* ; /* ; */ */ SELECT $$;$$, $1, 'a;''', E'\';';"#
             ),
-            [
-                r#"ALTER TABLE "a;b" ADD x"#,
-                r#"/* ; /* ; */ */ SELECT $$;$$, $1, 'a;''', E'\';'"#
-            ]
+            [r#"ALTER TABLE "a;b" ADD x"#, r#"/* ; /* ; */ */ SELECT $$;$$, $1, 'a;''', E'\';'"#]
         );
     }
 

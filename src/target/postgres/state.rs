@@ -14,8 +14,8 @@ use crate::connect::attempting;
 use crate::connect::quote::quote_literal;
 use crate::model::selection::Patterns;
 use crate::model::{
-    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position,
-    SourceIdentity, Table, TableId,
+    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SourceIdentity, Table,
+    TableId,
 };
 use crate::target::{Checkpoint, Migration, StreamStatus};
 
@@ -403,4 +403,3 @@ fn number(value: u32) -> i32 {
 fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
-

@@ -84,9 +84,8 @@ pub(super) async fn make_tables(
         tracing::warn!("{left_out} is not carried over: it needs a table that is not copied");
     }
     let plan = build::plan(&entries.after, &facts.definitions);
-    let analyze = tables
-        .iter()
-        .map(|table| Step::Analyze { table: table.name.clone(), bytes: table.bytes });
+    let analyze =
+        tables.iter().map(|table| Step::Analyze { table: table.name.clone(), bytes: table.bytes });
     let views = facts.views.iter().filter(|view| view.populated).zip(0..);
     let refresh = views.map(|(view, wave)| Step::Refresh { view: view.name.clone(), wave });
     let steps: Vec<Step> =
@@ -245,10 +244,8 @@ async fn target_tables(
 pub(super) async fn compare_schema(client: &Driver, tables: &[Table]) -> Result<(), Failure> {
     let found = target_tables(client, tables).await?;
     for table in tables {
-        let differs = |problem: String| TargetError::SchemaDiffers {
-            table: table.name.clone(),
-            problem,
-        };
+        let differs =
+            |problem: String| TargetError::SchemaDiffers { table: table.name.clone(), problem };
         let target = found.get(&table.name).ok_or_else(|| differs("it is missing".to_owned()))?;
         for column in table.copied_columns() {
             let same = target.columns.iter().find(|candidate| candidate.name == column.name);

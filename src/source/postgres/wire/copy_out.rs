@@ -38,11 +38,9 @@ impl<'a> CopyOut<'a> {
     pub(super) async fn begin(wire: &'a mut Wire, sql: &str) -> Result<Self, WireError> {
         wire.send_query(ACT, sql).await?;
         match wire.receive(ACT).await? {
-            Message::CopyOutResponse(_) => Ok(CopyOut {
-                wire,
-                compactor: Compactor::default(),
-                progress: Progress::Copying,
-            }),
+            Message::CopyOutResponse(_) => {
+                Ok(CopyOut { wire, compactor: Compactor::default(), progress: Progress::Copying })
+            }
             Message::ErrorResponse(body) => Err(wire.refusal(ACT, &body).await),
             _ => Err(wire.out_of_turn(ACT, "the beginning of a copy")),
         }

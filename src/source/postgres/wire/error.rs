@@ -119,16 +119,8 @@ impl Broken {
     pub(super) fn during(self, act: &'static str, server: &str) -> WireError {
         let server = server.to_owned();
         match self {
-            Broken::Lost(source) => WireError::Lost {
-                act,
-                server,
-                source,
-            },
-            Broken::Violation(source) => WireError::Violation {
-                act,
-                server,
-                source,
-            },
+            Broken::Lost(source) => WireError::Lost { act, server, source },
+            Broken::Violation(source) => WireError::Violation { act, server, source },
         }
     }
 }

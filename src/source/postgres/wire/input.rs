@@ -40,10 +40,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     if !(4..=MAX_LENGTH).contains(&length) {
         return Err(Violation::Length { length });
     }
-    Ok(Some(Header {
-        tag,
-        body_bytes: length as usize - 4,
-    }))
+    Ok(Some(Header { tag, body_bytes: length as usize - 4 }))
 }
 
 /// What has been read and not yet been taken.
@@ -130,9 +127,7 @@ impl Input {
             }
             end = next;
         }
-        Ok((end > 0).then(|| FrameBatch {
-            bytes: self.buffer.split_to(end).freeze(),
-        }))
+        Ok((end > 0).then(|| FrameBatch { bytes: self.buffer.split_to(end).freeze() }))
     }
 }
 
@@ -248,9 +243,7 @@ mod tests {
     fn a_batch_ends_before_an_incomplete_frame_and_before_another_message() {
         let whole = [frame(b'd', b"one"), frame(b'd', b"")].concat();
         for tail in [&b"d\0\0\0\x08xy"[..], &frame(b'c', b"")[..], b"d\0"] {
-            let mut input = Input {
-                buffer: BytesMut::from(&[&whole[..], tail].concat()[..]),
-            };
+            let mut input = Input { buffer: BytesMut::from(&[&whole[..], tail].concat()[..]) };
             let batch = input.take_copy_data().unwrap().unwrap();
             let contents: Vec<_> = batch.payloads().map(|at| &batch.bytes()[at]).collect();
             assert_eq!(contents, [&b"one"[..], b""]);
@@ -262,9 +255,7 @@ mod tests {
     #[test]
     fn a_message_that_cannot_be_read_is_a_violation() {
         for bytes in [frame(b'C', b"no end"), frame(b'?', b""), frame(b'R', b"\0")] {
-            let mut input = Input {
-                buffer: BytesMut::from(&bytes[..]),
-            };
+            let mut input = Input { buffer: BytesMut::from(&bytes[..]) };
             assert!(matches!(input.take_message(), Err(Violation::Malformed(_))));
         }
     }

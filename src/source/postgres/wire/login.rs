@@ -70,10 +70,9 @@ impl Login for WireLogin<'_> {
         let rows = simple(wire, place, STANDING).await?;
         let is_true = |value: &Option<String>| value.as_deref() == Some("t");
         match rows.first().map(Vec::as_slice) {
-            Some([in_recovery, read_only]) => Ok(Standing {
-                in_recovery: is_true(in_recovery),
-                read_only: is_true(read_only),
-            }),
+            Some([in_recovery, read_only]) => {
+                Ok(Standing { in_recovery: is_true(in_recovery), read_only: is_true(read_only) })
+            }
             Some(_) | None => Err(protocol(place, "it does not say whether it is in recovery")),
         }
     }
@@ -97,10 +96,7 @@ async fn simple(
 }
 
 fn protocol(place: Place<'_>, source: impl Into<Box<dyn Error + Send + Sync>>) -> ConnectError {
-    ConnectError::Protocol {
-        server: place.server(),
-        source: source.into(),
-    }
+    ConnectError::Protocol { server: place.server(), source: source.into() }
 }
 
 /// Whether the server has shown that it knows the password.
@@ -161,10 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
     }
 
     fn refuse(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> ConnectError {
-        ConnectError::Unauthenticated {
-            server: self.place.server(),
-            source: source.into(),
-        }
+        ConnectError::Unauthenticated { server: self.place.server(), source: source.into() }
     }
 
     fn out_of_turn(&self, expected: &'static str) -> ConnectError {
@@ -193,10 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
                 Message::NoticeResponse(_) => {}
                 Message::ErrorResponse(body) => {
                     let source = read_error(&body).map_err(|error| protocol(self.place, error))?;
-                    return Err(ConnectError::Rejected {
-                        server: self.place.server(),
-                        source,
-                    });
+                    return Err(ConnectError::Rejected { server: self.place.server(), source });
                 }
                 Message::AuthenticationGss
                 | Message::AuthenticationKerberosV5
@@ -255,9 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
             Message::AuthenticationSaslContinue(body) => body,
             _ => return Err(self.out_of_turn("a SASL challenge")),
         };
-        scram
-            .update(challenge.data())
-            .map_err(|error| self.refuse(error))?;
+        scram.update(challenge.data()).map_err(|error| self.refuse(error))?;
         let mut message = BytesMut::new();
         frontend::sasl_response(scram.message(), &mut message)
             .map_err(|error| self.refuse(error))?;
@@ -266,9 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
             Message::AuthenticationSaslFinal(body) => body,
             _ => return Err(self.out_of_turn("the outcome of SASL")),
         };
-        scram
-            .finish(outcome.data())
-            .map_err(|error| self.refuse(error))?;
+        scram.finish(outcome.data()).map_err(|error| self.refuse(error))?;
         self.proof = Proof::Given;
         self.bound = mechanism == sasl::SCRAM_SHA_256_PLUS;
         Ok(())
@@ -292,23 +278,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
     ) -> Result<(&'static str, sasl::ChannelBinding), ConnectError> {
         let (mut scram, mut scram_plus) = (false, false);
         let mut mechanisms = offer.mechanisms();
-        while let Some(mechanism) = mechanisms
-            .next()
-            .map_err(|error| protocol(self.place, error))?
+        while let Some(mechanism) =
+            mechanisms.next().map_err(|error| protocol(self.place, error))?
         {
             scram |= mechanism == sasl::SCRAM_SHA_256;
             scram_plus |= mechanism == sasl::SCRAM_SHA_256_PLUS;
         }
         let wanted = self.place.endpoint.channel_binding();
-        let end_point = self
-            .server_end_point
-            .clone()
-            .filter(|_| wanted != ChannelBinding::Disable);
+        let end_point = self.server_end_point.clone().filter(|_| wanted != ChannelBinding::Disable);
         match end_point {
-            Some(hash) if scram_plus => Ok((
-                sasl::SCRAM_SHA_256_PLUS,
-                sasl::ChannelBinding::tls_server_end_point(hash),
-            )),
+            Some(hash) if scram_plus => {
+                Ok((sasl::SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(hash)))
+            }
             _ if wanted == ChannelBinding::Require => {
                 Err(self.refuse("channel binding is required, and this connection cannot have it"))
             }
@@ -325,8 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
             match self.receive().await? {
                 Message::ParameterStatus(body) => {
                     let text = |part: io::Result<&str>| {
-                        part.map(str::to_owned)
-                            .map_err(|error| protocol(self.place, error))
+                        part.map(str::to_owned).map_err(|error| protocol(self.place, error))
                     };
                     parameters.insert(text(body.name())?, text(body.value())?);
                 }
@@ -335,10 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
                 Message::ReadyForQuery(_) => return Ok((process_id, parameters)),
                 Message::ErrorResponse(body) => {
                     let source = read_error(&body).map_err(|error| protocol(self.place, error))?;
-                    return Err(ConnectError::Rejected {
-                        server: self.place.server(),
-                        source,
-                    });
+                    return Err(ConnectError::Rejected { server: self.place.server(), source });
                 }
                 _ => return Err(self.out_of_turn("the end of the start-up")),
             }

@@ -163,10 +163,7 @@ impl Wire {
 
     async fn send_query(&mut self, act: &'static str, sql: &str) -> Result<(), WireError> {
         if self.unfinished {
-            return Err(WireError::Unfinished {
-                act,
-                server: self.server.clone(),
-            });
+            return Err(WireError::Unfinished { act, server: self.server.clone() });
         }
         let mut message = BytesMut::new();
         frontend::query(sql, &mut message)
@@ -180,8 +177,7 @@ impl Wire {
             self.socket.write_all(message).await?;
             self.socket.flush().await
         };
-        sent.await
-            .map_err(|error| self.broken(act, Broken::Lost(error)))
+        sent.await.map_err(|error| self.broken(act, Broken::Lost(error)))
     }
 
     /// The next message that belongs to the exchange; what a server may send at any moment is
@@ -212,11 +208,7 @@ impl Wire {
             Err(violation) => return self.broken(act, violation.into()),
         };
         let more_comes = source.severity == "ERROR";
-        let refusal = WireError::Refused {
-            act,
-            server: self.server.clone(),
-            source,
-        };
+        let refusal = WireError::Refused { act, server: self.server.clone(), source };
         if more_comes {
             self.read_to_end(act).await;
         }
@@ -244,9 +236,7 @@ impl Wire {
 }
 
 fn read_error(body: &ErrorResponseBody) -> Result<Box<ServerError>, Violation> {
-    ServerError::read(&mut body.fields())
-        .map(Box::new)
-        .map_err(Violation::Malformed)
+    ServerError::read(&mut body.fields()).map(Box::new).map_err(Violation::Malformed)
 }
 
 fn log_notice(notice: io::Result<ServerError>) {

@@ -189,8 +189,7 @@ impl ReplicationWriter {
             }
             self.half.flush().await
         };
-        sent.await
-            .map_err(|error| Broken::Lost(error).during(WRITE, &self.server))
+        sent.await.map_err(|error| Broken::Lost(error).during(WRITE, &self.server))
     }
 
     fn broken(&self, broken: Broken) -> WireError {

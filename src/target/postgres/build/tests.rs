@@ -3,10 +3,7 @@
 use super::*;
 
 fn name(name: &str) -> TableName {
-    TableName {
-        schema: "public".into(),
-        name: name.into(),
-    }
+    TableName { schema: "public".into(), name: name.into() }
 }
 
 fn entry(toc_id: u32, oid: u32, kind: &str, dependencies: &[u32], sql: &str) -> Entry {
@@ -34,9 +31,7 @@ fn definition(source_id: u64, bytes: u64, kind: DefinitionKind) -> Definition {
 }
 
 fn outline(plan: &[BuildStep]) -> Vec<(&str, Stage)> {
-    plan.iter()
-        .map(|step| (step.id.as_str(), step.stage))
-        .collect()
+    plan.iter().map(|step| (step.id.as_str(), step.stage)).collect()
 }
 
 #[test]
@@ -50,14 +45,8 @@ fn a_key_is_an_index_first_and_a_constraint_later() {
         deferrable: true,
         deferred: true,
     };
-    let plan = plan(
-        &[entry(5, 1, "CONSTRAINT", &[], sql)],
-        &[definition(1, 10, kind)],
-    );
-    assert_eq!(
-        outline(&plan),
-        [("5", Stage::Identity), ("5.constraint", Stage::Constraint)]
-    );
+    let plan = plan(&[entry(5, 1, "CONSTRAINT", &[], sql)], &[definition(1, 10, kind)]);
+    assert_eq!(outline(&plan), [("5", Stage::Identity), ("5.constraint", Stage::Constraint)]);
     assert_eq!(
         plan[1].sql,
         [
@@ -137,27 +126,12 @@ fn foreign_keys_are_validated_apart() {
 fn what_depends_on_the_rest_is_built_with_the_rest() {
     let plan = plan(
         &[
-            entry(
-                1,
-                0,
-                "MATERIALIZED VIEW",
-                &[],
-                "CREATE MATERIALIZED VIEW m;",
-            ),
+            entry(1, 0, "MATERIALIZED VIEW", &[], "CREATE MATERIALIZED VIEW m;"),
             entry(2, 2, "INDEX", &[1], "CREATE INDEX i ON m;"),
-            entry(
-                3,
-                0,
-                "INDEX ATTACH",
-                &[],
-                "ALTER INDEX p ATTACH PARTITION q;",
-            ),
+            entry(3, 0, "INDEX ATTACH", &[], "ALTER INDEX p ATTACH PARTITION q;"),
             entry(4, 0, "ACL", &[], ""),
         ],
         &[definition(2, 1, DefinitionKind::Index { identity: false })],
     );
-    assert_eq!(
-        outline(&plan),
-        [("3", Stage::Attach), ("1", Stage::Rest), ("2", Stage::Rest)]
-    );
+    assert_eq!(outline(&plan), [("3", Stage::Attach), ("1", Stage::Rest), ("2", Stage::Rest)]);
 }

@@ -1,3 +1,5 @@
+//! Connection strings, variables and password files, read as libpq reads them.
+
 use super::super::postgres::PostgresEndpoint;
 use super::*;
 use std::os::unix::fs::PermissionsExt;
@@ -38,10 +40,7 @@ fn several_hosts_share_a_port_or_have_one_each() {
         parse("postgres://a,b:1,[::1]/db").redacted(),
         "postgres://os@a:5432,b:1,[::1]:5432/db"
     );
-    assert_eq!(
-        parse("host=a,b port=7").redacted(),
-        "postgres://os@a:7,b:7/os"
-    );
+    assert_eq!(parse("host=a,b port=7").redacted(), "postgres://os@a:7,b:7/os");
     assert!(matches!(
         error("host=a,b port=1,2,3"),
         EndpointError::ListsDiffer { what: "ports", .. }
@@ -76,23 +75,14 @@ fn a_root_certificate_strengthens_the_mode() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mode = |text: &str| parse(text).tls().mode;
     let path = file.path().display();
-    assert_eq!(
-        mode(&format!("host=h sslmode=require sslrootcert={path}")),
-        SslMode::VerifyCa
-    );
-    assert_eq!(
-        mode("host=h sslmode=require sslrootcert=/no/such"),
-        SslMode::Require
-    );
+    assert_eq!(mode(&format!("host=h sslmode=require sslrootcert={path}")), SslMode::VerifyCa);
+    assert_eq!(mode("host=h sslmode=require sslrootcert=/no/such"), SslMode::Require);
     assert_eq!(mode("host=h sslrootcert=system"), SslMode::VerifyFull);
     assert!(matches!(
         error("host=h sslrootcert=system sslmode=require"),
         EndpointError::Contradiction { .. }
     ));
-    assert!(matches!(
-        error("host=h sslnegotiation=direct"),
-        EndpointError::Contradiction { .. }
-    ));
+    assert!(matches!(error("host=h sslnegotiation=direct"), EndpointError::Contradiction { .. }));
 }
 
 #[test]
@@ -103,9 +93,8 @@ fn the_password_file_serves_each_host() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let environment = Environment::new([("USER", "os")], Some(home.path().to_owned()));
     let endpoint = PostgresEndpoint::parse("host=a,b,c,/var/run/postgresql", &environment).unwrap();
-    let passwords: Vec<_> = (0..4)
-        .map(|host| endpoint.password(host).map(Secret::expose))
-        .collect();
+    let passwords: Vec<_> =
+        (0..4).map(|host| endpoint.password(host).map(Secret::expose)).collect();
     assert_eq!(passwords, [Some("one"), Some("two"), None, Some("three")]);
 }
 
