@@ -1,8 +1,14 @@
 //! `dunlin demo`: a whole migration between two private servers.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::args::{OutputOnly, Settings};
+use super::output::ExitStatus;
+use crate::demo::DemoOptions;
+use crate::demo::load::Size;
+use crate::model::{Code, Failure, Fault, Halt};
 
 /// The options of `dunlin demo`.
 #[derive(Debug, Args)]
@@ -19,6 +25,15 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FACTOR", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub scale: u32,
+    /// The folder of the source's server programs, where it is not to be the newest found
+    #[arg(long, value_name = "DIR")]
+    pub source_bin: Option<PathBuf>,
+    /// The folder of the target's server programs, where it is not to be the newest found
+    #[arg(long, value_name = "DIR")]
+    pub target_bin: Option<PathBuf>,
+    /// What the writers' random choices follow from
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
     /// Keep the servers running at the end, and print how to reach them
     #[arg(long)]
     pub keep: bool,
@@ -32,4 +47,37 @@ pub struct DemoArgs {
 pub enum DemoEngine {
     /// Postgres to Postgres.
     Postgres,
+}
+
+/// Thousandths of the demo's full data for each unit of `--scale`.
+const PER_MILLE_PER_SCALE: u32 = 100;
+
+/// Runs the demo on this very program. What it says goes to standard output.
+///
+/// # Errors
+///
+/// A server, a writer or dunlin itself failed.
+pub async fn run(args: &DemoArgs) -> Result<ExitStatus, Failure> {
+    let DemoEngine::Postgres = args.engine;
+    let binary = std::env::current_exe().map_err(OwnProgram)?;
+    let options = DemoOptions {
+        binary,
+        source_programs: args.source_bin.clone(),
+        target_programs: args.target_bin.clone(),
+        size: Size::per_mille(args.scale * PER_MILLE_PER_SCALE),
+        seed: args.seed,
+        keep: args.keep,
+    };
+    let report = crate::demo::run(options, &mut std::io::stdout()).await?;
+    Ok(if report.is_success() { ExitStatus::Done } else { ExitStatus::Different })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("find the program file of this process")]
+struct OwnProgram(#[source] std::io::Error);
+
+impl Fault for OwnProgram {
+    fn disposition(&self) -> crate::model::Disposition {
+        Halt::with(Code::LocalFailed, "run dunlin from a file that is still there")
+    }
 }

@@ -164,7 +164,7 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             let (_state, _output) = (StateConfig::try_from(raw)?, form(args.json));
             Err(ProcessError::Absent { verb: "status" }.into())
         }
-        Verb::Demo(_) => Err(ProcessError::Absent { verb: "demo" }.into()),
+        Verb::Demo(args) => Ok(demo::run(&args).await?),
         Verb::HoldSnapshot(_) => {
             migration::hold_snapshot().await?;
             Ok(ExitStatus::Done)

@@ -56,6 +56,8 @@ impl Fault for OutputError {
 pub enum ExitStatus {
     /// Done.
     Done,
+    /// Both sides differ.
+    Different,
     /// A preflight check found what would fail.
     Blocked,
 }
@@ -64,6 +66,7 @@ impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         match status {
             ExitStatus::Done => ExitCode::SUCCESS,
+            ExitStatus::Different => ExitCode::from(1),
             ExitStatus::Blocked => ExitCode::from(3),
         }
     }

@@ -52,8 +52,8 @@ pub(super) enum Followed {
 
 /// Reads and applies the log from the stored checkpoint until something ends it. `horizon`
 /// overrides where the run is to end.
-pub(super) async fn follow<S: Source, T: Target>(
-    run: &Run<S, T>,
+pub(super) async fn follow<S: Source, T: Target, B>(
+    run: &Run<S, T, B>,
     migration: &Migration,
     coverage: Coverage,
     horizon: Option<&Position>,
@@ -93,8 +93,8 @@ pub(super) async fn follow<S: Source, T: Target>(
 
 /// Runs the pipeline and the watch side by side. The end of the watch, or the operator, asks the
 /// pipeline to end after the group in hand.
-async fn supervise<S, T>(
-    run: &Run<S, T>,
+async fn supervise<S, T, B>(
+    run: &Run<S, T, B>,
     applying: impl Future<Output = Result<End, Failure>>,
     watching: impl Future<Output = Result<(), Failure>>,
     stop: &watch::Sender<bool>,
@@ -136,8 +136,8 @@ async fn conclude(
 }
 
 /// Watches over the source while the pipeline applies.
-struct Watch<'a, S, T> {
-    run: &'a Run<S, T>,
+struct Watch<'a, S, T, B> {
+    run: &'a Run<S, T, B>,
     migration: &'a Migration,
     figures: watch::Receiver<Figures>,
     ends_when_caught_up: bool,
@@ -148,9 +148,9 @@ struct Watch<'a, S, T> {
     warnings: Vec<String>,
 }
 
-impl<'a, S: Source, T: Target> Watch<'a, S, T> {
+impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
     fn new(
-        run: &'a Run<S, T>,
+        run: &'a Run<S, T, B>,
         migration: &'a Migration,
         figures: watch::Receiver<Figures>,
         ends_when_caught_up: bool,
@@ -175,7 +175,8 @@ impl<'a, S: Source, T: Target> Watch<'a, S, T> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let health = self.run.source.health(&self.migration.tables).await?;
+            let Migration { tables, held, .. } = self.migration;
+            let health = self.run.source.health(tables, held.as_ref()).await?;
             self.heed(&health)?;
             let caught_up = self.is_caught_up(&health.position).await;
             if caught_up && self.phase != Phase::Stream {

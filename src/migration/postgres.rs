@@ -4,15 +4,18 @@ use tokio::sync::watch;
 
 use super::follow::Limits;
 use super::retry;
-use super::run::{Ended, Handles, Options, Run, Until};
+use super::run::{Besides, Ended, Handles, Options, Run, Until};
 use crate::config::Config;
 use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
-use crate::model::Failure;
+use crate::model::{Failure, HeldSnapshot};
 use crate::observe::progress::Progress;
 use crate::source::Source;
+use crate::source::postgres::catalog::large_objects;
 use crate::source::postgres::{self as source, PostgresSource};
 use crate::target::Target;
+use crate::target::postgres::objects::copy_large_objects;
+use crate::target::postgres::schema::Ownership;
 use crate::target::postgres::{self as target, PostgresTarget};
 
 /// Reads a URL of a Postgres server.
@@ -58,11 +61,42 @@ pub(super) async fn run(
             let source = source(config).await?;
             let target = target(config).await?;
             let handles = Handles { stop, moved, progress: progress.clone() };
-            Box::pin(Run { source, target, options, handles }.go()).await
+            let besides = LargeObjects {
+                skipped: config.skip_large_objects(),
+                ownership: Ownership {
+                    owners: config.privileges(),
+                    privileges: config.privileges(),
+                },
+            };
+            Box::pin(Run { source, target, besides, options, handles }.go()).await
         }
     };
     let ended = retry::persist(config.retry_for(), stop.clone(), attempt).await?;
     Ok(ended.unwrap_or(Ended::Stopped))
+}
+
+/// Large objects, which no table holds and no log carries.
+struct LargeObjects {
+    skipped: bool,
+    ownership: Ownership,
+}
+
+impl Besides<PostgresSource, PostgresTarget> for LargeObjects {
+    async fn carry(
+        &self,
+        source: &PostgresSource,
+        target: &PostgresTarget,
+        held: &HeldSnapshot,
+    ) -> Result<(), Failure> {
+        let reading = source.session_under(held).await?;
+        if self.skipped || large_objects(&reading).await?.count == 0 {
+            return Ok(());
+        }
+        let mut writing = target.session().await?;
+        let copied = copy_large_objects(&reading, &mut writing, self.ownership).await?;
+        tracing::info!(count = copied.count, bytes = copied.bytes, "large objects copied");
+        Ok(())
+    }
 }
 
 fn options(config: &Config, until: Option<Until>) -> Options {

@@ -4,6 +4,8 @@
 //! within a phase can be repeated. Killed at any instant, the next run reads the state and begins
 //! with the first thing that is not recorded as done.
 
+use std::future::Future;
+
 use tokio::sync::watch;
 
 use super::MigrationError;
@@ -70,19 +72,32 @@ pub struct Handles {
     pub progress: Progress,
 }
 
+/// What a pair of engines carries beside tables and sequences.
+pub(super) trait Besides<S, T>: Send + Sync {
+    /// Copies it under the snapshot. May be called again.
+    fn carry(
+        &self,
+        source: &S,
+        target: &T,
+        held: &HeldSnapshot,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
 /// One attempt, from the stored state on.
-pub(super) struct Run<S, T> {
+pub(super) struct Run<S, T, B> {
     pub(super) source: S,
     pub(super) target: T,
+    pub(super) besides: B,
     pub(super) options: Options,
     pub(super) handles: Handles,
 }
 
-impl<S: Source, T: Target> Run<S, T> {
+impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     /// Goes through the phases until something ends it.
     pub(super) async fn go(&self) -> Result<Ended, Failure> {
         let identity = self.source.identify().await?;
         let mut migration = self.open(&identity).await?;
+        self.adopt(&mut migration).await?;
         loop {
             let stopped = *self.handles.stop.borrow();
             if stopped {
@@ -154,6 +169,36 @@ impl<S: Source, T: Target> Run<S, T> {
         Ok(named.map(|table| table.name.clone()).collect())
     }
 
+    /// Takes in tables that came into being on the source after the migration began, once they
+    /// are on the target too: they are copied under a snapshot of their own, and rule 2 tells
+    /// which of their changes come after it.
+    async fn adopt(&self, migration: &mut Migration) -> Result<(), Failure> {
+        if migration.phase == Phase::Prepare {
+            return Ok(());
+        }
+        let inventory = self.source.inventory(&self.options.selection).await?;
+        let known = |table: &Table| {
+            let same =
+                |other: &Table| other.source_id == table.source_id || other.name == table.name;
+            migration.tables.iter().any(same)
+        };
+        let new: Vec<Table> = inventory.tables.into_iter().filter(|table| !known(table)).collect();
+        let mut adopted = self.target.present(new).await?;
+        if adopted.is_empty() {
+            return Ok(());
+        }
+        let first = migration.tables.iter().map(|table| table.id.0 + 1).max().unwrap_or_default();
+        for (table, id) in adopted.iter_mut().zip(first..) {
+            table.id = TableId(id);
+            tracing::info!(table = %table.name, "taken into the migration");
+        }
+        self.source.publish_more(&adopted).await?;
+        failpoint::reached("tables-published");
+        self.target.adopt(&adopted).await?;
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        Ok(())
+    }
+
     /// Publication, slot and the snapshot at its beginning.
     async fn prepare(&self, migration: &mut Migration) -> Result<(), Failure> {
         self.source.publish(&migration.tables).await?;
@@ -171,14 +216,15 @@ impl<S: Source, T: Target> Run<S, T> {
 
     /// Tables and rows.
     async fn snapshot(&self, migration: &mut Migration) -> Result<Copied, Failure> {
-        if migration.ledger.is_empty() || migration.ledger.iter().any(|entry| entry.read.is_none())
-        {
+        let unread = migration.ledger.iter().any(|entry| entry.read.is_none());
+        if migration.ledger.is_empty() || unread {
             let held = self.hold(migration).await?;
             self.make_tables(migration, &held).await?;
             self.plan_chunks(migration, &held).await?;
-            if self.copy(migration, held).await? == Copied::Stopped {
+            if self.copy(migration, held.clone()).await? == Copied::Stopped {
                 return Ok(Copied::Stopped);
             }
+            self.besides.carry(&self.source, &self.target, &held).await?;
             *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         }
         if let Some(held) = &migration.held {

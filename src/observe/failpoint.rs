@@ -9,6 +9,7 @@
 pub const NAMES: &[&str] = &[
     "migration-created",
     "taken-over",
+    "tables-published",
     "published",
     "snapshot-held",
     "snapshot-recorded",

@@ -43,6 +43,9 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// again.
     fn publish(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// As [`Self::publish`], for tables that come to those that are published.
+    fn publish_more(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Starts the log's retention for this migration and holds the snapshot at its very
     /// beginning. What an earlier attempt left behind is removed.
     fn begin(&self, tables: &[Table])
@@ -87,10 +90,11 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// The end of the log, now.
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
 
-    /// How the source is faring. Fails where it changed so that going on would lose something.
+    /// How the source is faring since `held` was taken. Fails where it changed so that going on would lose something.
     fn health(
         &self,
         tables: &[Table],
+        held: Option<&HeldSnapshot>,
     ) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
 
     /// Reads the log from `from` on and sends what it says, until `out` is closed. Acknowledges

@@ -157,6 +157,16 @@ pub trait Target: Clone + Send + Sync + 'static {
         truncate: &[TableName],
     ) -> impl Future<Output = Result<bool, Failure>> + Send;
 
+    /// Those of `tables` that stand on the target, empty.
+    fn present(
+        &self,
+        tables: Vec<Table>,
+    ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
+
+    /// Takes tables into the migration that stand on the target: they are recorded, each with one
+    /// chunk to be copied, and the phase goes back to the snapshot.
+    fn adopt(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Makes the tables, without what is better built after the load. May be called again.
     fn make_tables(
         &self,

@@ -69,9 +69,9 @@ impl Fault for DecodeError {
             DecodeError::UnknownTable { table } => Halt::with(
                 Code::PartitionsChanged,
                 format!(
-                    "{table} was created, attached or recreated on the source after the \
-                     migration began; detach it there, or begin again: `dunlin complete`, then \
-                     `dunlin run --truncate-target '*'`"
+                    "{table} came into being on the source after the migration began: create it \
+                     on the target likewise, empty, and run the same command again, which takes \
+                     it in"
                 ),
             ),
         }

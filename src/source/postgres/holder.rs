@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Client as Driver;
 
+use super::catalog::{self, LARGE_OBJECT_TABLES};
 use super::error::SourceError;
 use super::slot::Names;
 use super::wire::{Wire, WireOptions};
@@ -56,6 +57,8 @@ pub(super) struct Handle {
     pub(super) snapshot: String,
     /// The server's processes behind the two sessions, and when they began.
     pub(super) sessions: Vec<(i32, String)>,
+    /// How often large objects had been written before the snapshot was taken.
+    pub(super) large_objects: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -176,6 +179,7 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
         }
         return Err(error.into());
     }
+    let large_objects = large_objects(&locks).await?;
     let options = WireOptions { application_name: names.holder.clone(), replication: true };
     let mut slot = Wire::connect(&endpoint, &options).await?;
     slot.simple_query(&format!("SET lock_timeout = {}", order.patience_ms)).await?;
@@ -192,7 +196,8 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
     let mut fields = row.into_iter().skip(1);
     let point = fields.next().flatten().ok_or_else(answer)?;
     let snapshot = fields.next().flatten().ok_or_else(answer)?;
-    let handle = Handle { snapshot, sessions: sessions(&locks, slot.process_id()).await? };
+    let handle =
+        Handle { snapshot, sessions: sessions(&locks, slot.process_id()).await?, large_objects };
     let consistent_point = point.parse().map_err(|_| answer())?;
     Ok(Taken::Held { consistent_point, handle, locks: Box::new(locks), slot: Box::new(slot) })
 }
@@ -235,6 +240,12 @@ async fn holdup(client: &Driver, text: &str) -> Result<String, Failure> {
         Some(row) => row.get(0),
         None => "whoever held it up has just ended".to_owned(),
     })
+}
+
+/// How often large objects were written, as far as the server's statistics know.
+pub(super) async fn large_objects(client: &Driver) -> Result<i64, Failure> {
+    let changes = catalog::changes(client, &LARGE_OBJECT_TABLES).await?;
+    Ok(changes.iter().map(|table| table.inserts + table.updates + table.deletes).sum())
 }
 
 /// The sessions' processes with their beginnings, by which they are recognised.

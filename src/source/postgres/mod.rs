@@ -92,6 +92,18 @@ impl PostgresSource {
         Ok(PostgresSource { shared: Arc::new(Shared { endpoint, control, names, options }) })
     }
 
+    /// A session inside of a transaction that sees exactly what the held snapshot sees.
+    ///
+    /// # Errors
+    ///
+    /// Where the snapshot is gone.
+    pub async fn session_under(&self, held: &HeldSnapshot) -> Result<Client, Failure> {
+        let client = connect(&self.shared.endpoint, self.shared.names.application).await?;
+        let text = rows::under_snapshot(&handle(held)?.snapshot);
+        client.batch_execute(&text).await.map_err(attempting("read under the snapshot"))?;
+        Ok(client)
+    }
+
     /// The control session.
     #[must_use]
     pub fn control(&self) -> &Client {
@@ -161,7 +173,8 @@ impl PostgresSource {
             }
             warnings.push(format!(
                 "table {name} came into being on the source after the migration began; it is not \
-                 copied"
+                 copied: create it on the target likewise and start the run again, which takes \
+                 it in"
             ));
         }
         let there: HashSet<u64> = placements.iter().map(|placement| placement.source_id).collect();
@@ -260,6 +273,10 @@ impl Source for PostgresSource {
         slot::publish(control, &self.shared.names, tables, version).await
     }
 
+    async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {
+        slot::publish_more(&self.shared.control, &self.shared.names, tables).await
+    }
+
     async fn begin(&self, tables: &[Table]) -> Result<HeldSnapshot, Failure> {
         let (control, names) = (&self.shared.control, &self.shared.names);
         holder::end(control, names).await?;
@@ -338,17 +355,31 @@ impl Source for PostgresSource {
         Ok(catalog::flushed(&self.shared.control).await?)
     }
 
-    async fn health(&self, tables: &[Table]) -> Result<SourceHealth, Failure> {
+    async fn health(
+        &self,
+        tables: &[Table],
+        held: Option<&HeldSnapshot>,
+    ) -> Result<SourceHealth, Failure> {
         let control = &self.shared.control;
         let position = catalog::flushed(control).await?;
         let slot = slot::look(control, &self.shared.names.slot).await?;
         slot::ensure_published(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
+        let mut warnings = self.drift(tables).await?;
+        if let Some(held) = held
+            && holder::large_objects(control).await? != handle(held)?.large_objects
+        {
+            warnings.push(
+                "large objects were written on the source since the snapshot; the log does not \
+                 carry them: copy them again before the cutover"
+                    .to_owned(),
+            );
+        }
         Ok(SourceHealth {
             position,
             retained_bytes: slot.retained_bytes,
             safe_bytes: slot.safe_bytes,
-            warnings: self.drift(tables).await?,
+            warnings,
         })
     }
 

@@ -22,14 +22,18 @@ impl PostgresReader {
     ///
     /// Where the snapshot is gone.
     pub(super) async fn new(mut wire: Wire, name: &str) -> Result<Self, Failure> {
-        wire.simple_query(&format!(
-            "SET row_security = off; SET max_parallel_workers_per_gather = 0; \
-             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            quote_literal(name)
-        ))
-        .await?;
+        wire.simple_query(&under_snapshot(name)).await?;
         Ok(PostgresReader { wire })
     }
+}
+
+/// The statements that put a session into a transaction under the exported snapshot `name`.
+pub(super) fn under_snapshot(name: &str) -> String {
+    format!(
+        "SET row_security = off; SET max_parallel_workers_per_gather = 0; \
+         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        quote_literal(name)
+    )
 }
 
 impl ChunkReader for PostgresReader {

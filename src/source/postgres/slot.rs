@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::error::SourceError;
 use crate::connect::attempting;
@@ -116,6 +117,31 @@ pub(super) async fn publish(
         undone.map_err(attempting("undo the publication"))?;
     }
     Ok(made.map_err(attempting(format!("create the publication {}", names.publication)))?)
+}
+
+/// Adds tables to the publications. They must not be in them yet.
+pub(super) async fn publish_more(
+    client: &Client,
+    names: &Names,
+    tables: &[Table],
+) -> Result<(), Failure> {
+    for table in tables {
+        let publication = match table.identity {
+            Identity::Nothing => &names.appending,
+            Identity::Key { .. } | Identity::Full => &names.publication,
+        };
+        let text = format!(
+            "ALTER PUBLICATION {} ADD TABLE ONLY {}",
+            quote_ident(publication),
+            quote_name(&table.name)
+        );
+        match client.batch_execute(&text).await {
+            // It is in it since an attempt that was cut short.
+            Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {}
+            other => other.map_err(attempting(format!("publish table {}", table.name)))?,
+        }
+    }
+    Ok(())
 }
 
 fn drop_publication(name: &str) -> String {

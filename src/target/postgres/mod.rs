@@ -32,8 +32,8 @@ use crate::connect::postgres::{Client, connect};
 use crate::connect::quote::quote_name;
 use crate::model::selection::Patterns;
 use crate::model::{
-    CarriedSchema, Chunk, Failure, HeldSnapshot, Phase, Position, RowForm, SequenceValue,
-    SourceIdentity, Table, TableName,
+    CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Phase, Position, RowForm,
+    SequenceValue, SourceIdentity, Table, TableName,
 };
 
 pub use error::TargetError;
@@ -109,7 +109,12 @@ impl PostgresTarget {
         fence.clone().ok_or(TargetError::Fenced)
     }
 
-    async fn session(&self) -> Result<Client, Failure> {
+    /// Another session.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no connection.
+    pub async fn session(&self) -> Result<Client, Failure> {
         Ok(connect(&self.shared.endpoint, APPLICATION).await?)
     }
 
@@ -225,6 +230,35 @@ impl Target for PostgresTarget {
         let to_empty: Vec<TableName> = filled.map(|table| table.name.clone()).collect();
         self.empty_tables(&mut session, &to_empty).await?;
         Ok(false)
+    }
+
+    async fn present(&self, mut tables: Vec<Table>) -> Result<Vec<Table>, Failure> {
+        let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
+        let existing = catalog::existing_tables(&self.shared.control, &names).await?;
+        tables.retain(|table| {
+            existing.iter().any(|found| found.name == table.name && !found.has_rows)
+        });
+        work::compare_schema(&self.shared.control, &tables).await?;
+        Ok(tables)
+    }
+
+    async fn adopt(&self, tables: &[Table]) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.session().await?;
+        let writing = || attempting("take tables into the migration");
+        let transaction = session.transaction().await.map_err(writing())?;
+        fence.hold(&transaction).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
+        let whole = |table: &Table| Chunk {
+            table: table.id,
+            number: 0,
+            range: ChunkRange::Whole,
+            bytes: table.bytes,
+        };
+        let chunks: Vec<Chunk> = tables.iter().map(whole).collect();
+        state::store_chunks(&transaction, self.name(), tables, &chunks).await?;
+        state::return_to_snapshot(&transaction, self.name()).await?;
+        Ok(transaction.commit().await.map_err(writing())?)
     }
 
     async fn make_tables(&self, schema: &CarriedSchema, tables: &[Table]) -> Result<(), Failure> {

@@ -340,6 +340,21 @@ pub(super) async fn record_snapshot(
     Ok(transaction.commit().await.map_err(writing())?)
 }
 
+/// Goes back to the snapshot, under a snapshot that is still to be taken.
+pub(super) async fn return_to_snapshot(
+    transaction: &Transaction<'_>,
+    name: &str,
+) -> Result<(), Failure> {
+    transaction
+        .execute(
+            "UPDATE dunlin.migration SET phase = $2, snapshot = NULL WHERE name = $1",
+            &[&name, &Phase::Snapshot.to_string()],
+        )
+        .await
+        .map_err(attempting("go back to the snapshot"))?;
+    Ok(())
+}
+
 /// Keeps the latest figures.
 pub(super) async fn store_status(
     client: &Client,
