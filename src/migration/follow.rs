@@ -23,6 +23,9 @@ use crate::target::{Migration, StreamStatus, Target};
 /// How often the source is asked how it is faring.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the source is looked at for what the log does not show.
+const DRIFT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often sequences are carried over.
 const SEQUENCE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -144,6 +147,7 @@ struct Watch<'a, S, T, B> {
     phase: Phase,
     sequences_at: Instant,
     moved: Position,
+    drift_at: Option<Instant>,
     retained_said: bool,
     warnings: Vec<String>,
 }
@@ -164,6 +168,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             phase: migration.phase,
             sequences_at: Instant::now(),
             moved,
+            drift_at: None,
             retained_said: false,
             warnings: Vec::new(),
         }
@@ -175,9 +180,9 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let Migration { tables, held, .. } = self.migration;
-            let health = self.run.source.health(tables, held.as_ref()).await?;
+            let health = self.run.source.health().await?;
             self.heed(&health)?;
+            self.look_for_drift().await?;
             let caught_up = self.is_caught_up(&health.position).await;
             if caught_up && self.phase != Phase::Stream {
                 self.run.target.record_phase(Phase::Stream).await?;
@@ -202,14 +207,23 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
         tokio::time::timeout(WATCH_INTERVAL, reached).await.is_ok_and(|reached| reached.is_ok())
     }
 
+    /// Says what changed in a way that the log does not show.
+    async fn look_for_drift(&mut self) -> Result<(), Failure> {
+        if self.drift_at.is_some_and(|at| at.elapsed() < DRIFT_INTERVAL) {
+            return Ok(());
+        }
+        let Migration { tables, held, .. } = self.migration;
+        let warnings = self.run.source.drift(tables, held.as_ref()).await?;
+        for warning in warnings.iter().filter(|warning| !self.warnings.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        self.warnings = warnings;
+        self.drift_at = Some(Instant::now());
+        Ok(())
+    }
+
     /// Says, and in the end halts over, what the source has to bear for us.
     fn heed(&mut self, health: &SourceHealth) -> Result<(), Failure> {
-        for warning in &health.warnings {
-            if !self.warnings.contains(warning) {
-                tracing::warn!("{warning}");
-                self.warnings.push(warning.clone());
-            }
-        }
         let limits = &self.run.options.stream;
         let retained = health.retained_bytes;
         if let Some(limit) = limits.retained_halt_bytes.filter(|limit| retained >= *limit) {

@@ -55,11 +55,15 @@ pub(super) async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Ended, Failure> {
     let options = options(config, until);
+    // A server that is not there at the very beginning is said at once: the address may be wrong.
+    let mut first = Some((source(config).await?, target(config).await?));
     let attempt = |moved: watch::Sender<u64>| {
-        let (options, stop) = (options.clone(), stop.clone());
+        let (first, options, stop) = (first.take(), options.clone(), stop.clone());
         async move {
-            let source = source(config).await?;
-            let target = target(config).await?;
+            let (source, target) = match first {
+                Some(connected) => connected,
+                None => (source(config).await?, target(config).await?),
+            };
             let handles = Handles { stop, moved, progress: progress.clone() };
             let besides = LargeObjects {
                 skipped: config.skip_large_objects(),

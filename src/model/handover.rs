@@ -134,6 +134,4 @@ pub struct SourceHealth {
     /// Bytes that may still be written before it throws away log that we need; None where there
     /// is no limit.
     pub safe_bytes: Option<i64>,
-    /// What changed in a way that the log does not show, or will not carry.
-    pub warnings: Vec<String>,
 }

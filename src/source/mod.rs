@@ -90,12 +90,16 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// The end of the log, now.
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
 
-    /// How the source is faring since `held` was taken. Fails where it changed so that going on would lose something.
-    fn health(
+    /// How the source is faring. Cheap enough to be asked every second.
+    fn health(&self) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
+
+    /// What changed since `held` was taken in a way that the log does not show, in words for the
+    /// operator. Fails where going on would lose something.
+    fn drift(
         &self,
         tables: &[Table],
         held: Option<&HeldSnapshot>,
-    ) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
+    ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
 
     /// Reads the log from `from` on and sends what it says, until `out` is closed. Acknowledges
     /// what `durable` says, and nothing else.

@@ -157,7 +157,7 @@ impl PostgresSource {
     }
 
     /// What changed among the tables in a way that the log does not show.
-    async fn drift(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
+    async fn compare_placements(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
         let selection = &self.shared.options.selection;
         let placements = relations::placements(&self.shared.control, selection).await?;
         let known: HashMap<u64, &Table> =
@@ -355,17 +355,26 @@ impl Source for PostgresSource {
         Ok(catalog::flushed(&self.shared.control).await?)
     }
 
-    async fn health(
-        &self,
-        tables: &[Table],
-        held: Option<&HeldSnapshot>,
-    ) -> Result<SourceHealth, Failure> {
+    async fn health(&self) -> Result<SourceHealth, Failure> {
         let control = &self.shared.control;
         let position = catalog::flushed(control).await?;
         let slot = slot::look(control, &self.shared.names.slot).await?;
+        Ok(SourceHealth {
+            position,
+            retained_bytes: slot.retained_bytes,
+            safe_bytes: slot.safe_bytes,
+        })
+    }
+
+    async fn drift(
+        &self,
+        tables: &[Table],
+        held: Option<&HeldSnapshot>,
+    ) -> Result<Vec<String>, Failure> {
+        let control = &self.shared.control;
         slot::ensure_published(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
-        let mut warnings = self.drift(tables).await?;
+        let mut warnings = self.compare_placements(tables).await?;
         if let Some(held) = held
             && holder::large_objects(control).await? != handle(held)?.large_objects
         {
@@ -375,12 +384,7 @@ impl Source for PostgresSource {
                     .to_owned(),
             );
         }
-        Ok(SourceHealth {
-            position,
-            retained_bytes: slot.retained_bytes,
-            safe_bytes: slot.safe_bytes,
-            warnings,
-        })
+        Ok(warnings)
     }
 
     async fn stream(
