@@ -5,7 +5,7 @@
 use clap::{Args, ValueEnum};
 
 use super::output::{ExitStatus, OutputError, print};
-use crate::connect::quote::quote_ident;
+use crate::migration::grants::{Roles, source_statements, target_statements};
 
 /// The options of `dunlin grants`.
 #[derive(Debug, Args)]
@@ -50,12 +50,20 @@ pub enum Side {
 ///
 /// Where they cannot be printed.
 pub fn run(args: &GrantsArgs) -> Result<ExitStatus, OutputError> {
+    let roles = Roles {
+        role: &args.role,
+        owner: &args.owner,
+        database: &args.database,
+        schemas: &args.schemas,
+    };
     let wanted = |side| args.side.is_none_or(|only| only == side);
-    let sides: Vec<(&str, String)> = [("source", Side::Source), ("target", Side::Target)]
-        .into_iter()
-        .filter(|(_, side)| wanted(*side))
-        .map(|(name, side)| (name, statements(args, side)))
-        .collect();
+    let mut sides = Vec::new();
+    if wanted(Side::Source) {
+        sides.push(("source", source_statements(&roles)));
+    }
+    if wanted(Side::Target) {
+        sides.push(("target", target_statements(&roles)));
+    }
     if args.json {
         let object: serde_json::Map<_, _> =
             sides.into_iter().map(|(name, sql)| (name.to_owned(), sql.into())).collect();
@@ -65,92 +73,4 @@ pub fn run(args: &GrantsArgs) -> Result<ExitStatus, OutputError> {
         print(&texts.join("\n"))?;
     }
     Ok(ExitStatus::Done)
-}
-
-fn statements(args: &GrantsArgs, side: Side) -> String {
-    let (once, per_schema) = match side {
-        Side::Source => (
-            include_str!("../../sql/postgres/grants_source.sql"),
-            include_str!("../../sql/postgres/grants_source_schema.sql"),
-        ),
-        Side::Target => (
-            include_str!("../../sql/postgres/grants_target.sql"),
-            include_str!("../../sql/postgres/grants_target_schema.sql"),
-        ),
-    };
-    let schemas = args.schemas.iter().map(|schema| fill(per_schema, args, schema));
-    fill(once, args, "") + &schemas.collect::<String>()
-}
-
-/// Puts the names in, in one pass, so that a name with braces in it stays a name.
-fn fill(template: &str, args: &GrantsArgs, schema: &str) -> String {
-    let mut text = String::with_capacity(template.len() + 64);
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        text.push_str(before);
-        let (word, behind) = after.split_once('}').unwrap_or((after, ""));
-        text.push_str(&quote_ident(match word {
-            "role" => &args.role,
-            "owner" => &args.owner,
-            "database" => &args.database,
-            _ => schema,
-        }));
-        rest = behind;
-    }
-    text + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn args() -> GrantsArgs {
-        GrantsArgs {
-            side: None,
-            role: "dunlin".to_owned(),
-            owner: "shop".to_owned(),
-            database: "app".to_owned(),
-            schemas: vec!["public".to_owned(), "a{role}\"".to_owned()],
-            json: false,
-        }
-    }
-
-    #[test]
-    fn the_source_grants_the_least() {
-        insta::assert_snapshot!(statements(&args(), Side::Source), @r#"
-    -- On the source, in the database to be moved, as a superuser or the database's owner.
-    -- Set a password with \password, or let the role log in by certificate or peer.
-    CREATE ROLE "dunlin" LOGIN REPLICATION;
-    GRANT CONNECT ON DATABASE "app" TO "dunlin";
-    -- A publication is made by a role with CREATE on the database that owns the tables in it:
-    -- dunlin's role becomes a member of the owner's.
-    GRANT CREATE ON DATABASE "app" TO "dunlin";
-    GRANT "shop" TO "dunlin";
-    -- Only where tables have row security, which would hide rows from the copy:
-    -- ALTER ROLE "dunlin" BYPASSRLS;
-    GRANT USAGE ON SCHEMA "public" TO "dunlin";
-    GRANT SELECT ON ALL TABLES IN SCHEMA "public" TO "dunlin";
-    GRANT SELECT ON ALL SEQUENCES IN SCHEMA "public" TO "dunlin";
-    GRANT USAGE ON SCHEMA "a{role}""" TO "dunlin";
-    GRANT SELECT ON ALL TABLES IN SCHEMA "a{role}""" TO "dunlin";
-    GRANT SELECT ON ALL SEQUENCES IN SCHEMA "a{role}""" TO "dunlin";
-    "#);
-    }
-
-    #[test]
-    fn the_target_grants_the_least() {
-        insta::assert_snapshot!(statements(&args(), Side::Target), @r#"
-    -- On the target, in the database to be filled, as a superuser.
-    -- Set a password with \password, or let the role log in by certificate or peer.
-    CREATE ROLE "dunlin" LOGIN;
-    GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "app" TO "dunlin";
-    -- Triggers and foreign keys rest while dunlin writes. From Postgres 15 on this parameter can be
-    -- granted; before, dunlin's role must be a superuser: ALTER ROLE "dunlin" SUPERUSER;
-    GRANT SET ON PARAMETER session_replication_role TO "dunlin";
-    -- Only where the tables exist already: whoever builds their indexes must own them.
-    -- GRANT "shop" TO "dunlin";
-    GRANT USAGE, CREATE ON SCHEMA "public" TO "dunlin";
-    GRANT USAGE, CREATE ON SCHEMA "a{role}""" TO "dunlin";
-    "#);
-    }
 }

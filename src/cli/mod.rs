@@ -160,9 +160,9 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             Ok(complete::show(&complete::Completed { dropped: dropped? }, &output)?)
         }
         Verb::Status(args) => {
-            let raw = collect(args.settings)?;
-            let (_state, _output) = (StateConfig::try_from(raw)?, form(args.json));
-            Err(ProcessError::Absent { verb: "status" }.into())
+            let config = StateConfig::try_from(collect(args.settings)?)?;
+            let output = Output::new(form(args.json), config.output().color);
+            Ok(status::show(&migration::status(&config).await?, &output)?)
         }
         Verb::Demo(args) => Ok(demo::run(&args).await?),
         Verb::HoldSnapshot(_) => {

@@ -158,6 +158,7 @@ pub struct StateConfig {
     source: Option<String>,
     target: String,
     name: String,
+    output: OutputConfig,
 }
 
 /// Every setting of a migration. Sizes are in bytes.
@@ -250,6 +251,7 @@ impl TryFrom<RawConfig> for StateConfig {
             source: reader.optional_endpoint(keys::SOURCE),
             target: target.unwrap_or_default(),
             name: reader.name(),
+            output: OutputConfig::read(&mut reader),
         };
         reader.finish(state)
     }
@@ -349,6 +351,12 @@ impl StateConfig {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is printed, and how.
+    #[must_use]
+    pub fn output(&self) -> OutputConfig {
+        self.output
     }
 }
 

@@ -4,13 +4,16 @@
 //! the endpoints; from there on everything is written against the Source and Target traits.
 
 pub mod follow;
+pub mod grants;
 mod postgres;
 pub mod retry;
 pub mod run;
+mod status;
 
 use tokio::sync::watch;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, StateConfig};
+use crate::model::report::StatusReport;
 use crate::model::{Code, Disposition, Failure, Fault, Halt, TableName};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
@@ -43,6 +46,16 @@ pub async fn run(
 /// Where a server cannot be reached or refuses.
 pub async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
     postgres::complete(config).await
+}
+
+/// Where a migration stands, with a process at work on it or without.
+///
+/// # Errors
+///
+/// Where the target cannot be reached, or holds no such migration. A source that cannot be asked
+/// is a warning in the report.
+pub async fn status(config: &StateConfig) -> Result<StatusReport, Failure> {
+    postgres::status(config).await
 }
 
 /// Holds a snapshot, as ordered on standard input.

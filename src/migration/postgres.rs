@@ -1,22 +1,27 @@
 //! Migrations between two Postgres servers: what the settings mean for this pair of engines.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::follow::Limits;
 use super::retry;
 use super::run::{Besides, Ended, Handles, Options, Run, Until};
-use crate::config::Config;
+use super::status::{self, Called};
 use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
-use crate::model::{Failure, HeldSnapshot};
+use crate::config::{Config, NamedTables, StateConfig};
+use crate::model::report::StatusReport;
+use crate::model::selection::Selection;
+use crate::model::{Failure, HeldSnapshot, SourceHealth};
 use crate::observe::progress::Progress;
 use crate::source::Source;
 use crate::source::postgres::catalog::large_objects;
 use crate::source::postgres::{self as source, PostgresSource};
-use crate::target::Target;
 use crate::target::postgres::objects::copy_large_objects;
 use crate::target::postgres::schema::Ownership;
 use crate::target::postgres::{self as target, PostgresTarget};
+use crate::target::{Standing, Target};
 
 /// Reads a URL of a Postgres server.
 pub(super) fn endpoint(url: &str) -> Result<PostgresEndpoint, Failure> {
@@ -64,6 +69,7 @@ pub(super) async fn run(
                 Some(connected) => connected,
                 None => (source(config).await?, target(config).await?),
             };
+            source.announce().await?;
             let handles = Handles { stop, moved, progress: progress.clone() };
             let besides = LargeObjects {
                 skipped: config.skip_large_objects(),
@@ -118,6 +124,48 @@ fn options(config: &Config, until: Option<Until>) -> Options {
         },
         until,
     }
+}
+
+/// Where a migration stands.
+pub(super) async fn status(config: &StateConfig) -> Result<StatusReport, Failure> {
+    let at = endpoint(config.target())?;
+    let options = target::Options {
+        name: config.name().to_owned(),
+        privileges: false,
+        maintenance_work_mem: 0,
+    };
+    let target = PostgresTarget::connect(&at, options).await?;
+    let standing = target.status().await?;
+    let source = config.source().map(endpoint).transpose()?;
+    let begun = standing.migration.checkpoint.is_some();
+    let live = match source.as_ref().filter(|_| begun) {
+        Some(endpoint) => Some(health(endpoint, config.name(), &standing).await),
+        None => None,
+    };
+    let called = Called {
+        name: config.name().to_owned(),
+        source: source.map(|endpoint| endpoint.redacted()),
+        target: at.redacted(),
+        slot: source::slot_name(config.name()),
+    };
+    Ok(status::report(called, &standing, live))
+}
+
+/// How the source is faring now. Before the slot exists there is nothing to be said.
+async fn health(
+    endpoint: &PostgresEndpoint,
+    name: &str,
+    standing: &Standing,
+) -> Result<SourceHealth, Failure> {
+    let options = source::Options {
+        name: name.to_owned(),
+        selection: Selection::new(&standing.migration.selection)?,
+        insert_only: NamedTables::default(),
+        slot_timeout: Duration::ZERO,
+        snapshot_hold: Duration::ZERO,
+    };
+    let source = PostgresSource::connect(endpoint, options).await?;
+    source.health().await
 }
 
 /// Ends a migration: sequences carried over one last time, then all traces removed.

@@ -199,7 +199,7 @@ pub struct SnapshotStatus {
     pub chunks_total: u64,
     /// Rows in the target.
     pub rows: u64,
-    /// Bytes that passed for them.
+    /// Size of these chunks on the source.
     pub bytes: u64,
     /// Each table.
     pub tables: Vec<TableStatus>,
@@ -216,7 +216,7 @@ pub struct TableStatus {
     pub chunks_total: u64,
     /// Rows in the target.
     pub rows: u64,
-    /// Bytes that passed for them.
+    /// Size of these chunks on the source.
     pub bytes: u64,
 }
 

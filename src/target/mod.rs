@@ -62,6 +62,25 @@ pub struct StreamStatus {
     pub warnings: Vec<String>,
 }
 
+/// Where a migration stands, as its state says. Ages are in seconds, by the target's clock.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The state.
+    pub migration: Migration,
+    /// How often it was taken over.
+    pub epoch: u64,
+    /// The latest figures of a stream, if there was one.
+    pub figures: Option<StreamStatus>,
+    /// The age of these figures.
+    pub figures_seconds_ago: Option<f64>,
+    /// The age of the newest applied transaction, since its commit on the source.
+    pub committed_seconds_ago: Option<f64>,
+    /// The age of whatever was written last.
+    pub updated_seconds_ago: f64,
+    /// A process is at work on it.
+    pub running: bool,
+}
+
 /// What a group leaves behind in the state.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -144,6 +163,13 @@ pub trait Target: Clone + Send + Sync + 'static {
         &self,
         status: &StreamStatus,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Where the migration stands. Takes nothing over and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such migration.
+    fn status(&self) -> impl Future<Output = Result<Standing, Failure>> + Send;
 
     /// Looks at what stands on the target and empties what `truncate` names. Returns whether the
     /// tables are still to be made.

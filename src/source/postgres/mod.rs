@@ -72,8 +72,14 @@ struct Shared {
     options: Options,
 }
 
+/// What retains the log for the migration `name`.
+#[must_use]
+pub fn slot_name(name: &str) -> String {
+    Names::new(name).slot
+}
+
 impl PostgresSource {
-    /// Connects, and claims the migration's name on the source for this process.
+    /// Connects, only to look.
     ///
     /// # Errors
     ///
@@ -81,13 +87,6 @@ impl PostgresSource {
     pub async fn connect(endpoint: &PostgresEndpoint, options: Options) -> Result<Self, Failure> {
         let names = Names::new(&options.name);
         let control = connect(endpoint, names.application).await?;
-        control
-            .execute(
-                "SELECT pg_catalog.pg_advisory_lock_shared($1, $2)",
-                &[&names.lock.0, &names.lock.1],
-            )
-            .await
-            .map_err(attempting("announce this run on the source"))?;
         let endpoint = control.endpoint().clone();
         Ok(PostgresSource { shared: Arc::new(Shared { endpoint, control, names, options }) })
     }
@@ -102,6 +101,19 @@ impl PostgresSource {
         let text = rows::under_snapshot(&handle(held)?.snapshot);
         client.batch_execute(&text).await.map_err(attempting("read under the snapshot"))?;
         Ok(client)
+    }
+
+    /// Tells the snapshot's holder that a run is there, for as long as this source lives.
+    ///
+    /// # Errors
+    ///
+    /// Where the connection is gone.
+    pub async fn announce(&self) -> Result<(), Failure> {
+        let (class, object) = self.shared.names.lock;
+        let lock = "SELECT pg_catalog.pg_advisory_lock_shared($1, $2)";
+        let locked = self.shared.control.execute(lock, &[&class, &object]).await;
+        locked.map_err(attempting("announce this run on the source"))?;
+        Ok(())
     }
 
     /// The control session.

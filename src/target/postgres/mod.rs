@@ -16,6 +16,7 @@ pub mod schema;
 pub mod script;
 mod state;
 mod statement;
+mod status;
 mod work;
 
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use self::apply::PostgresApplier;
 use self::load::PostgresLoader;
 use self::state::Fence;
-use super::{Build, BuildStage, Migration, StreamStatus, Target};
+use super::{Build, BuildStage, Migration, Standing, StreamStatus, Target};
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
@@ -204,6 +205,10 @@ impl Target for PostgresTarget {
 
     async fn record_status(&self, status: &StreamStatus) -> Result<(), Failure> {
         state::store_status(&self.shared.control, self.name(), status).await
+    }
+
+    async fn status(&self) -> Result<Standing, Failure> {
+        status::read(&self.shared.control, self.name()).await
     }
 
     async fn clear_ground(

@@ -406,7 +406,10 @@ fn parse<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, TargetError>
     serde_json::from_str(text).map_err(TargetError::unreadable)
 }
 
-fn parse_optional<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, TargetError> {
+pub(super) fn parse_optional<T: DeserializeOwned>(
+    row: &Row,
+    column: &str,
+) -> Result<Option<T>, TargetError> {
     let text: Option<&str> = row.get(column);
     text.map(serde_json::from_str).transpose().map_err(TargetError::unreadable)
 }

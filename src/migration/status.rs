@@ -1,0 +1,256 @@
+//! `status`: where a migration stands, from the state in the target and, where it is at hand, from
+//! the source itself.
+//!
+//! In: the stored state with its ages, and how the source is faring now. Out: a report. Figures of
+//! a process that is gone are shown as what they are: old.
+
+use crate::model::report::{Positions, SlotStatus, SnapshotStatus, StatusReport, TableStatus};
+use crate::model::{Failure, LedgerEntry, Phase, Position, SourceHealth, Table};
+use crate::target::{Migration, Standing};
+
+/// Figures of a running process are renewed every second; older ones are not its latest word.
+const FRESH_SECONDS: f64 = 10.0;
+
+/// How the servers and the migration are called.
+pub(super) struct Called {
+    /// The migration's name.
+    pub(super) name: String,
+    /// The source, without password; None where only its state is known.
+    pub(super) source: Option<String>,
+    /// The target, without password.
+    pub(super) target: String,
+    /// What retains the log on the source.
+    pub(super) slot: String,
+}
+
+/// Composes the report. `live` is the source's own answer, where it was asked.
+pub(super) fn report(
+    called: Called,
+    standing: &Standing,
+    live: Option<Result<SourceHealth, Failure>>,
+) -> StatusReport {
+    let mut warnings = Vec::new();
+    let live = match live {
+        Some(Ok(health)) => Some(health),
+        Some(Err(failure)) => {
+            let code = failure.code().map_or("it may pass by itself", |code| code.as_str());
+            warnings.push(format!("the source: {failure} ({code})"));
+            None
+        }
+        None => None,
+    };
+    let migration = &standing.migration;
+    let lag = Lag::of(standing, live.as_ref());
+    for warning in standing.figures.iter().flat_map(|figures| &figures.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+    if lag.is_old {
+        warnings.push("no process is at work: lag and log are as it last saw them".to_owned());
+    }
+    let identity = &migration.source;
+    StatusReport {
+        name: called.name,
+        phase: migration.phase.to_string(),
+        epoch: standing.epoch,
+        source: called.source.unwrap_or_else(|| {
+            format!("{} in cluster {}, {}", identity.database, identity.cluster, identity.version)
+        }),
+        target: called.target,
+        positions: lag.positions,
+        lag_bytes: lag.bytes,
+        lag_seconds: lag.seconds,
+        snapshot: (!migration.ledger.is_empty()).then(|| snapshot(migration)),
+        slot: slot(called.slot, standing, live.as_ref()),
+        updated_seconds_ago: standing.updated_seconds_ago,
+        running: standing.running,
+        warnings,
+        next: next(migration.phase, standing.running, lag.seconds),
+    }
+}
+
+/// How far the target is behind.
+struct Lag {
+    positions: Positions,
+    bytes: Option<u64>,
+    seconds: Option<f64>,
+    is_old: bool,
+}
+
+impl Lag {
+    /// A process at work knows best. Without one, the source says how far it is by now; and
+    /// without that, what the process said last has grown older.
+    fn of(standing: &Standing, live: Option<&SourceHealth>) -> Lag {
+        let figures = standing.figures.as_ref();
+        let age = standing.figures_seconds_ago.unwrap_or_default().max(0.0);
+        let fresh = figures.filter(|_| standing.running && age < FRESH_SECONDS);
+        let durable = durable(standing);
+        let (source, bytes, seconds, is_old) = match (fresh, live, figures) {
+            (Some(figures), live, _) => {
+                let end = live.map_or(&figures.source, |health| &health.position);
+                (Some(end), Some(figures.lag_bytes), Some(figures.lag_seconds), false)
+            }
+            (None, Some(health), _) => {
+                let bytes = durable.as_ref().map(|durable| durable.bytes_until(&health.position));
+                let seconds = match bytes {
+                    Some(0) => Some(0.0),
+                    Some(_) => standing.committed_seconds_ago.map(|age| age.max(0.0)),
+                    None => None,
+                };
+                (Some(&health.position), bytes, seconds, false)
+            }
+            (None, None, Some(figures)) => {
+                let seconds = figures.lag_seconds + age;
+                (Some(&figures.source), Some(figures.lag_bytes), Some(seconds), true)
+            }
+            (None, None, None) => (None, None, None, false),
+        };
+        let received = figures.map(|figures| figures.applied.clone());
+        let received = match (received, durable.clone()) {
+            (Some(received), Some(durable)) => Some(received.further(durable)),
+            (received, durable) => received.or(durable),
+        };
+        let positions = Positions { received, durable, source: source.cloned() };
+        Lag { positions, bytes, seconds, is_old }
+    }
+}
+
+/// Everything that this position contains is on the target: the checkpoint, or what the process
+/// found out since, where the log held nothing for the target.
+fn durable(standing: &Standing) -> Option<Position> {
+    let applied = standing.figures.as_ref().map(|figures| figures.applied.clone());
+    match (standing.migration.checkpoint.clone(), applied) {
+        (Some(checkpoint), Some(applied)) => Some(checkpoint.further(applied)),
+        (checkpoint, _) => checkpoint,
+    }
+}
+
+fn slot(name: String, standing: &Standing, live: Option<&SourceHealth>) -> Option<SlotStatus> {
+    let live = live.map(|health| (health.retained_bytes, health.safe_bytes));
+    let figures = standing.figures.as_ref();
+    let stored = figures.map(|figures| (figures.retained_bytes, figures.safe_bytes));
+    let (retained_bytes, safe_wal_size_bytes) = live.or(stored)?;
+    Some(SlotStatus { name, retained_bytes, safe_wal_size_bytes })
+}
+
+fn snapshot(migration: &Migration) -> SnapshotStatus {
+    let tables: Vec<TableStatus> =
+        migration.tables.iter().map(|table| progress(table, &migration.ledger)).collect();
+    let sum = |part: fn(&TableStatus) -> u64| tables.iter().map(part).sum();
+    SnapshotStatus {
+        chunks_done: sum(|table| table.chunks_done),
+        chunks_total: sum(|table| table.chunks_total),
+        rows: sum(|table| table.rows),
+        bytes: sum(|table| table.bytes),
+        tables,
+    }
+}
+
+fn progress(table: &Table, ledger: &[LedgerEntry]) -> TableStatus {
+    // The ledger is ordered by table.
+    let from = ledger.partition_point(|entry| entry.chunk.table < table.id);
+    let chunks = || ledger[from..].iter().take_while(|entry| entry.chunk.table == table.id);
+    let done = || chunks().filter(|entry| entry.read.is_some());
+    TableStatus {
+        name: table.name.to_string(),
+        chunks_done: done().count() as u64,
+        chunks_total: chunks().count() as u64,
+        rows: done().map(|entry| entry.rows).sum(),
+        bytes: done().map(|entry| entry.chunk.bytes).sum(),
+    }
+}
+
+fn next(phase: Phase, running: bool, lag_seconds: Option<f64>) -> String {
+    let next = match (phase, running) {
+        (_, false) => "dunlin run, with the options it began with, goes on from here",
+        (Phase::Stream, true) if lag_seconds == Some(0.0) => {
+            "once the applications have stopped writing to the source and the lag is zero: stop \
+             the run (Ctrl-C), then dunlin complete"
+        }
+        (Phase::Prepare | Phase::Snapshot | Phase::Build, true) => {
+            "wait: dunlin status again shows the progress"
+        }
+        (Phase::CatchUp | Phase::Stream, true) => {
+            "wait until the lag is zero: dunlin status again shows it"
+        }
+    };
+    next.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::selection::Patterns;
+    use crate::model::{Lsn, SourceIdentity};
+    use crate::target::StreamStatus;
+
+    fn at(lsn: u64) -> Position {
+        Position::Postgres(Lsn(lsn))
+    }
+
+    fn standing(running: bool) -> Standing {
+        Standing {
+            migration: Migration {
+                source: SourceIdentity {
+                    cluster: "7".to_owned(),
+                    timeline: "1".to_owned(),
+                    database: "app".to_owned(),
+                    version: "15.4".to_owned(),
+                },
+                phase: Phase::Stream,
+                selection: Patterns::default(),
+                tables: Vec::new(),
+                held: None,
+                checkpoint: Some(at(100)),
+                ledger: Vec::new(),
+                owns_schema: true,
+                schema_made: true,
+            },
+            epoch: 2,
+            figures: Some(StreamStatus {
+                source: at(300),
+                applied: at(200),
+                lag_bytes: 100,
+                lag_seconds: 1.5,
+                retained_bytes: 400,
+                safe_bytes: None,
+                warnings: Vec::new(),
+            }),
+            figures_seconds_ago: Some(1.0),
+            committed_seconds_ago: Some(60.0),
+            updated_seconds_ago: 1.0,
+            running,
+        }
+    }
+
+    fn health(position: u64) -> SourceHealth {
+        SourceHealth {
+            position: at(position),
+            retained_bytes: 500,
+            safe_bytes: Some(9),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_process_at_work_knows_its_lag_best() {
+        let lag = Lag::of(&standing(true), Some(&health(350)));
+        assert_eq!((lag.bytes, lag.seconds, lag.is_old), (Some(100), Some(1.5), false));
+        assert_eq!(lag.positions.source, Some(at(350)));
+    }
+
+    #[test]
+    fn without_a_process_the_source_knows() {
+        let lag = Lag::of(&standing(false), Some(&health(350)));
+        assert_eq!((lag.bytes, lag.seconds, lag.is_old), (Some(150), Some(60.0), false));
+        let idle = Lag::of(&standing(false), Some(&health(200)));
+        assert_eq!((idle.bytes, idle.seconds), (Some(0), Some(0.0)));
+    }
+
+    #[test]
+    fn without_both_the_last_word_grows_older_and_is_said_to_be() {
+        let lag = Lag::of(&standing(false), None);
+        assert_eq!((lag.bytes, lag.seconds, lag.is_old), (Some(100), Some(2.5), true));
+    }
+}

@@ -1,0 +1,31 @@
+//! Where a migration stands, from its state alone.
+//!
+//! In: a session and the migration's name. Out: the state with the latest figures and their age.
+//! It takes no lock and writes nothing, so it works beside a run and without one.
+
+use tokio_postgres::Client;
+
+use super::{TargetError, state};
+use crate::connect::attempting;
+use crate::model::Failure;
+use crate::target::Standing;
+
+/// Reads where the migration `name` stands.
+pub(super) async fn read(client: &Client, name: &str) -> Result<Standing, Failure> {
+    let missing = || TargetError::MigrationMissing { name: name.to_owned() };
+    let migration = state::load(client, name).await?.ok_or_else(missing)?;
+    let row = client
+        .query_opt(include_str!("../../../sql/postgres/target_status.sql"), &[&name])
+        .await
+        .map_err(attempting("read the migration's latest figures"))?
+        .ok_or_else(missing)?;
+    Ok(Standing {
+        migration,
+        epoch: row.get::<_, i64>("epoch").cast_unsigned(),
+        figures: state::parse_optional(&row, "report")?,
+        figures_seconds_ago: row.get("reported_seconds_ago"),
+        committed_seconds_ago: row.get("committed_seconds_ago"),
+        updated_seconds_ago: row.get::<_, f64>("updated_seconds_ago").max(0.0),
+        running: row.get("running"),
+    })
+}
