@@ -6,12 +6,12 @@
 
 use tokio::sync::watch;
 
-use super::MigrationError;
 use super::follow::{self, Followed};
+use super::{MigrationError, check};
 use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::model::{
-    Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId, TableName,
+    Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId,
 };
 use crate::observe::failpoint;
 use crate::observe::progress::{Progress, TableEstimate};
@@ -33,6 +33,8 @@ pub struct Options {
     pub workers: usize,
     /// Builds at once.
     pub build_workers: usize,
+    /// Connections at once on either server, at most.
+    pub connections: usize,
     /// Limits and thresholds of the stream.
     pub stream: follow::Limits,
     /// Where to end.
@@ -81,8 +83,7 @@ pub(super) struct Run<S, T> {
 impl<S: Source, T: Target> Run<S, T> {
     /// Goes through the phases until something ends it.
     pub(super) async fn go(&self) -> Result<Ended, Failure> {
-        let identity = self.source.identify().await?;
-        let mut migration = self.open(&identity).await?;
+        let mut migration = self.open().await?;
         loop {
             let stopped = *self.handles.stop.borrow();
             if stopped {
@@ -111,13 +112,14 @@ impl<S: Source, T: Target> Run<S, T> {
     }
 
     /// The stored migration, or a new one.
-    async fn open(&self, identity: &SourceIdentity) -> Result<Migration, Failure> {
+    async fn open(&self) -> Result<Migration, Failure> {
         if self.target.load().await?.is_none() {
-            self.create(identity).await?;
+            self.create().await?;
         }
+        let identity = self.source.identify().await?;
         self.target.take_over().await?;
         let migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
-        compare(&migration.source, identity)?;
+        compare(&migration.source, &identity)?;
         if migration.selection != *self.options.selection.patterns() {
             return Err(MigrationError::SettingsChanged.into());
         }
@@ -127,31 +129,16 @@ impl<S: Source, T: Target> Run<S, T> {
 
     /// Looks at both sides, then writes the state of a new migration. Nothing is written before
     /// everything that can be known to fail was looked at.
-    async fn create(&self, identity: &SourceIdentity) -> Result<(), Failure> {
-        self.source.ensure_unclaimed().await?;
-        let inventory = self.source.inventory(&self.options.selection).await?;
-        for note in &inventory.notes {
-            tracing::warn!("{note}");
-        }
-        if let Some((table, reason)) = inventory.refused.into_iter().next() {
-            return Err(MigrationError::Refused { table, reason }.into());
-        }
-        let truncate = self.truncated(&inventory.tables)?;
-        let make_schema = self.target.clear_ground(&inventory.tables, &truncate).await?;
+    async fn create(&self) -> Result<(), Failure> {
+        let survey = check::survey(&self.source, &self.target, &self.options).await?;
+        survey.clear()?;
+        let identity = self.source.identify().await?;
+        let make_schema = self.target.clear_ground(&survey.tables, &survey.truncate).await?;
         self.target
-            .create(identity, self.options.selection.patterns(), &inventory.tables, make_schema)
+            .create(&identity, self.options.selection.patterns(), &survey.tables, make_schema)
             .await?;
         failpoint::reached("migration-created");
         Ok(())
-    }
-
-    fn truncated(&self, tables: &[Table]) -> Result<Vec<TableName>, Failure> {
-        let truncate = &self.options.truncate;
-        truncate.check(tables.iter().map(|table| &table.name))?;
-        let named = tables
-            .iter()
-            .filter(|table| truncate.names(&table.name, &table.root.iter().collect::<Vec<_>>()));
-        Ok(named.map(|table| table.name.clone()).collect())
     }
 
     /// Publication, slot and the snapshot at its beginning.
