@@ -65,6 +65,9 @@ fn one(finding: &Finding, style: Style) -> String {
         let label = if number == 0 { "fix:  " } else { "      " };
         text.push_str(&format!("  {label}{line}\n"));
     }
+    if let Some(hint) = &finding.hint {
+        text.push_str(&format!("  hint: {hint}\n"));
+    }
     text.push('\n');
     text
 }
@@ -80,6 +83,7 @@ mod tests {
             subject: "source".to_owned(),
             evidence: "wal_level = replica".to_owned(),
             fix_sql: fix_sql.map(str::to_owned),
+            hint: None,
         }
     }
 
@@ -124,6 +128,6 @@ mod tests {
     #[test]
     fn json_has_stable_names() {
         let report = CheckReport { findings: vec![finding("WAL_LEVEL", Severity::Block, None)] };
-        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"findings":[{"id":"WAL_LEVEL","severity":"block","subject":"source","evidence":"wal_level = replica","fix_sql":null}]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"findings":[{"id":"WAL_LEVEL","severity":"block","subject":"source","evidence":"wal_level = replica","fix_sql":null,"hint":null}]}"#);
     }
 }

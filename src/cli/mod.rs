@@ -136,9 +136,11 @@ fn perform(verb: Verb) -> Result<ExitStatus, Failure> {
 async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
     match verb {
         Verb::Check(args) => {
-            let (_config, session) = session(args.settings, args.json)?;
+            let (config, session) = session(args.settings, args.json)?;
+            let output = session.output;
+            let report = migration::check(&config).await;
             session.end().await;
-            Err(ProcessError::Absent { verb: "check" }.into())
+            Ok(check::show(&report?, &output)?)
         }
         Verb::Plan(args) => {
             let (_config, session) = session(args.settings, args.json)?;

@@ -3,6 +3,7 @@
 //! The verbs of the command line end here. Which engines are on either side is decided once, by
 //! the endpoints; from there on everything is written against the Source and Target traits.
 
+mod check;
 pub mod follow;
 pub mod grants;
 mod postgres;
@@ -13,8 +14,8 @@ mod status;
 use tokio::sync::watch;
 
 use crate::config::{self, Config, StateConfig};
-use crate::model::report::StatusReport;
-use crate::model::{Code, Disposition, Failure, Fault, Halt, TableName};
+use crate::model::report::{CheckReport, Finding, StatusReport};
+use crate::model::{Code, Disposition, Failure, Fault, Halt};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
 
@@ -46,6 +47,15 @@ pub async fn run(
 /// Where a server cannot be reached or refuses.
 pub async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
     postgres::complete(config).await
+}
+
+/// What would make a new migration fail or lose something. Only reads.
+///
+/// # Errors
+///
+/// Where a server cannot be asked.
+pub async fn check(config: &Config) -> Result<CheckReport, Failure> {
+    postgres::check(config).await
 }
 
 /// Where a migration stands, with a process at work on it or without.
@@ -93,13 +103,13 @@ pub enum MigrationError {
     /// The selection is another one.
     #[error("the selection of tables differs from the one that the migration began with")]
     SettingsChanged,
-    /// A selected table cannot be copied.
-    #[error("table {table} cannot be copied: {reason}")]
-    Refused {
-        /// The table.
-        table: TableName,
-        /// Why.
-        reason: Refusal,
+    /// A preflight check found what would fail.
+    #[error("{}: {}{}", finding.subject, finding.evidence, others(*all))]
+    Blocked {
+        /// The first of what it found.
+        finding: Box<Finding>,
+        /// How many there are that block.
+        all: usize,
     },
     /// The source keeps too much log.
     #[error("the source retains {retained} bytes of log for this migration, the limit is {limit}")]
@@ -119,8 +129,18 @@ pub enum MigrationError {
     LedgerMixed,
 }
 
-/// Why a selected table cannot be copied.
-pub use crate::model::handover::Refusal;
+fn others(all: usize) -> String {
+    match all.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more findings that block)"),
+    }
+}
+
+fn remedy(finding: &Finding) -> String {
+    let parts = [finding.fix_sql.as_deref(), finding.hint.as_deref()];
+    let parts: Vec<&str> = parts.into_iter().flatten().collect();
+    format!("{}; `dunlin check` shows all that is in the way", parts.join("; "))
+}
 
 impl Fault for MigrationError {
     fn disposition(&self) -> Disposition {
@@ -144,7 +164,9 @@ impl Fault for MigrationError {
                 "use the same include and exclude patterns as before, or another --name for \
                  another selection",
             ),
-            MigrationError::Refused { table, reason } => reason.halt(table),
+            MigrationError::Blocked { finding, .. } => {
+                Halt::with(finding.code().unwrap_or(Code::StatementFailed), remedy(finding))
+            }
             MigrationError::RetainedLog { .. } => Halt::with(
                 Code::RetainedWal,
                 "raise --retained-wal-halt and run the same command again, or give the migration \

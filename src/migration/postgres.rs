@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::check::survey;
 use super::follow::Limits;
 use super::retry;
 use super::run::{Besides, Ended, Handles, Options, Run, Until};
@@ -11,9 +12,10 @@ use super::status::{self, Called};
 use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
 use crate::config::{Config, NamedTables, StateConfig};
-use crate::model::report::StatusReport;
+use crate::connect::ConnectError;
+use crate::model::report::{CheckReport, Finding, StatusReport};
 use crate::model::selection::Selection;
-use crate::model::{Failure, HeldSnapshot, SourceHealth};
+use crate::model::{Code, Failure, HeldSnapshot, SourceHealth};
 use crate::observe::progress::Progress;
 use crate::source::Source;
 use crate::source::postgres::catalog::large_objects;
@@ -116,6 +118,7 @@ fn options(config: &Config, until: Option<Until>) -> Options {
         chunk_bytes: config.chunk_size(),
         workers: config.workers(),
         build_workers: config.build_workers(),
+        connections: config.max_connections(),
         stream: Limits {
             group_bytes: usize::try_from(config.group_size()).unwrap_or(usize::MAX),
             queue_bytes: usize::try_from(config.queue_size()).unwrap_or(usize::MAX),
@@ -124,6 +127,41 @@ fn options(config: &Config, until: Option<Until>) -> Options {
         },
         until,
     }
+}
+
+/// What would make a new migration fail or lose something.
+pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
+    let source = match source(config).await {
+        Ok(source) => source,
+        Err(failure) => return full("source", failure),
+    };
+    let target = match target(config).await {
+        Ok(target) => target,
+        Err(failure) => return full("target", failure),
+    };
+    if let Some(migration) = target.load().await? {
+        let seen = format!("migration {} is there, in phase {}", config.name(), migration.phase);
+        let finding = Finding::info("MIGRATION_EXISTS", "target", seen)
+            .with_hint("`dunlin run` goes on with it; `dunlin status` shows where it stands");
+        return Ok(CheckReport { findings: vec![finding] });
+    }
+    let found = survey(&source, &target, &options(config, None)).await?;
+    Ok(CheckReport { findings: found.findings })
+}
+
+/// A server that has no room even for one connection is a finding; whatever else kept us out of it
+/// is an error.
+fn full(subject: &str, failure: Failure) -> Result<CheckReport, Failure> {
+    let full = match failure.error().downcast_ref::<ConnectError>() {
+        Some(ConnectError::Rejected { source, .. }) => source.code == "53300",
+        Some(_) | None => false,
+    };
+    if !full {
+        return Err(failure);
+    }
+    let finding = Finding::block(Code::NoFreeConnections, subject, "every connection is in use")
+        .with_hint("close other sessions or raise max_connections");
+    Ok(CheckReport { findings: vec![finding] })
 }
 
 /// Where a migration stands.

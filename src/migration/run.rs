@@ -8,12 +8,12 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
-use super::MigrationError;
 use super::follow::{self, Followed};
+use super::{MigrationError, check};
 use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::model::{
-    Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId, TableName,
+    Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId,
 };
 use crate::observe::failpoint;
 use crate::observe::progress::{Progress, TableEstimate};
@@ -35,6 +35,8 @@ pub struct Options {
     pub workers: usize,
     /// Builds at once.
     pub build_workers: usize,
+    /// Connections at once on either server, at most.
+    pub connections: usize,
     /// Limits and thresholds of the stream.
     pub stream: follow::Limits,
     /// Where to end.
@@ -95,8 +97,7 @@ pub(super) struct Run<S, T, B> {
 impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     /// Goes through the phases until something ends it.
     pub(super) async fn go(&self) -> Result<Ended, Failure> {
-        let identity = self.source.identify().await?;
-        let mut migration = self.open(&identity).await?;
+        let mut migration = self.open().await?;
         self.adopt(&mut migration).await?;
         loop {
             let stopped = *self.handles.stop.borrow();
@@ -126,13 +127,14 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     }
 
     /// The stored migration, or a new one.
-    async fn open(&self, identity: &SourceIdentity) -> Result<Migration, Failure> {
+    async fn open(&self) -> Result<Migration, Failure> {
         if self.target.load().await?.is_none() {
-            self.create(identity).await?;
+            self.create().await?;
         }
+        let identity = self.source.identify().await?;
         self.target.take_over().await?;
         let migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
-        compare(&migration.source, identity)?;
+        compare(&migration.source, &identity)?;
         if migration.selection != *self.options.selection.patterns() {
             return Err(MigrationError::SettingsChanged.into());
         }
@@ -142,31 +144,16 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     /// Looks at both sides, then writes the state of a new migration. Nothing is written before
     /// everything that can be known to fail was looked at.
-    async fn create(&self, identity: &SourceIdentity) -> Result<(), Failure> {
-        self.source.ensure_unclaimed().await?;
-        let inventory = self.source.inventory(&self.options.selection).await?;
-        for note in &inventory.notes {
-            tracing::warn!("{note}");
-        }
-        if let Some((table, reason)) = inventory.refused.into_iter().next() {
-            return Err(MigrationError::Refused { table, reason }.into());
-        }
-        let truncate = self.truncated(&inventory.tables)?;
-        let make_schema = self.target.clear_ground(&inventory.tables, &truncate).await?;
+    async fn create(&self) -> Result<(), Failure> {
+        let survey = check::survey(&self.source, &self.target, &self.options).await?;
+        survey.clear()?;
+        let identity = self.source.identify().await?;
+        let make_schema = self.target.clear_ground(&survey.tables, &survey.truncate).await?;
         self.target
-            .create(identity, self.options.selection.patterns(), &inventory.tables, make_schema)
+            .create(&identity, self.options.selection.patterns(), &survey.tables, make_schema)
             .await?;
         failpoint::reached("migration-created");
         Ok(())
-    }
-
-    fn truncated(&self, tables: &[Table]) -> Result<Vec<TableName>, Failure> {
-        let truncate = &self.options.truncate;
-        truncate.check(tables.iter().map(|table| &table.name))?;
-        let named = tables
-            .iter()
-            .filter(|table| truncate.names(&table.name, &table.root.iter().collect::<Vec<_>>()));
-        Ok(named.map(|table| table.name.clone()).collect())
     }
 
     /// Takes in tables that came into being on the source after the migration began, once they
@@ -176,13 +163,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if migration.phase == Phase::Prepare {
             return Ok(());
         }
-        let inventory = self.source.inventory(&self.options.selection).await?;
+        let tables = self.source.tables().await?;
         let known = |table: &Table| {
             let same =
                 |other: &Table| other.source_id == table.source_id || other.name == table.name;
             migration.tables.iter().any(same)
         };
-        let new: Vec<Table> = inventory.tables.into_iter().filter(|table| !known(table)).collect();
+        let new: Vec<Table> = tables.into_iter().filter(|table| !known(table)).collect();
         let mut adopted = self.target.present(new).await?;
         if adopted.is_empty() {
             return Ok(());

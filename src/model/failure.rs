@@ -103,6 +103,12 @@ macro_rules! codes {
                 match self { $(Code::$name => $text,)+ }
             }
 
+            /// The code that is printed like this.
+            #[must_use]
+            pub fn named(text: &str) -> Option<Code> {
+                Code::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+
             /// The process's exit status.
             #[must_use]
             pub fn exit_status(self) -> u8 {
@@ -159,6 +165,10 @@ codes! {
     TableUnlogged = "TABLE_UNLOGGED" => 3,
     /// A selected table is a foreign table.
     TableForeign = "TABLE_FOREIGN" => 3,
+    /// The target's encoding cannot hold every text of the source.
+    EncodingDiffers = "ENCODING_DIFFERS" => 3,
+    /// An extension that the source uses is not installed on the target's machine.
+    ExtensionMissing = "EXTENSION_MISSING" => 3,
     /// A table on the target holds rows already.
     TargetNotEmpty = "TARGET_NOT_EMPTY" => 3,
     /// The target's tables do not fit the source's.

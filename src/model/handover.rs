@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Code, Disposition, Halt};
 use super::objects::{Definition, Excluded, MaterializedView, SchemaArchive};
 use super::position::Position;
+use super::report::Finding;
 use super::schema::{Table, TableName};
 
 /// What tells one source from every other, as it is stored with the migration.
@@ -34,15 +35,30 @@ pub struct HeldSnapshot {
     pub handle: serde_json::Value,
 }
 
-/// What is to be copied, and what the operator has to know about it.
+/// What a database says about itself that the other side has to fit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ServerFacts {
+    /// The cluster's own identifier; None where the role may not read it.
+    pub cluster: Option<String>,
+    /// The database.
+    pub database: String,
+    /// How its text is encoded.
+    pub encoding: String,
+    /// The locale by which its text is ordered.
+    pub collation: String,
+    /// On the source the extensions in use, on the target those that can be had.
+    pub extensions: Vec<String>,
+}
+
+/// What a source is found to be before a migration begins.
 #[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    /// The tables, numbered from zero.
+pub struct SourceSurvey {
+    /// What the operator has to know.
+    pub findings: Vec<Finding>,
+    /// The selected tables, numbered from zero.
     pub tables: Vec<Table>,
-    /// Selected names that hold rows but cannot be copied, each with the reason.
-    pub refused: Vec<(TableName, Refusal)>,
-    /// Selected tables that are copied with reservations, to be said once.
-    pub notes: Vec<String>,
+    /// What the target has to fit; None where the server cannot be relied on.
+    pub facts: Option<ServerFacts>,
 }
 
 /// Why a selected table cannot be copied.

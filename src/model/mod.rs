@@ -21,7 +21,8 @@ pub use chunk::{Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
 pub use handover::{
-    CarriedSchema, HeldSnapshot, Inventory, RowForm, SchemaFacts, SourceHealth, SourceIdentity,
+    CarriedSchema, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth, SourceIdentity,
+    SourceSurvey,
 };
 pub use objects::{SchemaArchive, SequenceValue};
 pub use phase::Phase;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Position;
+use super::failure::{Code, Disposition, Fault};
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -32,6 +33,62 @@ pub struct Finding {
     pub evidence: String,
     /// The statement that mends it, where one does.
     pub fix_sql: Option<String>,
+    /// What else to do, or what follows from it.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// What a run would halt with.
+    #[must_use]
+    pub fn block(code: Code, subject: impl Into<String>, evidence: impl Into<String>) -> Self {
+        Finding::new(code.as_str(), Severity::Block, subject.into(), evidence.into())
+    }
+
+    /// What may surprise.
+    #[must_use]
+    pub fn warn(id: &str, subject: impl Into<String>, evidence: impl Into<String>) -> Self {
+        Finding::new(id, Severity::Warn, subject.into(), evidence.into())
+    }
+
+    /// What is worth knowing.
+    #[must_use]
+    pub fn info(id: &str, subject: impl Into<String>, evidence: impl Into<String>) -> Self {
+        Finding::new(id, Severity::Info, subject.into(), evidence.into())
+    }
+
+    /// An error that a run would halt with.
+    #[must_use]
+    pub fn of(fault: &impl Fault, subject: impl Into<String>) -> Self {
+        let (code, hint) = match fault.disposition() {
+            Disposition::Halt(halt) => (halt.code, Some(halt.hint)),
+            Disposition::Retry => (Code::ConnectFailed, None),
+        };
+        Finding { hint, ..Finding::block(code, subject, fault.to_string()) }
+    }
+
+    fn new(id: &str, severity: Severity, subject: String, evidence: String) -> Self {
+        Finding { id: id.to_owned(), severity, subject, evidence, fix_sql: None, hint: None }
+    }
+
+    /// With the statement that mends it.
+    #[must_use]
+    pub fn with_fix(mut self, sql: impl Into<String>) -> Self {
+        self.fix_sql = Some(sql.into());
+        self
+    }
+
+    /// With what else to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The code of the error that it would become.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        Code::named(&self.id)
+    }
 }
 
 /// All that a preflight check found.

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use crate::model::selection::Selection;
 use crate::model::{
-    CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Inventory, Position, RowForm,
-    SequenceValue, SourceHealth, SourceIdentity, Table,
+    CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Position, RowForm, SequenceValue,
+    SourceHealth, SourceIdentity, SourceSurvey, Table,
 };
 
 pub mod channel;
@@ -29,19 +29,20 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Which server and database this is.
     fn identify(&self) -> impl Future<Output = Result<SourceIdentity, Failure>> + Send;
 
-    /// The selected tables.
-    fn inventory(
+    /// The selected tables, and everything that would make a new migration of them fail or lose
+    /// something. Only reads. `connections` is how many there will be at most.
+    fn check(
         &self,
         selection: &Selection,
-    ) -> impl Future<Output = Result<Inventory, Failure>> + Send;
-
-    /// Makes sure that nothing of another owner stands under the names that this migration is
-    /// about to use. Called once, before anything is written anywhere.
-    fn ensure_unclaimed(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+        connections: usize,
+    ) -> impl Future<Output = Result<SourceSurvey, Failure>> + Send;
 
     /// Has the changes of `tables` written to the log in the form that is needed. May be called
     /// again.
     fn publish(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The selected tables, as they are now, numbered from zero.
+    fn tables(&self) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
     /// As [`Self::publish`], for tables that come to those that are published.
     fn publish_more(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;

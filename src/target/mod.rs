@@ -11,10 +11,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::model::report::Finding;
 use crate::model::selection::Patterns;
 use crate::model::{
     Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position,
-    Relation, RowForm, SequenceValue, SourceIdentity, Table, TableName,
+    Relation, RowForm, SequenceValue, ServerFacts, SourceIdentity, Table, TableName,
 };
 
 pub mod postgres;
@@ -79,6 +80,19 @@ pub struct Standing {
     pub updated_seconds_ago: f64,
     /// A process is at work on it.
     pub running: bool,
+}
+
+/// What is about to arrive on a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// What the source says about itself.
+    pub source: &'a ServerFacts,
+    /// The tables.
+    pub tables: &'a [Table],
+    /// Those that may be emptied first.
+    pub truncate: &'a [TableName],
+    /// How many connections there will be at most.
+    pub connections: usize,
 }
 
 /// What a group leaves behind in the state.
@@ -170,6 +184,12 @@ pub trait Target: Clone + Send + Sync + 'static {
     ///
     /// Where there is no such migration.
     fn status(&self) -> impl Future<Output = Result<Standing, Failure>> + Send;
+
+    /// Finds everything that would make the migration fail or lose something here. Only reads.
+    fn check(
+        &self,
+        arrival: &Arrival<'_>,
+    ) -> impl Future<Output = Result<Vec<Finding>, Failure>> + Send;
 
     /// Looks at what stands on the target and empties what `truncate` names. Returns whether the
     /// tables are still to be made.

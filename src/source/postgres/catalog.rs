@@ -5,6 +5,7 @@
 
 use tokio_postgres::{Client, Row};
 
+use crate::connect::StatementError;
 use crate::connect::quote::quote_name;
 use crate::model::objects::SequenceValue;
 use crate::model::selection::{Selection, SelectionError};
@@ -16,14 +17,8 @@ use super::relations::{self, Layout};
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// A query failed.
-    #[error("cannot read {what} from the source")]
-    Query {
-        /// What was asked for.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
+    #[error(transparent)]
+    Query(#[from] StatementError),
     /// The selection does not fit the tables there are.
     #[error(transparent)]
     Selection(#[from] SelectionError),
@@ -39,13 +34,7 @@ pub enum CatalogError {
 impl Fault for CatalogError {
     fn disposition(&self) -> Disposition {
         match self {
-            CatalogError::Query { source, .. } if source.as_db_error().is_none() => {
-                Disposition::Retry
-            }
-            CatalogError::Query { .. } => Halt::with(
-                Code::StatementFailed,
-                "see the server's message; `dunlin grants` prints the privileges that are needed",
-            ),
+            CatalogError::Query(error) => error.disposition(),
             CatalogError::Selection(error) => error.disposition(),
             CatalogError::Position { .. } => {
                 Halt::with(Code::ProtocolViolation, "check that the source is a Postgres server")
@@ -56,7 +45,7 @@ impl Fault for CatalogError {
 
 /// Names a failed query by what it asked for.
 pub(super) fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> CatalogError {
-    move |source| CatalogError::Query { what, source }
+    move |error| StatementError::new(format!("read {what} from the source"), error).into()
 }
 
 /// The source server, its database and the role we are.

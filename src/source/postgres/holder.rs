@@ -107,8 +107,7 @@ fn disposition(code: Option<String>, hint: String) -> Disposition {
     let Some(code) = code else {
         return Disposition::Retry;
     };
-    let known = Code::ALL.iter().find(|known| known.as_str() == code);
-    Halt::with(known.copied().unwrap_or(Code::StatementFailed), hint)
+    Halt::with(Code::named(&code).unwrap_or(Code::StatementFailed), hint)
 }
 
 /// The holder's own life: reads the order, answers, holds.

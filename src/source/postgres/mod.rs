@@ -5,6 +5,7 @@
 //! source and holds the advisory lock by which the snapshot's holder knows that a run is there.
 
 pub mod catalog;
+mod check;
 pub mod decode;
 mod error;
 pub mod holder;
@@ -35,11 +36,10 @@ use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::program::Programs;
 use crate::connect::quote::type_name;
-use crate::model::handover::Refusal;
 use crate::model::selection::Selection;
 use crate::model::{
-    CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Inventory, Position, SchemaFacts,
-    SequenceValue, SourceHealth, SourceIdentity, Table,
+    CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
+    SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
 };
 
 pub use error::SourceError;
@@ -208,7 +208,8 @@ impl PostgresSource {
         if watched.is_empty() {
             return Ok(());
         }
-        match self.first_changed(&watched).await? {
+        let changed = self.changed(&watched).await?;
+        match watched.into_iter().find(|table| changed.contains(&table.id)) {
             Some(table) => {
                 Err(SourceError::IdentityNeeded { table: table.name.to_string() }.into())
             }
@@ -221,8 +222,8 @@ impl PostgresSource {
         self.shared.options.insert_only.names(&table.name, &above)
     }
 
-    /// The first of the tables that has seen an update or delete.
-    async fn first_changed<'t>(&self, tables: &[&'t Table]) -> Result<Option<&'t Table>, Failure> {
+    /// Those of the tables that have seen an update or delete.
+    async fn changed(&self, tables: &[&Table]) -> Result<HashSet<TableId>, Failure> {
         let oid = |table: &Table| u32::try_from(table.source_id).unwrap_or_default();
         let oids: Vec<u32> = tables.iter().map(|table| oid(table)).collect();
         let changes = catalog::changes(&self.shared.control, &oids).await?;
@@ -231,7 +232,8 @@ impl PostgresSource {
             .filter(|changes| changes.updates + changes.deletes > 0)
             .map(|changes| changes.table)
             .collect();
-        Ok(tables.iter().copied().find(|table| changed.contains(&oid(table))))
+        let seen = tables.iter().filter(|table| changed.contains(&oid(table)));
+        Ok(seen.map(|table| table.id).collect())
     }
 }
 
@@ -252,37 +254,23 @@ impl Source for PostgresSource {
         Ok(SourceIdentity { cluster, timeline, database, version })
     }
 
-    async fn inventory(&self, selection: &Selection) -> Result<Inventory, Failure> {
-        let found = relations::tables(&self.shared.control, selection).await?;
-        let mut inventory = Inventory { tables: found.tables, ..Inventory::default() };
-        let unlogged = found.unlogged.into_iter().map(|name| (name, Refusal::Unlogged));
-        let foreign = found.foreign.into_iter().map(|name| (name, Refusal::Foreign));
-        inventory.refused.extend(unlogged.chain(foreign));
-        let appending: Vec<&Table> = inventory
-            .tables
-            .iter()
-            .filter(|table| table.identity == Identity::Nothing && !self.is_insert_only(table))
-            .collect();
-        if let Some(table) = self.first_changed(&appending).await? {
-            inventory.refused.push((table.name.clone(), Refusal::NoIdentity));
-        }
-        inventory.notes = appending
-            .iter()
-            .map(|table| {
-                format!("table {} has no replica identity: only inserts are carried", table.name)
-            })
-            .collect();
-        Ok(inventory)
-    }
-
-    async fn ensure_unclaimed(&self) -> Result<(), Failure> {
-        slot::ensure_unclaimed(&self.shared.control, &self.shared.names).await
+    async fn check(
+        &self,
+        selection: &Selection,
+        connections: usize,
+    ) -> Result<SourceSurvey, Failure> {
+        check::survey(self, selection, connections).await
     }
 
     async fn publish(&self, tables: &[Table]) -> Result<(), Failure> {
         let control = &self.shared.control;
         let version = control.server_version_num();
         slot::publish(control, &self.shared.names, tables, version).await
+    }
+
+    async fn tables(&self) -> Result<Vec<Table>, Failure> {
+        let selection = &self.shared.options.selection;
+        Ok(relations::tables(&self.shared.control, selection).await?.tables)
     }
 
     async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {

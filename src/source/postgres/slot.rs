@@ -64,8 +64,8 @@ impl Names {
     }
 }
 
-/// Makes sure that neither slot nor publications of these names exist.
-pub(super) async fn ensure_unclaimed(client: &Client, names: &Names) -> Result<(), Failure> {
+/// What stands already under the names that a new migration is about to use.
+pub(super) async fn claim(client: &Client, names: &Names) -> Result<Option<SourceError>, Failure> {
     let looking = || attempting("look for slots and publications of that name");
     let slot = client
         .query_opt(
@@ -76,7 +76,7 @@ pub(super) async fn ensure_unclaimed(client: &Client, names: &Names) -> Result<(
         .map_err(looking())?;
     if slot.is_some() {
         let name = names.slot.clone();
-        return Err(SourceError::Unclaimable { kind: "replication slot", name }.into());
+        return Ok(Some(SourceError::Unclaimable { kind: "replication slot", name }));
     }
     let publications = names.publications();
     let publication = client
@@ -87,10 +87,7 @@ pub(super) async fn ensure_unclaimed(client: &Client, names: &Names) -> Result<(
         )
         .await
         .map_err(looking())?;
-    match publication {
-        Some(row) => Err(SourceError::Unclaimable { kind: "publication", name: row.get(0) }.into()),
-        None => Ok(()),
-    }
+    Ok(publication.map(|row| SourceError::Unclaimable { kind: "publication", name: row.get(0) }))
 }
 
 /// Makes the publications anew, in one transaction.

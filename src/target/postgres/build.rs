@@ -14,32 +14,26 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
 use crate::connect::quote::{quote_ident, quote_name};
+use crate::connect::{StatementError, attempting};
 use crate::model::objects::{Definition, DefinitionKind};
-use crate::model::{Code, Disposition, Fault, Halt, TableName};
+use crate::model::{Disposition, Fault, TableName};
 
-use super::schema::SETTINGS;
+use super::schema::{SETTINGS, restoring};
 use super::script::{self, Entry};
 
 /// What can go wrong in building.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A step's statement failed.
-    #[error("cannot build {label} on the target")]
-    Step {
-        /// What was to be built.
-        label: String,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
+    #[error(transparent)]
+    Step(#[from] StatementError),
 }
 
 impl Fault for BuildError {
     fn disposition(&self) -> Disposition {
         match self {
-            BuildError::Step { source, .. } if source.as_db_error().is_none() => Disposition::Retry,
-            BuildError::Step { .. } => Halt::with(
-                Code::SchemaRestoreFailed,
+            BuildError::Step(error) => restoring(
+                error,
                 "mend what the server names and run the same command again; finished steps stay",
             ),
         }
@@ -321,18 +315,18 @@ pub async fn execute(
     maintenance_work_mem_kb: u32,
     ledger: &str,
 ) -> Result<(), BuildError> {
-    let failed = |source| BuildError::Step { label: step.label.clone(), source };
-    let transaction = client.transaction().await.map_err(failed)?;
+    let failed = || attempting(format!("build {} on the target", step.label));
+    let transaction = client.transaction().await.map_err(failed())?;
     let settings = format!(
         "{SETTINGS};
          SET LOCAL synchronous_commit = off;
          SET LOCAL maintenance_work_mem = {maintenance_work_mem_kb}"
     );
-    transaction.batch_execute(&settings).await.map_err(failed)?;
+    transaction.batch_execute(&settings).await.map_err(failed())?;
     for statement in step.sql.iter().map(String::as_str).chain([ledger]) {
-        transaction.batch_execute(statement).await.map_err(failed)?;
+        transaction.batch_execute(statement).await.map_err(failed())?;
     }
-    transaction.commit().await.map_err(failed)
+    Ok(transaction.commit().await.map_err(failed())?)
 }
 
 /// Finds the steps whose objects are on the target already, by id: those of a schema that was there
@@ -360,10 +354,7 @@ pub async fn present(client: &Client, steps: &[BuildStep]) -> Result<HashSet<Str
             &[&schemas, &tables, &names, &ids],
         )
         .await
-        .map_err(|source| BuildError::Step {
-            label: "a list of what is there".to_owned(),
-            source,
-        })?;
+        .map_err(attempting("list what is built on the target"))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 

@@ -7,39 +7,12 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
+use crate::connect::StatementError;
 use crate::connect::quote::{quote_ident, quote_name, type_name};
-use crate::model::{Code, Disposition, Fault, Halt, TableName};
+use crate::model::TableName;
 
-/// What can go wrong in reading the target's catalog.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// A query failed.
-    #[error("cannot read {what} from the target")]
-    Query {
-        /// What was asked for.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-}
-
-impl Fault for CatalogError {
-    fn disposition(&self) -> Disposition {
-        match self {
-            CatalogError::Query { source, .. } if source.as_db_error().is_none() => {
-                Disposition::Retry
-            }
-            CatalogError::Query { .. } => Halt::with(
-                Code::StatementFailed,
-                "see the server's message; `dunlin grants` prints the privileges that are needed",
-            ),
-        }
-    }
-}
-
-fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> CatalogError {
-    move |source| CatalogError::Query { what, source }
+fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> StatementError {
+    move |error| StatementError::new(format!("read {what} from the target"), error)
 }
 
 /// The target server, its database and the role we are.
@@ -78,7 +51,7 @@ pub struct Server {
 /// # Errors
 ///
 /// A query failed.
-pub async fn server(client: &Client) -> Result<Server, CatalogError> {
+pub async fn server(client: &Client) -> Result<Server, StatementError> {
     let row = client
         .query_one(include_str!("../../../sql/postgres/target_server.sql"), &[])
         .await
@@ -100,7 +73,7 @@ pub async fn server(client: &Client) -> Result<Server, CatalogError> {
     })
 }
 
-async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>, CatalogError> {
+async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>, StatementError> {
     if !server.get::<_, bool>("may_read_control") {
         return Ok(None);
     }
@@ -113,7 +86,7 @@ async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>,
 
 /// Before version 15 there is no function that says whether a role may set a parameter, so it is
 /// tried.
-async fn may_rest_triggers(client: &Client) -> Result<bool, CatalogError> {
+async fn may_rest_triggers(client: &Client) -> Result<bool, StatementError> {
     let failed = || reading("the privilege to set session_replication_role");
     client.batch_execute("BEGIN").await.map_err(failed())?;
     let tried = client.batch_execute("SET LOCAL session_replication_role = replica").await;
@@ -171,7 +144,10 @@ pub struct TargetColumn {
 /// # Errors
 ///
 /// The query failed.
-pub async fn table(client: &Client, name: &TableName) -> Result<Option<TargetTable>, CatalogError> {
+pub async fn table(
+    client: &Client,
+    name: &TableName,
+) -> Result<Option<TargetTable>, StatementError> {
     Ok(tables(client, std::slice::from_ref(name)).await?.pop())
 }
 
@@ -183,7 +159,7 @@ pub async fn table(client: &Client, name: &TableName) -> Result<Option<TargetTab
 pub async fn tables(
     client: &Client,
     names: &[TableName],
-) -> Result<Vec<TargetTable>, CatalogError> {
+) -> Result<Vec<TargetTable>, StatementError> {
     let (schemas, tables) = split(names);
     let rows = client
         .query(include_str!("../../../sql/postgres/target_tables.sql"), &[&schemas, &tables])
@@ -250,7 +226,7 @@ const TABLES_PER_QUERY: usize = 500;
 pub async fn existing_tables(
     client: &Client,
     names: &[TableName],
-) -> Result<Vec<ExistingTable>, CatalogError> {
+) -> Result<Vec<ExistingTable>, StatementError> {
     let (schemas, tables) = split(names);
     let rows = client
         .query(include_str!("../../../sql/postgres/target_existing.sql"), &[&schemas, &tables])

@@ -7,6 +7,7 @@
 mod apply;
 pub mod build;
 pub mod catalog;
+mod check;
 mod describe;
 mod error;
 mod load;
@@ -26,11 +27,12 @@ use std::time::{Duration, Instant};
 use self::apply::PostgresApplier;
 use self::load::PostgresLoader;
 use self::state::Fence;
-use super::{Build, BuildStage, Migration, Standing, StreamStatus, Target};
+use super::{Arrival, Build, BuildStage, Migration, Standing, StreamStatus, Target};
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::quote::quote_name;
+use crate::model::report::Finding;
 use crate::model::selection::Patterns;
 use crate::model::{
     CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Phase, Position, RowForm,
@@ -144,13 +146,13 @@ impl PostgresTarget {
         }
     }
 
-    async fn empty_tables(&self, client: &mut Client, tables: &[TableName]) -> Result<(), Failure> {
+    async fn empty_tables(&self, tables: &[TableName]) -> Result<(), Failure> {
         let names: Vec<_> = tables.iter().map(quote_name).collect();
         if names.is_empty() {
             return Ok(());
         }
         let text = format!("TRUNCATE ONLY {}", names.join(", ONLY "));
-        let emptied = client.batch_execute(&text).await;
+        let emptied = self.shared.control.batch_execute(&text).await;
         Ok(emptied.map_err(attempting("empty tables of the target"))?)
     }
 }
@@ -211,30 +213,21 @@ impl Target for PostgresTarget {
         status::read(&self.shared.control, self.name()).await
     }
 
+    async fn check(&self, arrival: &Arrival<'_>) -> Result<Vec<Finding>, Failure> {
+        check::survey(&self.shared.control, arrival, self.shared.options.privileges).await
+    }
+
     async fn clear_ground(
         &self,
         tables: &[Table],
         truncate: &[TableName],
     ) -> Result<bool, Failure> {
-        let mut session = self.session().await?;
-        let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
-        let existing = catalog::existing_tables(&session, &names).await?;
-        let Some(present) = existing.first() else {
-            return Ok(true);
-        };
-        let is_there = |name: &&TableName| existing.iter().any(|table| table.name == **name);
-        if let Some(missing) = names.iter().find(|name| !is_there(name)) {
-            let present = present.name.clone();
-            return Err(TargetError::PartOfSchema { present, missing: missing.clone() }.into());
+        let ground = check::ground(&self.shared.control, tables, truncate).await?;
+        if let Some(obstacle) = ground.obstacles.into_iter().next() {
+            return Err(obstacle.into());
         }
-        let filled = existing.iter().filter(|table| table.has_rows);
-        if let Some(table) = filled.clone().find(|table| !truncate.contains(&table.name)) {
-            return Err(TargetError::NotEmpty { table: table.name.clone() }.into());
-        }
-        work::compare_schema(&session, tables).await?;
-        let to_empty: Vec<TableName> = filled.map(|table| table.name.clone()).collect();
-        self.empty_tables(&mut session, &to_empty).await?;
-        Ok(false)
+        self.empty_tables(&ground.to_empty).await?;
+        Ok(ground.make_schema)
     }
 
     async fn present(&self, mut tables: Vec<Table>) -> Result<Vec<Table>, Failure> {
@@ -243,8 +236,10 @@ impl Target for PostgresTarget {
         tables.retain(|table| {
             existing.iter().any(|found| found.name == table.name && !found.has_rows)
         });
-        work::compare_schema(&self.shared.control, &tables).await?;
-        Ok(tables)
+        match work::schema_differences(&self.shared.control, &tables).await?.into_iter().next() {
+            Some(difference) => Err(difference.into()),
+            None => Ok(tables),
+        }
     }
 
     async fn adopt(&self, tables: &[Table]) -> Result<(), Failure> {

@@ -8,71 +8,11 @@
 use tokio_postgres::{Client, Row, Transaction};
 
 use crate::connect::quote::{quote_ident, quote_literal, quote_name};
+use crate::connect::{StatementError, attempting};
+use crate::model::TableName;
 use crate::model::objects::SequenceValue;
-use crate::model::{Code, Disposition, Fault, Halt, TableName};
 
 use super::schema::Ownership;
-
-/// What can go wrong with these objects.
-#[derive(Debug, thiserror::Error)]
-pub enum ObjectsError {
-    /// Sequences could not be set.
-    #[error("cannot set the sequences on the target")]
-    Sequences(#[source] tokio_postgres::Error),
-    /// A materialised view could not be refreshed.
-    #[error("cannot refresh the materialised view {view} on the target")]
-    Refresh {
-        /// Which one.
-        view: TableName,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// A table's statistics could not be gathered.
-    #[error("cannot analyse {table} on the target")]
-    Analyze {
-        /// Which one.
-        table: TableName,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// Large objects could not be read.
-    #[error("cannot read large objects after {after} from the source")]
-    ReadLargeObjects {
-        /// OID of the last one that was read.
-        after: u32,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// Large objects could not be written.
-    #[error("cannot write large objects after {after} to the target")]
-    WriteLargeObjects {
-        /// OID of the last one that was written.
-        after: u32,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-}
-
-impl Fault for ObjectsError {
-    fn disposition(&self) -> Disposition {
-        let (ObjectsError::Sequences(cause)
-        | ObjectsError::Refresh { source: cause, .. }
-        | ObjectsError::Analyze { source: cause, .. }
-        | ObjectsError::ReadLargeObjects { source: cause, .. }
-        | ObjectsError::WriteLargeObjects { source: cause, .. }) = self;
-        if cause.as_db_error().is_none() {
-            return Disposition::Retry;
-        }
-        Halt::with(
-            Code::StatementFailed,
-            "mend what the server names and run the same command again",
-        )
-    }
-}
 
 /// Sequences set by one statement: bounds the locks that one transaction holds.
 const SEQUENCES_PER_STATEMENT: usize = 500;
@@ -85,7 +25,7 @@ const SEQUENCES_PER_STATEMENT: usize = 500;
 pub async fn set_sequences(
     client: &Client,
     sequences: &[SequenceValue],
-) -> Result<(), ObjectsError> {
+) -> Result<(), StatementError> {
     for sequences in sequences.chunks(SEQUENCES_PER_STATEMENT) {
         let names: Vec<String> = sequences.iter().map(|s| quote_name(&s.name)).collect();
         let values: Vec<i64> = sequences.iter().map(|s| s.last_value).collect();
@@ -97,7 +37,7 @@ pub async fn set_sequences(
                 &[&names, &values, &called],
             )
             .await
-            .map_err(ObjectsError::Sequences)?;
+            .map_err(attempting("set the sequences on the target"))?;
     }
     Ok(())
 }
@@ -107,11 +47,11 @@ pub async fn set_sequences(
 /// # Errors
 ///
 /// The statement failed.
-pub async fn refresh(client: &Client, view: &TableName) -> Result<(), ObjectsError> {
+pub async fn refresh(client: &Client, view: &TableName) -> Result<(), StatementError> {
     client
         .batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", quote_name(view)))
         .await
-        .map_err(|source| ObjectsError::Refresh { view: view.clone(), source })
+        .map_err(attempting(format!("refresh the materialised view {view} on the target")))
 }
 
 /// Gathers a table's statistics, so that the first query has a plan.
@@ -119,11 +59,11 @@ pub async fn refresh(client: &Client, view: &TableName) -> Result<(), ObjectsErr
 /// # Errors
 ///
 /// The statement failed.
-pub async fn analyze(client: &Client, table: &TableName) -> Result<(), ObjectsError> {
+pub async fn analyze(client: &Client, table: &TableName) -> Result<(), StatementError> {
     client
         .batch_execute(&format!("ANALYZE {}", quote_name(table)))
         .await
-        .map_err(|source| ObjectsError::Analyze { table: table.clone(), source })
+        .map_err(attempting(format!("analyse {table} on the target")))
 }
 
 /// Large objects that one transaction writes.
@@ -156,7 +96,7 @@ pub async fn copy_large_objects(
     source: &Client,
     target: &mut Client,
     ownership: Ownership,
-) -> Result<CopiedLargeObjects, ObjectsError> {
+) -> Result<CopiedLargeObjects, StatementError> {
     let mut copied = CopiedLargeObjects::default();
     let mut after = 0u32;
     loop {
@@ -166,7 +106,7 @@ pub async fn copy_large_objects(
                 &[&after, &OBJECTS_PER_BATCH, &FIRST_PIECE_BYTES],
             )
             .await
-            .map_err(|source| ObjectsError::ReadLargeObjects { after, source })?;
+            .map_err(reading(after))?;
         let Some(last) = rows.last() else {
             return Ok(copied);
         };
@@ -185,7 +125,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    async fn write(&self, target: &mut Client, rows: &[Row]) -> Result<u64, ObjectsError> {
+    async fn write(&self, target: &mut Client, rows: &[Row]) -> Result<u64, StatementError> {
         let transaction = target.transaction().await.map_err(self.writing())?;
         let oids: Vec<u32> = rows.iter().map(|row| row.get("oid")).collect();
         let pieces: Vec<&[u8]> = rows.iter().map(|row| row.get("piece")).collect();
@@ -220,7 +160,7 @@ impl Batch<'_> {
         Ok(bytes)
     }
 
-    async fn write_rest(&self, target: &Transaction<'_>, oid: u32) -> Result<u64, ObjectsError> {
+    async fn write_rest(&self, target: &Transaction<'_>, oid: u32) -> Result<u64, StatementError> {
         let first = i64::from(FIRST_PIECE_BYTES);
         let mut offset = first;
         loop {
@@ -228,7 +168,7 @@ impl Batch<'_> {
                 .source
                 .query_one("SELECT pg_catalog.lo_get($1, $2, $3)", &[&oid, &offset, &PIECE_BYTES])
                 .await
-                .map_err(|source| ObjectsError::ReadLargeObjects { after: self.after, source })?;
+                .map_err(reading(self.after))?;
             let piece: &[u8] = row.get(0);
             if !piece.is_empty() {
                 target
@@ -243,10 +183,13 @@ impl Batch<'_> {
         }
     }
 
-    fn writing(&self) -> impl FnOnce(tokio_postgres::Error) -> ObjectsError + use<> {
-        let after = self.after;
-        move |source| ObjectsError::WriteLargeObjects { after, source }
+    fn writing(&self) -> impl FnOnce(tokio_postgres::Error) -> StatementError + use<> {
+        attempting(format!("write large objects after {} to the target", self.after))
     }
+}
+
+fn reading(after: u32) -> impl FnOnce(tokio_postgres::Error) -> StatementError {
+    attempting(format!("read large objects after {after} from the source"))
 }
 
 /// The statements that give a large object its comment, and its owner and privileges where they

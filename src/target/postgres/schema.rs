@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use crate::connect::program::{ProgramError, Programs};
+use crate::connect::{StatementError, attempting};
 use crate::model::objects::{Excluded, SchemaArchive};
 use crate::model::{Code, Disposition, Fault, Halt};
 
@@ -38,35 +39,15 @@ pub enum SchemaError {
         /// How many are listed.
         listed: usize,
     },
-    /// An object could not be created.
-    #[error("cannot create {object} on the target")]
-    Create {
-        /// Kind and name.
-        object: String,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// A statement around them failed.
-    #[error("cannot {act} on the target")]
-    Statement {
-        /// What was attempted.
-        act: &'static str,
-        /// The cause.
-        #[source]
-        source: tokio_postgres::Error,
-    },
+    /// An object could not be created, or a statement around it failed.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
 }
 
 impl Fault for SchemaError {
     fn disposition(&self) -> Disposition {
         match self {
             SchemaError::Archive(error) => error.disposition(),
-            SchemaError::Create { source, .. } | SchemaError::Statement { source, .. }
-                if source.as_db_error().is_none() =>
-            {
-                Disposition::Retry
-            }
             SchemaError::Encoding(_) => Halt::with(
                 Code::SchemaRestoreFailed,
                 "rename what is not UTF-8 on the source, or create the schema on the target by hand",
@@ -75,12 +56,23 @@ impl Fault for SchemaError {
                 Code::SchemaRestoreFailed,
                 "check that pg_dump and pg_restore are of one version",
             ),
-            SchemaError::Create { .. } | SchemaError::Statement { .. } => Halt::with(
-                Code::SchemaRestoreFailed,
-                "mend what the server names (a missing role, extension or privilege) and run the \
-                 same command again; nothing was left behind",
+            SchemaError::Statement(error) => restoring(
+                error,
+                "mend what the server names (a missing role, extension or type) and run the same \
+                 command again; nothing was left behind",
             ),
         }
+    }
+}
+
+/// What follows from a statement of the schema that failed: what its SQLSTATE says, and where that
+/// says nothing in particular, that the schema does not fit this server.
+pub(super) fn restoring(error: &StatementError, hint: &'static str) -> Disposition {
+    match error.disposition() {
+        Disposition::Halt(Halt { code: Code::StatementFailed, .. }) => {
+            Halt::with(Code::SchemaRestoreFailed, hint)
+        }
+        other => other,
     }
 }
 
@@ -203,12 +195,12 @@ pub async fn create(
     entries: &[Entry],
     ledger: &str,
 ) -> Result<Vec<String>, SchemaError> {
-    let failed = |act| move |source| SchemaError::Statement { act, source };
-    let transaction = client.transaction().await.map_err(failed("begin creating the schema"))?;
+    let transaction =
+        client.transaction().await.map_err(attempting("begin creating the schema"))?;
     transaction
         .batch_execute(SETTINGS)
         .await
-        .map_err(failed("set up the session for the schema"))?;
+        .map_err(attempting("set up the session for the schema"))?;
     let schemas = existing_schemas(&transaction).await?;
     let mut left_out = Vec::new();
     for entry in entries {
@@ -229,8 +221,8 @@ pub async fn create(
     transaction
         .batch_execute(ledger)
         .await
-        .map_err(failed("record that the schema was created"))?;
-    transaction.commit().await.map_err(failed("commit the schema"))?;
+        .map_err(attempting("record that the schema was created"))?;
+    transaction.commit().await.map_err(attempting("commit the schema"))?;
     Ok(left_out)
 }
 
@@ -244,16 +236,15 @@ pub(super) const SETTINGS: &str = "SET LOCAL statement_timeout = 0;
     SET LOCAL client_min_messages = warning;
     SET LOCAL default_tablespace = ''";
 
-fn creating(entry: &Entry) -> impl FnOnce(tokio_postgres::Error) -> SchemaError {
-    let object = entry.label();
-    move |source| SchemaError::Create { object, source }
+fn creating(entry: &Entry) -> impl FnOnce(tokio_postgres::Error) -> StatementError {
+    attempting(format!("create {} on the target", entry.label()))
 }
 
 async fn existing_schemas(transaction: &Transaction<'_>) -> Result<HashSet<String>, SchemaError> {
     let rows = transaction
         .query("SELECT nspname::text FROM pg_catalog.pg_namespace", &[])
         .await
-        .map_err(|source| SchemaError::Statement { act: "list the schemas", source })?;
+        .map_err(attempting("list the schemas of the target"))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -265,7 +256,7 @@ async fn try_create(transaction: &Transaction<'_>, entry: &Entry) -> Result<bool
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
             "ROLLBACK TO SAVEPOINT entry"
         }
-        Err(error) => return Err(creating(entry)(error)),
+        Err(error) => return Err(creating(entry)(error).into()),
     };
     transaction.batch_execute(end).await.map_err(creating(entry))?;
     Ok(end.starts_with("RELEASE"))

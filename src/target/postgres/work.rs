@@ -240,20 +240,28 @@ async fn target_tables(
     Ok(found.into_iter().map(|table| (table.name.clone(), table)).collect())
 }
 
-/// Makes sure that tables which were there before take the source's rows.
-pub(super) async fn compare_schema(client: &Driver, tables: &[Table]) -> Result<(), Failure> {
+/// Why tables that were there before would not take the source's rows: for each the first reason.
+pub(super) async fn schema_differences(
+    client: &Driver,
+    tables: &[Table],
+) -> Result<Vec<TargetError>, Failure> {
     let found = target_tables(client, tables).await?;
-    for table in tables {
-        let differs =
-            |problem: String| TargetError::SchemaDiffers { table: table.name.clone(), problem };
-        let target = found.get(&table.name).ok_or_else(|| differs("it is missing".to_owned()))?;
-        for column in table.copied_columns() {
-            let same = target.columns.iter().find(|candidate| candidate.name == column.name);
-            let same = same.ok_or_else(|| differs(format!("column {} is missing", column.name)))?;
-            if same.generated || same.type_name != column.type_name {
-                return Err(differs(format!("column {} is of another type", column.name)).into());
+    let differing = |table: &Table| {
+        let problem = difference(table, found.get(&table.name)?)?;
+        Some(TargetError::SchemaDiffers { table: table.name.clone(), problem })
+    };
+    Ok(tables.iter().filter_map(differing).collect())
+}
+
+fn difference(table: &Table, target: &TargetTable) -> Option<String> {
+    table.copied_columns().find_map(|column| {
+        let same = target.columns.iter().find(|candidate| candidate.name == column.name);
+        match same {
+            None => Some(format!("column {} is missing", column.name)),
+            Some(same) if same.generated || same.type_name != column.type_name => {
+                Some(format!("column {} is of another type", column.name))
             }
+            Some(_) => None,
         }
-    }
-    Ok(())
+    })
 }

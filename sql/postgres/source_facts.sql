@@ -1,0 +1,5 @@
+SELECT d.datcollate::text AS collation,
+       pg_catalog.has_database_privilege(d.oid, 'CREATE') AS may_publish,
+       ARRAY(SELECT e.extname::text FROM pg_catalog.pg_extension AS e ORDER BY 1) AS extensions
+FROM pg_catalog.pg_database AS d
+WHERE d.datname = pg_catalog.current_database()

@@ -1,0 +1,7 @@
+-- Which of the named sequences this role may not read.
+SELECT w.schema, w.name
+FROM unnest($1::text[], $2::text[]) AS w (schema, name)
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.name
+WHERE NOT pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
+ORDER BY w.schema, w.name

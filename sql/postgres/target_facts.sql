@@ -1,0 +1,4 @@
+SELECT d.datcollate::text AS collation,
+       ARRAY(SELECT e.name::text FROM pg_catalog.pg_available_extensions AS e) AS extensions
+FROM pg_catalog.pg_database AS d
+WHERE d.datname = pg_catalog.current_database()

@@ -1,0 +1,445 @@
+//! What on the source would make a migration fail or lose something.
+//!
+//! In: a session and what is wanted. Out: findings, each with what was seen and what mends it. It
+//! only reads. The server itself is looked at first: where its version is not supported, nothing
+//! else it says is relied on.
+
+use tokio_postgres::Row;
+
+use super::PostgresSource;
+use super::catalog::{self, Server};
+use super::relations::{self, Tables};
+use super::slot;
+use crate::connect::attempting;
+use crate::connect::postgres::Client;
+use crate::connect::program::Programs;
+use crate::connect::quote::{quote_ident, quote_name};
+use crate::model::handover::{Refusal, ServerFacts, SourceSurvey};
+use crate::model::report::Finding;
+use crate::model::selection::Selection;
+use crate::model::{Code, Disposition, Failure, Identity, Table, TableName};
+
+/// Versions that are supported, by their majors.
+const SUPPORTED: std::ops::RangeInclusive<u32> = 12..=18;
+
+/// The snapshot's holder and the log reader; a resumed run asks who the server is beside a holder.
+const SENDERS: i32 = 2;
+
+/// A slot that may retain less than this is easily lost.
+const LITTLE_LOG_BYTES: u64 = 1 << 30;
+
+/// Looks at everything.
+pub(super) async fn survey(
+    source: &PostgresSource,
+    selection: &Selection,
+    connections: usize,
+) -> Result<SourceSurvey, Failure> {
+    let control = source.control();
+    let mut survey = SourceSurvey::default();
+    if let Some(finding) = version(control.server_version_num()) {
+        survey.findings.push(finding);
+        return Ok(survey);
+    }
+    let server = catalog::server(control).await?;
+    survey.findings.extend(settings(&server, connections));
+    survey.findings.extend(claimed(source).await?);
+    let found = relations::tables(control, selection).await?;
+    survey.findings.extend(refused(source, &found).await?);
+    survey.findings.extend(privileges(control, &server, &found.tables).await?);
+    survey.findings.extend(sequence_privileges(control, selection, &server.role).await?);
+    survey.findings.extend(programs(control).await);
+    survey.findings.extend(firing(control, &found).await?);
+    survey.findings.extend(holdups(control).await?);
+    survey.findings.extend(large_objects(control).await?);
+    survey.findings.extend(little_log(&server, &found.tables));
+    let (facts, may_publish) = facts(control, &server).await?;
+    if !may_publish {
+        let database = quote_ident(&server.database);
+        let fix = format!("GRANT CREATE ON DATABASE {database} TO {}", quote_ident(&server.role));
+        let seen = "the role may not create a publication in the database";
+        survey.findings.push(missing(&server.role, seen).with_fix(fix));
+    }
+    survey.facts = Some(facts);
+    survey.tables = found.tables;
+    Ok(survey)
+}
+
+/// The version, where it is not one of those that are supported.
+fn version(version_num: u32) -> Option<Finding> {
+    let major = version_num / 10_000;
+    (!SUPPORTED.contains(&major)).then(|| {
+        Finding::block(Code::VersionUnsupported, "source", format!("it runs Postgres {major}"))
+            .with_hint("use a server of a version from 12 to 18")
+    })
+}
+
+/// What the server's settings and its load say.
+fn settings(server: &Server, connections: usize) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if server.in_recovery {
+        findings.push(standby(server));
+    }
+    if server.wal_level != "logical" {
+        let seen = format!("wal_level is {}, and must be logical", server.wal_level);
+        let fix = "ALTER SYSTEM SET wal_level = logical";
+        findings.push(
+            Finding::block(Code::WalLevel, "source", seen)
+                .with_fix(fix)
+                .with_hint("then restart the server"),
+        );
+    }
+    let free = server.max_replication_slots - server.used_replication_slots;
+    if free < 1 {
+        let most = server.max_replication_slots;
+        let seen = format!("all {most} replication slots are in use (max_replication_slots)");
+        findings.push(raised(Code::NoFreeSlot, seen, ("max_replication_slots", most + 2)));
+    }
+    let free = server.max_wal_senders - server.used_wal_senders;
+    if free < SENDERS {
+        let most = server.max_wal_senders;
+        let seen = format!("{free} of {most} WAL senders are free, and {SENDERS} are needed");
+        findings.push(raised(Code::NoFreeSender, seen, ("max_wal_senders", most + SENDERS)));
+    }
+    if !server.is_superuser && !server.has_replication {
+        let fix = format!("ALTER ROLE {} REPLICATION", quote_ident(&server.role));
+        findings.push(missing(&server.role, "the role may not replicate").with_fix(fix));
+    }
+    findings.extend(room(server, connections));
+    findings
+}
+
+fn standby(server: &Server) -> Finding {
+    let seen = if server.version_num < 160_000 {
+        "it is a standby, and logical decoding on a standby begins with Postgres 16"
+    } else {
+        "it is a standby, on which the publication that is needed cannot be created"
+    };
+    Finding::block(Code::SourceStandby, "source", seen)
+        .with_hint("name the primary as --source, or promote the standby (SELECT pg_promote())")
+}
+
+fn raised(code: Code, seen: String, (setting, value): (&str, i32)) -> Finding {
+    Finding::block(code, "source", seen)
+        .with_fix(format!("ALTER SYSTEM SET {setting} = {value}"))
+        .with_hint("then restart the server")
+}
+
+/// One of the connections in use is our own.
+fn room(server: &Server, connections: usize) -> Option<Finding> {
+    let reserved = if server.is_superuser { 0 } else { server.reserved_connections };
+    let free = (server.max_connections - reserved - server.used_connections).max(0);
+    let wanted = connections.saturating_sub(1);
+    (usize::try_from(free).unwrap_or_default() < wanted).then(|| {
+        let seen = format!(
+            "{free} of {} connections are free, and {wanted} more are needed",
+            server.max_connections
+        );
+        Finding::block(Code::NoFreeConnections, "source", seen)
+            .with_hint("close other sessions, raise max_connections or lower --max-connections")
+    })
+}
+
+fn missing(role: &str, seen: impl Into<String>) -> Finding {
+    Finding::block(Code::PrivilegeMissing, format!("role {role} on the source"), seen)
+        .with_hint("`dunlin grants` prints all that is needed")
+}
+
+async fn claimed(source: &PostgresSource) -> Result<Option<Finding>, Failure> {
+    let claim = slot::claim(source.control(), &source.shared.names).await?;
+    Ok(claim.map(|error| Finding::of(&error, "source")))
+}
+
+/// Tables that cannot be copied, or only with reservations.
+async fn refused(source: &PostgresSource, found: &Tables) -> Result<Vec<Finding>, Failure> {
+    let unlogged = found.unlogged.iter().map(|name| refusal(name, Refusal::Unlogged));
+    let mut findings: Vec<Finding> = unlogged.collect();
+    findings.extend(found.foreign.iter().map(|name| refusal(name, Refusal::Foreign)));
+    let is_appending =
+        |table: &&Table| table.identity == Identity::Nothing && !source.is_insert_only(table);
+    let appending: Vec<&Table> = found.tables.iter().filter(is_appending).collect();
+    let changed = source.changed(&appending).await?;
+    for table in appending {
+        findings.push(if changed.contains(&table.id) {
+            refusal(&table.name, Refusal::NoIdentity)
+        } else {
+            let seen = "it has no replica identity: only inserts are carried, and an update or \
+                        delete of it will halt the migration";
+            Finding::warn(Code::NoIdentity.as_str(), format!("table {}", table.name), seen)
+                .with_fix(full_identity(&table.name))
+        });
+    }
+    Ok(findings)
+}
+
+fn refusal(table: &TableName, reason: Refusal) -> Finding {
+    let subject = format!("table {table}");
+    let Disposition::Halt(halt) = reason.halt(table) else {
+        return Finding::block(Code::StatementFailed, subject, reason.to_string());
+    };
+    let finding = Finding::block(halt.code, subject, reason.to_string()).with_hint(halt.hint);
+    match reason {
+        Refusal::Unlogged => {
+            finding.with_fix(format!("ALTER TABLE {} SET LOGGED", quote_name(table)))
+        }
+        Refusal::Foreign => finding,
+        Refusal::NoIdentity => finding.with_fix(full_identity(table)),
+    }
+}
+
+fn full_identity(table: &TableName) -> String {
+    format!("ALTER TABLE {} REPLICA IDENTITY FULL", quote_name(table))
+}
+
+async fn privileges(
+    control: &Client,
+    server: &Server,
+    tables: &[Table],
+) -> Result<Vec<Finding>, Failure> {
+    let oids: Vec<u32> = oids(tables);
+    let rows = control
+        .query(include_str!("../../../sql/postgres/source_privileges.sql"), &[&oids])
+        .await
+        .map_err(attempting("read the privileges on the source's tables"))?;
+    let role = quote_ident(&server.role);
+    let lacking = |holds: &str| -> Vec<&Row> {
+        rows.iter().filter(|row| !row.get::<_, bool>(holds)).collect()
+    };
+    let mut findings = Vec::new();
+    let closed = distinct(&lacking("may_use_schema"), "schema");
+    if !closed.is_empty() {
+        let seen = format!("the role may not use the schemas {}", closed.join(", "));
+        let schemas: Vec<String> = closed.iter().map(|schema| quote_ident(schema)).collect();
+        let fix = format!("GRANT USAGE ON SCHEMA {} TO {role}", schemas.join(", "));
+        findings.push(missing(&server.role, seen).with_fix(fix));
+    }
+    let unreadable = names(&lacking("may_select"));
+    if !unreadable.is_empty() {
+        let seen = format!("the role may not read {}", listed(&unreadable));
+        let fix = format!("GRANT SELECT ON {} TO {role}", quoted(&unreadable));
+        findings.push(missing(&server.role, seen).with_fix(fix));
+    }
+    let foreign = lacking("owns");
+    if !foreign.is_empty() {
+        let owners = distinct(&foreign, "owner");
+        let seen = format!(
+            "the role is no member of the owner of {}, who alone may publish them",
+            listed(&names(&foreign))
+        );
+        let grants = owners.iter().map(|owner| format!("GRANT {} TO {role}", quote_ident(owner)));
+        let fix = grants.collect::<Vec<_>>().join(";\n");
+        findings.push(missing(&server.role, seen).with_fix(fix));
+    }
+    let hidden: Vec<&Row> = rows.iter().filter(|row| row.get("hides_rows")).collect();
+    if !hidden.is_empty() {
+        let seen = format!("row security hides rows of {} from the role", listed(&names(&hidden)));
+        let fix = format!("ALTER ROLE {role} BYPASSRLS");
+        findings.push(missing(&server.role, seen).with_fix(fix));
+    }
+    Ok(findings)
+}
+
+async fn sequence_privileges(
+    control: &Client,
+    selection: &Selection,
+    role: &str,
+) -> Result<Option<Finding>, Failure> {
+    let carried = catalog::sequence_names(control, selection).await?.carried;
+    let (schemas, sequences): (Vec<&str>, Vec<&str>) =
+        carried.iter().map(|name| (name.schema.as_str(), name.name.as_str())).unzip();
+    let text = include_str!("../../../sql/postgres/source_sequence_privileges.sql");
+    let rows = control
+        .query(text, &[&schemas, &sequences])
+        .await
+        .map_err(attempting("read the privileges on the source's sequences"))?;
+    let unreadable = names(&rows.iter().collect::<Vec<_>>());
+    Ok((!unreadable.is_empty()).then(|| {
+        let seen = format!("the role may not read the sequences {}", listed(&unreadable));
+        let sequences = quoted(&unreadable);
+        let fix = format!("GRANT SELECT ON SEQUENCE {sequences} TO {}", quote_ident(role));
+        missing(role, seen).with_fix(fix)
+    }))
+}
+
+async fn programs(control: &Client) -> Option<Finding> {
+    let major = control.server_version_num() / 10_000;
+    let found = Programs::find(major.cast_signed()).await;
+    found.err().map(|error| Finding::of(&error, "this machine"))
+}
+
+/// Triggers and rules that do not rest while dunlin writes.
+async fn firing(control: &Client, found: &Tables) -> Result<Vec<Finding>, Failure> {
+    let roots = found.partitioned.iter().filter_map(|table| u32::try_from(table.source_id).ok());
+    let oids: Vec<u32> = oids(&found.tables).into_iter().chain(roots).collect();
+    let rows = control
+        .query(include_str!("../../../sql/postgres/source_firing.sql"), &[&oids])
+        .await
+        .map_err(attempting("look for triggers and rules that always fire"))?;
+    let finding = |row: &Row| {
+        let (kind, hook): (&str, &str) = (row.get("kind"), row.get("hook"));
+        let table = name(row);
+        let seen = format!(
+            "its {} {hook} is enabled for replicas too: carried over, it fires on the target for \
+             every change that dunlin applies",
+            kind.to_lowercase()
+        );
+        let fix =
+            format!("ALTER TABLE {} DISABLE {kind} {}", quote_name(&table), quote_ident(hook));
+        Finding::warn("TRIGGER_FIRES", format!("table {table}"), seen)
+            .with_fix(fix)
+            .with_hint("disable it on the target while dunlin applies, unless it does no harm")
+    };
+    Ok(rows.iter().map(finding).collect())
+}
+
+async fn holdups(control: &Client) -> Result<Vec<Finding>, Failure> {
+    let rows = control
+        .query(include_str!("../../../sql/postgres/source_holdups.sql"), &[])
+        .await
+        .map_err(attempting("look for transactions that are open on the source"))?;
+    let finding = |row: &Row| {
+        let seen: String = row.get("evidence");
+        Finding::warn("LONG_TRANSACTION", "source", seen)
+            .with_fix(row.get::<_, String>("fix"))
+            .with_hint("the replication slot is made only once it has ended")
+    };
+    Ok(rows.iter().map(finding).collect())
+}
+
+async fn large_objects(control: &Client) -> Result<Option<Finding>, Failure> {
+    let found = catalog::large_objects(control).await?;
+    Ok((found.count > 0).then(|| {
+        let seen = format!(
+            "there are {} large objects; changes to them are not in the log, so those made while \
+             the migration runs are not carried",
+            found.count
+        );
+        Finding::warn("LARGE_OBJECTS", "source", seen)
+    }))
+}
+
+/// A bound on retained log that a copy of this size may well reach.
+fn little_log(server: &Server, tables: &[Table]) -> Option<Finding> {
+    let keep = server.max_slot_wal_keep_bytes?;
+    let bytes: u64 = tables.iter().map(|table| table.bytes).sum();
+    (keep < bytes.max(LITTLE_LOG_BYTES)).then(|| {
+        let seen = format!(
+            "max_slot_wal_keep_size is {} MB: the server gives the slot up, and the migration \
+             with it, once that much was written while it was behind",
+            keep >> 20
+        );
+        Finding::warn("SLOT_LIMIT", "source", seen)
+            .with_fix("ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()")
+    })
+}
+
+async fn facts(control: &Client, server: &Server) -> Result<(ServerFacts, bool), Failure> {
+    let row = control
+        .query_one(include_str!("../../../sql/postgres/source_facts.sql"), &[])
+        .await
+        .map_err(attempting("read what the source's database is like"))?;
+    let facts = ServerFacts {
+        cluster: server.system_identifier.map(|identifier| identifier.to_string()),
+        database: server.database.clone(),
+        encoding: server.encoding.clone(),
+        collation: row.get("collation"),
+        extensions: row.get("extensions"),
+    };
+    Ok((facts, row.get("may_publish")))
+}
+
+fn oids(tables: &[Table]) -> Vec<u32> {
+    tables.iter().filter_map(|table| u32::try_from(table.source_id).ok()).collect()
+}
+
+fn name(row: &Row) -> TableName {
+    TableName { schema: row.get("schema"), name: row.get("name") }
+}
+
+fn names(rows: &[&Row]) -> Vec<TableName> {
+    rows.iter().map(|row| name(row)).collect()
+}
+
+fn listed(names: &[TableName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn quoted(names: &[TableName]) -> String {
+    names.iter().map(quote_name).collect::<Vec<_>>().join(", ")
+}
+
+fn distinct(rows: &[&Row], column: &str) -> Vec<String> {
+    let values: std::collections::BTreeSet<String> =
+        rows.iter().map(|row| row.get(column)).collect();
+    values.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> Server {
+        Server {
+            version_num: 150_004,
+            system_identifier: Some(7),
+            database: "app".to_owned(),
+            database_oid: 1,
+            encoding: "UTF8".to_owned(),
+            in_recovery: false,
+            wal_level: "logical".to_owned(),
+            max_replication_slots: 10,
+            used_replication_slots: 0,
+            max_wal_senders: 10,
+            used_wal_senders: 0,
+            max_connections: 100,
+            reserved_connections: 3,
+            used_connections: 1,
+            wal_sender_timeout_ms: 60_000,
+            max_slot_wal_keep_bytes: None,
+            role: "dunlin".to_owned(),
+            is_superuser: false,
+            has_replication: true,
+        }
+    }
+
+    fn ids(server: &Server) -> Vec<String> {
+        settings(server, 8).into_iter().map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn versions_from_12_to_18_are_supported() {
+        assert!([120_000, 150_004, 180_009].into_iter().all(|num| version(num).is_none()));
+        for num in [90_624, 110_022, 190_000] {
+            assert_eq!(
+                version(num).and_then(|finding| finding.code()),
+                Some(Code::VersionUnsupported)
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_ready_raises_nothing() {
+        assert_eq!(ids(&server()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn each_setting_has_its_code() {
+        assert_eq!(ids(&Server { wal_level: "replica".to_owned(), ..server() }), ["WAL_LEVEL"]);
+        assert_eq!(ids(&Server { used_replication_slots: 10, ..server() }), ["NO_FREE_SLOT"]);
+        assert_eq!(ids(&Server { used_wal_senders: 9, ..server() }), ["NO_FREE_SENDER"]);
+        assert_eq!(ids(&Server { has_replication: false, ..server() }), ["PRIVILEGE_MISSING"]);
+        assert_eq!(ids(&Server { used_connections: 91, ..server() }), ["NO_FREE_CONNECTIONS"]);
+        assert_eq!(ids(&Server { used_connections: 90, ..server() }), [] as [&str; 0]);
+        for version_num in [150_004, 170_000] {
+            let standby = Server { in_recovery: true, version_num, ..server() };
+            assert_eq!(ids(&standby), ["SOURCE_STANDBY"]);
+        }
+    }
+
+    #[test]
+    fn a_bound_on_the_log_is_compared_with_the_data() {
+        let bound = |bytes| Server { max_slot_wal_keep_bytes: Some(bytes), ..server() };
+        assert!(little_log(&bound(1 << 20), &[]).is_some());
+        assert!(little_log(&bound(2 << 30), &[]).is_none());
+        assert!(little_log(&server(), &[]).is_none());
+    }
+}
