@@ -5,4 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod groups;
 mod harness;
+mod loss;
+mod objects;
+mod partitions;
+mod schema_change;
+mod slots;

@@ -42,6 +42,18 @@ impl Finished {
         assert_eq!(self.code(), code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
+
+    /// Panics with everything it said unless it halted for the operator with this code.
+    pub fn expect_halt(self, code: &str) -> Finished {
+        let finished = self.expect_code(4);
+        finished.expect_said(&format!("error[{code}]"))
+    }
+
+    /// Panics with everything it said unless this was part of it.
+    pub fn expect_said(self, text: &str) -> Finished {
+        assert!(self.stderr.contains(text), "no {text:?} in:\n{}", self.stderr);
+        self
+    }
 }
 
 impl Dunlin {

@@ -6,12 +6,14 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod binary;
+pub mod carry;
 pub mod compare;
 pub mod pair;
 pub mod proxy;
 pub mod wait;
 
 pub use binary::Dunlin;
+pub use carry::{carry, catch_up, catch_up_with, number, text, wait_until_streaming};
 pub use pair::TestPair;
 pub use proxy::Proxy;
 pub use wait::wait_until;

@@ -1,0 +1,180 @@
+//! The slot and the sessions around it: progress, hold-ups, losses, ends.
+
+use dunlin::demo::ServerOptions;
+
+use crate::support::compare::assert_equal;
+use crate::support::{
+    Dunlin, TestPair, carry, catch_up, number, text, wait_until, wait_until_streaming,
+};
+
+const SLOT: &str = "SELECT restart_lsn::text || ' ' || confirmed_flush_lsn FROM \
+     pg_replication_slots WHERE slot_name = 'dunlin_dunlin'";
+const SLOTS: &str = "SELECT count(*) FROM pg_replication_slots";
+
+fn settings(pairs: &[(&str, &str)]) -> ServerOptions {
+    let settings =
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    ServerOptions { settings, ..ServerOptions::default() }
+}
+
+#[tokio::test]
+async fn slots_16_an_idle_database_beside_a_busy_one_lets_the_log_go() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY)").await;
+    pair.source.create_database("busy").await.unwrap();
+    let busy = pair.source.connect("busy").await.unwrap();
+    busy.batch_execute("CREATE TABLE noise (id int)").await.unwrap();
+    catch_up(&pair).await;
+    let run = Dunlin::start(&pair, "run", &[]);
+    wait_until_streaming(&pair).await;
+    let source = pair.on_source().await;
+    for _ in 0..2 {
+        let now: String = number(&source, "SELECT pg_current_wal_lsn()::text").await;
+        busy.batch_execute("INSERT INTO noise SELECT generate_series(1, 10000); CHECKPOINT")
+            .await
+            .unwrap();
+        let advanced = format!(
+            "SELECT restart_lsn > '{now}' AND confirmed_flush_lsn > '{now}' \
+             FROM pg_replication_slots WHERE slot_name = 'dunlin_dunlin'"
+        );
+        wait_until("the slot of the idle database advances", async || {
+            busy.batch_execute("INSERT INTO noise VALUES (0); CHECKPOINT").await.unwrap();
+            number::<bool>(&source, &advanced).await
+        })
+        .await;
+    }
+    let lag = "SELECT report ->> 'lag_seconds' = '0.0' AND report ->> 'lag_bytes' = '0' \
+               FROM dunlin.status";
+    let target = pair.on_target().await;
+    wait_until("the status shows no lag", async || number(&target, lag).await).await;
+    run.interrupt().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn slots_19_a_held_up_slot_names_the_process_and_leaves_no_orphan() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE other (LIKE item)").await;
+    let open = pair.on_source().await;
+    open.batch_execute("BEGIN; INSERT INTO other VALUES (1)").await.unwrap();
+    let pid: i32 = number(&open, "SELECT pg_backend_pid()").await;
+    let halted = Dunlin::run(&pair, "run", &["--slot-timeout", "1s"]).await;
+    halted.expect_halt("SLOT_HELD_UP").expect_said(&format!("process {pid} "));
+    let source = pair.on_source().await;
+    assert_eq!(number::<i64>(&source, SLOTS).await, 0);
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dunlin%'";
+    wait_until("no session is left", async || number::<i64>(&source, sessions).await == 0).await;
+    open.batch_execute("COMMIT").await.unwrap();
+    catch_up(&pair).await;
+    assert_equal(&pair).await;
+}
+
+#[tokio::test]
+async fn slots_19_a_locked_table_names_the_process() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY)").await;
+    let open = pair.on_source().await;
+    open.batch_execute("BEGIN; LOCK TABLE item").await.unwrap();
+    let pid: i32 = number(&open, "SELECT pg_backend_pid()").await;
+    let halted = Dunlin::run(&pair, "run", &["--slot-timeout", "1s"]).await;
+    halted.expect_halt("SLOT_HELD_UP").expect_said(&format!("process {pid} "));
+    assert_eq!(number::<i64>(&pair.on_source().await, SLOTS).await, 0);
+}
+
+#[tokio::test]
+async fn slots_20_an_invalidated_slot_is_one_clear_error() {
+    let source = settings(&[("max_slot_wal_keep_size", "1MB"), ("max_wal_size", "32MB")]);
+    let pair = TestPair::start_with(source, ServerOptions::default()).await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY, note text)").await;
+    catch_up(&pair).await;
+    let session = pair.on_source().await;
+    for _ in 0..4 {
+        session
+            .batch_execute(
+                "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000)) \
+                            FROM generate_series(1, 1000)",
+            )
+            .await
+            .unwrap();
+        session.batch_execute("SELECT pg_switch_wal()").await.unwrap();
+    }
+    session.batch_execute("CHECKPOINT").await.unwrap();
+    let status = "SELECT wal_status FROM pg_replication_slots";
+    assert_eq!(text(&session, status).await.as_deref(), Some("lost"));
+    let halted = Dunlin::run(&pair, "run", &[]).await.expect_halt("SLOT_LOST");
+    assert_eq!(halted.stderr.matches("SLOT_LOST").count(), 1, "{}", halted.stderr);
+    assert!(!halted.stderr.contains("retry"), "{}", halted.stderr);
+    Dunlin::run(&pair, "complete", &[]).await.expect_code(0);
+    assert_eq!(number::<i64>(&session, SLOTS).await, 0);
+}
+
+#[tokio::test]
+async fn slots_21_a_slot_that_is_active_for_a_killed_process_heals() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY)").await;
+    catch_up(&pair).await;
+    let killed = Dunlin::start(&pair, "run", &[]);
+    wait_until_streaming(&pair).await;
+    killed.kill().await;
+    carry(&pair, "INSERT INTO item VALUES (1)").await;
+}
+
+#[tokio::test]
+async fn slots_21_a_slot_that_stays_active_is_waited_for() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY)").await;
+    catch_up(&pair).await;
+    // Another reader of the slot stands for the sender of a process that died without a word.
+    let source = pair.on_source().await;
+    let before = text(&source, SLOT).await;
+    let receiver = std::process::Command::new(pair.source.programs().path("pg_recvlogical"))
+        .args(["-d", &pair.source_url(), "--slot", "dunlin_dunlin", "--start", "-f", "/dev/null"])
+        .args(["-o", "proto_version=1", "-o", "publication_names=dunlin_dunlin"])
+        .args(["--status-interval", "0"])
+        .spawn();
+    let mut receiver = receiver.unwrap();
+    let active = "SELECT active FROM pg_replication_slots";
+    wait_until("the slot is active", async || number(&source, active).await).await;
+    let mut run = Dunlin::start(&pair, "run", &["--until", "caught-up"]);
+    run.says("is in use by the server process").await;
+    assert_eq!(text(&source, SLOT).await, before, "the other reader acknowledged nothing");
+    receiver.kill().unwrap();
+    receiver.wait().unwrap();
+    run.finished().await.expect_code(0);
+    assert_equal(&pair).await;
+}
+
+#[tokio::test]
+async fn slots_25_an_interrupt_on_an_idle_source_ends_at_once() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY)").await;
+    let mut run = Dunlin::start(&pair, "run", &[]);
+    run.says("following the source").await;
+    let asked = std::time::Instant::now();
+    run.interrupt().await.expect_code(0);
+    assert!(asked.elapsed().as_secs() < 5, "it took {:?}", asked.elapsed());
+    carry(&pair, "INSERT INTO item VALUES (1)").await;
+}
+
+#[tokio::test]
+async fn slots_26_short_time_outs_on_the_source_do_not_end_the_snapshot() {
+    let pair = TestPair::start().await;
+    pair.source_sql(
+        "CREATE TABLE item (id int PRIMARY KEY);
+         INSERT INTO item SELECT generate_series(1, 1000);
+         ALTER DATABASE app SET idle_in_transaction_session_timeout = 200;
+         ALTER DATABASE app SET statement_timeout = 2000;
+         ALTER DATABASE app SET lock_timeout = 200;
+         ALTER ROLE postgres SET idle_in_transaction_session_timeout = 200",
+    )
+    .await;
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &[], "chunks-planned");
+    run.reaches("chunks-planned").await;
+    let source = pair.on_source().await;
+    let idle = "SELECT coalesce(max(now() - xact_start) > interval '1 s', false) \
+                FROM pg_stat_activity WHERE application_name = 'dunlin snapshot dunlin'";
+    wait_until("the snapshot outlives the time-out", async || number(&source, idle).await).await;
+    run.kill().await;
+    let finished = catch_up(&pair).await;
+    assert!(!finished.stderr.contains("snapshot is gone"), "{}", finished.stderr);
+    assert_equal(&pair).await;
+}
