@@ -208,10 +208,11 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             let held = self.hold(migration).await?;
             self.make_tables(migration, &held).await?;
             self.plan_chunks(migration, &held).await?;
-            if self.copy(migration, held.clone()).await? == Copied::Stopped {
+            // Before the last chunk is done: what is done is what the next run goes by.
+            self.besides.carry(&self.source, &self.target, &held).await?;
+            if self.copy(migration, held).await? == Copied::Stopped {
                 return Ok(Copied::Stopped);
             }
-            self.besides.carry(&self.source, &self.target, &held).await?;
             *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         }
         if let Some(held) = &migration.held {
@@ -232,16 +233,17 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         }
         tracing::warn!("the snapshot is gone; what is left is copied under a new one");
         let held = self.source.hold_again(&migration.tables).await?;
-        self.target.record_snapshot(Some(&held), None).await?;
-        migration.held = Some(held.clone());
         let stale = planner::stale_tables(&migration.tables, &migration.ledger, &held.position);
         if !stale.is_empty() {
             self.reset(migration, &stale).await?;
         }
+        // Only now: who finds it recorded must be able to copy under it as the ledger says.
+        self.target.record_snapshot(Some(&held), None).await?;
+        migration.held = Some(held.clone());
         Ok(held)
     }
 
-    /// Empties tables and plans to copy them anew.
+    /// Empties tables and goes back to copy them anew.
     async fn reset(&self, migration: &mut Migration, stale: &[TableId]) -> Result<(), Failure> {
         let of = |id: TableId| stale.contains(&id);
         let tables: Vec<_> =
@@ -251,7 +253,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         }
         let entries = migration.ledger.iter().filter(|entry| of(entry.chunk.table));
         let chunks: Vec<_> = entries.map(|entry| entry.chunk.clone()).collect();
-        self.target.record_chunks(&tables, &chunks, true).await?;
+        self.target.reset(&tables, &chunks).await?;
         let entries = migration.ledger.iter_mut().filter(|entry| of(entry.chunk.table));
         entries.for_each(|entry| entry.read = None);
         failpoint::reached("tables-reset");
@@ -284,7 +286,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         }
         let chunk_bytes = self.options.chunk_bytes;
         let chunks = planner::plan(&self.source, held, &migration.tables, chunk_bytes).await?;
-        self.target.record_chunks(&migration.tables, &chunks, false).await?;
+        self.target.record_chunks(&migration.tables, &chunks).await?;
         failpoint::reached("chunks-planned");
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         Ok(())
@@ -343,8 +345,6 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             Followed::Reached => Ok(Some(Ended::Reached)),
             Followed::Recopy(table) => {
                 self.reset(migration, &[table]).await?;
-                self.target.record_snapshot(None, None).await?;
-                self.target.record_phase(Phase::Snapshot).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }

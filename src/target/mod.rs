@@ -220,13 +220,19 @@ pub trait Target: Clone + Send + Sync + 'static {
         tables: &[Table],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Writes the chunks of tables into the ledger, in place of any that are there; where
-    /// `empty` is set the tables are emptied in the same transaction.
+    /// Writes the chunks of tables into the ledger, in place of any that are there.
     fn record_chunks(
         &self,
         tables: &[Table],
         chunks: &[Chunk],
-        empty: bool,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Empties tables, marks their chunks as still to be copied, and goes back to the snapshot,
+    /// under one that is still to be taken: all in one transaction.
+    fn reset(
+        &self,
+        tables: &[Table],
+        chunks: &[Chunk],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// For each table, how its rows can be loaded.

@@ -41,7 +41,7 @@ use crate::model::{
 
 pub use error::TargetError;
 
-/// What sessions call themselves.
+/// What the control session calls itself.
 const APPLICATION: &str = "dunlin";
 
 /// How long a session of a process that was just killed may keep its lock.
@@ -118,7 +118,13 @@ impl PostgresTarget {
     ///
     /// Where there is no connection.
     pub async fn session(&self) -> Result<Client, Failure> {
-        Ok(connect(&self.shared.endpoint, APPLICATION).await?)
+        Ok(connect(&self.shared.endpoint, &self.writers()).await?)
+    }
+
+    /// What all sessions but the control session call themselves, so that whoever takes over can
+    /// tell them from those of other migrations.
+    fn writers(&self) -> String {
+        format!("{APPLICATION} {}", self.name())
     }
 
     /// Takes the advisory lock of the migration, waiting a little for the session of a process
@@ -183,6 +189,7 @@ impl Target for PostgresTarget {
 
     async fn take_over(&self) -> Result<(), Failure> {
         self.lock().await?;
+        state::end_sessions(&self.shared.control, &self.writers()).await?;
         let epoch = state::next_epoch(&self.shared.control, self.name()).await?;
         let fence = Fence { name: self.name().to_owned(), epoch };
         *self.shared.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
@@ -267,22 +274,26 @@ impl Target for PostgresTarget {
         work::make_tables(&mut session, &fence, &self.shared.options, schema, tables).await
     }
 
-    async fn record_chunks(
-        &self,
-        tables: &[Table],
-        chunks: &[Chunk],
-        empty: bool,
-    ) -> Result<(), Failure> {
+    async fn record_chunks(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
         let fence = self.fence()?;
         let mut session = self.session().await?;
         let writing = || attempting("write the ledger");
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
         state::store_chunks(&transaction, self.name(), tables, chunks).await?;
-        if empty {
-            work::empty(&transaction, tables).await?;
-        }
         Ok(transaction.commit().await.map_err(writing())?)
+    }
+
+    async fn reset(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.session().await?;
+        let resetting = || attempting("have tables copied again");
+        let transaction = session.transaction().await.map_err(resetting())?;
+        fence.hold(&transaction).await?;
+        state::store_chunks(&transaction, self.name(), tables, chunks).await?;
+        work::empty(&transaction, tables).await?;
+        state::return_to_snapshot(&transaction, self.name()).await?;
+        Ok(transaction.commit().await.map_err(resetting())?)
     }
 
     async fn forms(&self, tables: &[Table]) -> Result<Vec<RowForm>, Failure> {

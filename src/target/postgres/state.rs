@@ -89,11 +89,12 @@ impl Fence {
         if touched == 1 { Ok(()) } else { Err(TargetError::Fenced.into()) }
     }
 
-    /// A statement that fails where the epoch is not ours, for transactions that are sent as text.
+    /// A statement that fails where the epoch is not ours and else keeps it until the transaction's
+    /// end, for transactions that are sent as text.
     pub(super) fn assertion(&self) -> String {
         format!(
-            "SELECT 1 / (SELECT pg_catalog.count(*) FROM dunlin.checkpoint \
-             WHERE migration = {} AND epoch = {})",
+            "SELECT 1 / (SELECT pg_catalog.count(*) FROM (SELECT FROM dunlin.checkpoint \
+             WHERE migration = {} AND epoch = {} FOR SHARE) AS held)",
             quote_literal(&self.name),
             self.epoch
         )
@@ -236,6 +237,22 @@ pub(super) async fn store_tables(
         )
         .await
         .map_err(attempting("write the list of tables"))?;
+    Ok(())
+}
+
+/// Ends the sessions of this name: those of a process that lost the migration's lock. One that is
+/// frozen, or whose machine is gone, would otherwise keep the state's row locked in a transaction
+/// that never ends.
+pub(super) async fn end_sessions(client: &Client, application: &str) -> Result<(), Failure> {
+    client
+        .execute(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+             WHERE application_name = $1 AND datname = pg_catalog.current_database() \
+             AND usename = current_user",
+            &[&application],
+        )
+        .await
+        .map_err(attempting("end the sessions of the process that was here before"))?;
     Ok(())
 }
 
