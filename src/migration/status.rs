@@ -225,12 +225,7 @@ mod tests {
     }
 
     fn health(position: u64) -> SourceHealth {
-        SourceHealth {
-            position: at(position),
-            retained_bytes: 500,
-            safe_bytes: Some(9),
-            warnings: Vec::new(),
-        }
+        SourceHealth { position: at(position), retained_bytes: 500, safe_bytes: Some(9) }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Tests against real servers, a file for each subject. They fail loudly without Postgres.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a failing test shows its seed and what dunlin said")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod harness;
+mod kill;

@@ -9,6 +9,7 @@ pub mod binary;
 pub mod compare;
 pub mod pair;
 pub mod proxy;
+pub mod scene;
 pub mod wait;
 
 pub use binary::Dunlin;
