@@ -89,11 +89,19 @@ impl Process {
     /// # Errors
     /// When the signal cannot be sent.
     pub fn interrupt(&self) -> Result<(), DemoError> {
+        self.signal("INT")
+    }
+
+    /// Sends it a signal by its name without SIG. One that has ended already is left alone.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn signal(&self, name: &str) -> Result<(), DemoError> {
         let Some(pid) = self.child.id() else {
             return Ok(());
         };
         let mut kill = Plain::new("sh");
-        kill.args(["-c", "kill -s INT \"$1\"", "sh", &pid.to_string()]);
+        kill.args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()]);
         run(&mut kill).map(drop)
     }
 }

@@ -190,7 +190,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     async fn prepare(&self, migration: &mut Migration) -> Result<(), Failure> {
         self.source.publish(&migration.tables).await?;
         failpoint::reached("published");
-        let held = self.source.begin(&migration.tables).await?;
+        let held = self.source.begin().await?;
         failpoint::reached("snapshot-held");
         self.target.record_snapshot(Some(&held), Some(&held.position)).await?;
         failpoint::reached("snapshot-recorded");
@@ -210,10 +210,14 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             self.plan_chunks(migration, &held).await?;
             // Before the last chunk is done: what is done is what the next run goes by.
             self.besides.carry(&self.source, &self.target, &held).await?;
-            if self.copy(migration, held).await? == Copied::Stopped {
-                return Ok(Copied::Stopped);
+            let copied = self.copy(migration, held).await?;
+            if let Copied::AllBut(tables) = &copied {
+                self.reset(migration, tables).await?;
             }
             *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+            if copied != Copied::All {
+                return Ok(copied);
+            }
         }
         if let Some(held) = &migration.held {
             self.source.release(held).await?;
@@ -231,8 +235,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         {
             return Ok(held.clone());
         }
-        tracing::warn!("the snapshot is gone; what is left is copied under a new one");
-        let held = self.source.hold_again(&migration.tables).await?;
+        tracing::warn!("what is left is copied under a new snapshot");
+        let held = self.source.hold_again().await?;
         let stale = planner::stale_tables(&migration.tables, &migration.ledger, &held.position);
         if !stale.is_empty() {
             self.reset(migration, &stale).await?;

@@ -4,8 +4,8 @@
 //! memory is bounded by those buffers, never by the table. A worker that fails ends the others;
 //! what they had not committed is not there.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,15 +33,20 @@ struct Shared {
     tables: HashMap<TableId, (usize, Table, RowForm)>,
     queue: Mutex<VecDeque<Chunk>>,
     read: Bracket,
+    /// Tables that cannot be read under the snapshot any more.
+    outdated: Mutex<BTreeSet<TableId>>,
     stop: watch::Receiver<bool>,
     progress: Progress,
 }
 
 /// How a copy ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Copied {
     /// Every chunk is done.
     All,
+    /// Every chunk is done but those of these tables, which were emptied or rewritten since the
+    /// snapshot: they have to be copied again under a later one.
+    AllBut(Vec<TableId>),
     /// The operator stopped it; the chunks in hand were finished.
     Stopped,
 }
@@ -64,6 +69,7 @@ pub async fn copy<S: Source, T: Target>(
         tables: tables.map(|(index, (table, form))| (table.id, (index, table, form))).collect(),
         queue: Mutex::new(work.chunks.into()),
         read: Bracket::exact(work.held.position.clone()),
+        outdated: Mutex::default(),
         stop,
         progress,
     });
@@ -80,7 +86,16 @@ pub async fn copy<S: Source, T: Target>(
         }
     }
     let left = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).len();
-    Ok(if left == 0 { Copied::All } else { Copied::Stopped })
+    let outdated = std::mem::take(&mut *outdated(&shared));
+    Ok(match (left, outdated.is_empty()) {
+        (0, true) => Copied::All,
+        (0, false) => Copied::AllBut(outdated.into_iter().collect()),
+        (_, _) => Copied::Stopped,
+    })
+}
+
+fn outdated(shared: &Shared) -> MutexGuard<'_, BTreeSet<TableId>> {
+    shared.outdated.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn copy_chunks<S: Source, T: Target>(
@@ -94,6 +109,9 @@ async fn copy_chunks<S: Source, T: Target>(
     while !*shared.stop.borrow() {
         let next = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(chunk) = next else { break };
+        if outdated(shared).contains(&chunk.table) {
+            continue;
+        }
         copy_chunk(&mut reader, &mut loader, &chunk, shared).await?;
     }
     Ok(())
@@ -110,8 +128,12 @@ async fn copy_chunk<R: ChunkReader, L: ChunkLoader>(
     let Some((index, table, form)) = known else {
         return Ok(());
     };
+    let Some(mut rows) = reader.open(table, chunk, *form).await? else {
+        tracing::warn!(table = %table.name, "was emptied or rewritten since the snapshot");
+        outdated(shared).insert(table.id);
+        return Ok(());
+    };
     loader.open(table, *form).await?;
-    let mut rows = reader.open(table, chunk, *form).await?;
     while let Some(buffer) = rows.next().await? {
         shared.progress.table_rows(*index, 0, buffer.len() as u64);
         loader.write(buffer).await?;

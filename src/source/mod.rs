@@ -49,14 +49,10 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// Starts the log's retention for this migration and holds the snapshot at its very
     /// beginning. What an earlier attempt left behind is removed.
-    fn begin(&self, tables: &[Table])
-    -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
+    fn begin(&self) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
 
     /// Holds another snapshot, later than the first.
-    fn hold_again(
-        &self,
-        tables: &[Table],
-    ) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
+    fn hold_again(&self) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
 
     /// Whether a snapshot can still be read under.
     fn is_held(&self, held: &HeldSnapshot) -> impl Future<Output = Result<bool, Failure>> + Send;
@@ -123,13 +119,14 @@ pub trait ChunkReader: Send + 'static {
     where
         Self: 'a;
 
-    /// Begins to read a chunk.
+    /// Begins to read a chunk. None where its table was emptied or rewritten since the snapshot:
+    /// then it cannot be read under it any more. Nobody can do that while the rows are read.
     fn open<'a>(
         &'a mut self,
         table: &'a Table,
         chunk: &'a Chunk,
         form: RowForm,
-    ) -> impl Future<Output = Result<Self::Rows<'a>, Failure>> + Send + 'a;
+    ) -> impl Future<Output = Result<Option<Self::Rows<'a>>, Failure>> + Send + 'a;
 }
 
 /// The rows of one chunk, in the buffers in which they come.

@@ -1,12 +1,14 @@
 //! Tests against real servers, a file for each subject. They fail loudly without Postgres.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a failing test shows its seed and what dunlin said")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod groups;
 mod harness;
+mod kill;
 mod loss;
 mod objects;
 mod partitions;

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::process::ExitStatus;
+use std::thread;
 
 use dunlin::demo::plain_command;
 use dunlin::demo::process::Process;
@@ -13,6 +14,9 @@ use tokio::process::Command;
 
 use super::TestPair;
 use super::wait::wait_until;
+
+/// How many lines of a run are shown when its test fails.
+const LAST_WORDS: usize = 40;
 
 /// A run of the binary. Dropping it kills it.
 pub struct Dunlin {
@@ -100,6 +104,16 @@ impl Dunlin {
         self.process.stderr()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.process.status().unwrap().is_none()
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name).unwrap();
+    }
+
     /// Waits until it has written a line with this text to stderr; panics when it ends before.
     pub async fn says(&mut self, text: &str) {
         wait_until(&format!("dunlin says {text:?}"), async || {
@@ -140,6 +154,18 @@ impl Dunlin {
             status: status.unwrap(),
             stdout: self.process.stdout(),
             stderr: self.process.stderr(),
+        }
+    }
+}
+
+/// A test that fails while dunlin runs shows what that said last.
+impl Drop for Dunlin {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let stderr = self.process.stderr();
+            let last: Vec<&str> = stderr.lines().rev().take(LAST_WORDS).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            eprintln!("dunlin said last:\n{}", last.join("\n"));
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod carry;
 pub mod compare;
 pub mod pair;
 pub mod proxy;
+pub mod scene;
 pub mod wait;
 
 pub use binary::Dunlin;

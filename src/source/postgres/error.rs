@@ -70,6 +70,13 @@ pub enum SourceError {
         /// Who holds it up.
         holdup: String,
     },
+    /// The snapshot went away, or could not be read under.
+    #[error("read under the snapshot that is held")]
+    Snapshot {
+        /// Why.
+        #[source]
+        source: WireError,
+    },
     /// The process that holds the snapshot could not be started, or died early.
     #[error("start the process that holds the snapshot")]
     Holder {
@@ -146,7 +153,9 @@ impl Fault for SourceError {
             ),
             SourceError::SlotAhead { .. } => Halt::with(Code::SlotAhead, ANEW),
             SourceError::SlotOther { .. } => Halt::with(Code::SlotMissing, ANEW),
-            SourceError::SlotActive { .. } | SourceError::Silent { .. } => Disposition::Retry,
+            SourceError::SlotActive { .. }
+            | SourceError::Snapshot { .. }
+            | SourceError::Silent { .. } => Disposition::Retry,
             SourceError::PublicationMissing { .. } => Halt::with(Code::PublicationMissing, ANEW),
             SourceError::HeldUp { .. } => Halt::with(
                 Code::SlotHeldUp,

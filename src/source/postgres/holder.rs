@@ -1,10 +1,10 @@
 //! The process that holds a snapshot open, small and separate.
 //!
 //! The run starts it and may die; the snapshot lives on, and the next run copies what is left under
-//! it. It holds two sessions: one with ACCESS SHARE locks on all tables, taken before the snapshot
-//! so that no TRUNCATE or rewriting ALTER can make a later read come back empty; and the
-//! replication connection that created the slot, on which nothing more may be said, since its next
-//! command ends the exported snapshot. Its order comes on standard input (it holds a password), its
+//! it. It holds the replication connection that created the slot, on which nothing more may be
+//! said, since its next command ends the exported snapshot; and a session to look after it. It locks
+//! no table: behind a TRUNCATE that waits for the lock to go, every reader would wait too. Its order
+//! comes on standard input (it holds a password), its
 //! answer goes to standard output, once. After that it looks every second whether a run is there
 //! (by the advisory lock that a run holds), and gives up when none was for as long as the operator
 //! allows: a forgotten run does not hold back the source's vacuum for ever.
@@ -23,14 +23,11 @@ use super::wire::{Wire, WireOptions};
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
-use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::{Code, Disposition, Failure, Halt, HeldSnapshot, Lsn, Position, TableName};
+use crate::connect::quote::quote_ident;
+use crate::model::{Code, Disposition, Failure, Halt, HeldSnapshot, Lsn, Position};
 
 /// How often the holder looks for a run.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Tables locked by one statement.
-const TABLES_PER_LOCK: usize = 200;
 
 /// What a holder is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,9 +38,7 @@ pub(super) struct Order {
     pub(super) name: String,
     /// Whether the slot is to outlive the connection.
     pub(super) permanent: bool,
-    /// What to lock.
-    pub(super) tables: Vec<TableName>,
-    /// How long to wait for locks and for running transactions.
+    /// How long to wait for running transactions.
     pub(super) patience_ms: u64,
     /// How long to stay without a run.
     pub(super) stay_ms: u64,
@@ -133,10 +128,10 @@ pub async fn hold() -> Result<(), Failure> {
     let mut stdout = tokio::io::stdout();
     stdout.write_all(&text).await.map_err(local)?;
     stdout.flush().await.map_err(local)?;
-    if let Ok(Taken::Held { locks, slot, .. }) = taken {
+    if let Ok(Taken::Held { watch, slot, .. }) = taken {
         // The run waits for the end of our output; from here on nobody listens.
         close_output().map_err(local)?;
-        stay(&order, &locks, &slot).await?;
+        stay(&order, &watch, &slot).await?;
     }
     Ok(())
 }
@@ -164,21 +159,15 @@ fn failed(failure: &Failure) -> Answer {
 }
 
 enum Taken {
-    Held { consistent_point: Lsn, handle: Handle, locks: Box<Client>, slot: Box<Wire> },
+    Held { consistent_point: Lsn, handle: Handle, watch: Box<Client>, slot: Box<Wire> },
     HeldUp(String),
 }
 
 async fn take(order: &Order) -> Result<Taken, Failure> {
     let endpoint = PostgresEndpoint::from_exposed_json(&order.endpoint)?;
     let names = Names::new(&order.name);
-    let locks = connect(&endpoint, &names.holder).await?;
-    if let Err(error) = lock_tables(&locks, order).await {
-        if error.code() == Some("55P03") {
-            return Ok(Taken::HeldUp(lock_holdup(&endpoint, &names).await?));
-        }
-        return Err(error.into());
-    }
-    let large_objects = large_objects(&locks).await?;
+    let watch = connect(&endpoint, &names.holder).await?;
+    let large_objects = large_objects(&watch).await?;
     let options = WireOptions { application_name: names.holder.clone(), replication: true };
     let mut slot = Wire::connect(&endpoint, &options).await?;
     slot.simple_query(&format!("SET lock_timeout = {}", order.patience_ms)).await?;
@@ -186,7 +175,7 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
     let rows = match created {
         Ok(rows) => rows,
         Err(error) if error.server().is_some_and(|server| server.code == "55P03") => {
-            return Ok(Taken::HeldUp(slot_holdup(&locks).await?));
+            return Ok(Taken::HeldUp(slot_holdup(&watch).await?));
         }
         Err(error) => return Err(error.into()),
     };
@@ -196,33 +185,15 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
     let point = fields.next().flatten().ok_or_else(answer)?;
     let snapshot = fields.next().flatten().ok_or_else(answer)?;
     let handle =
-        Handle { snapshot, sessions: sessions(&locks, slot.process_id()).await?, large_objects };
+        Handle { snapshot, sessions: sessions(&watch, slot.process_id()).await?, large_objects };
     let consistent_point = point.parse().map_err(|_| answer())?;
-    Ok(Taken::Held { consistent_point, handle, locks: Box::new(locks), slot: Box::new(slot) })
+    Ok(Taken::Held { consistent_point, handle, watch: Box::new(watch), slot: Box::new(slot) })
 }
 
 fn create_slot(names: &Names, permanent: bool) -> String {
     let (name, kind) =
         if permanent { (&names.slot, "") } else { (&names.temporary_slot, " TEMPORARY") };
     format!("CREATE_REPLICATION_SLOT {}{kind} LOGICAL pgoutput EXPORT_SNAPSHOT", quote_ident(name))
-}
-
-async fn lock_tables(locks: &Client, order: &Order) -> Result<(), crate::connect::StatementError> {
-    let act = || attempting("lock the tables against TRUNCATE and ALTER");
-    let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", order.patience_ms);
-    locks.batch_execute(&begin).await.map_err(act())?;
-    for tables in order.tables.chunks(TABLES_PER_LOCK) {
-        let names: Vec<_> = tables.iter().map(quote_name).collect();
-        let text = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", names.join(", ONLY "));
-        locks.batch_execute(&text).await.map_err(act())?;
-    }
-    Ok(())
-}
-
-/// Who holds a lock that keeps us from the tables.
-async fn lock_holdup(endpoint: &PostgresEndpoint, names: &Names) -> Result<String, Failure> {
-    let client = connect(endpoint, names.application).await?;
-    holdup(&client, include_str!("../../../sql/postgres/source_lock_holdup.sql")).await
 }
 
 /// Who keeps a transaction open that the slot has to wait for.
@@ -248,8 +219,8 @@ pub(super) async fn large_objects(client: &Driver) -> Result<i64, Failure> {
 }
 
 /// The sessions' processes with their beginnings, by which they are recognised.
-async fn sessions(locks: &Client, slot_pid: i32) -> Result<Vec<(i32, String)>, Failure> {
-    let rows = locks
+async fn sessions(watch: &Client, slot_pid: i32) -> Result<Vec<(i32, String)>, Failure> {
+    let rows = watch
         .query(
             "SELECT pid, backend_start::text FROM pg_catalog.pg_stat_activity \
              WHERE pid = $1 OR pid = pg_catalog.pg_backend_pid() ORDER BY pid",
@@ -261,13 +232,13 @@ async fn sessions(locks: &Client, slot_pid: i32) -> Result<Vec<(i32, String)>, F
 }
 
 /// Holds until the sessions are ended or no run was there for long enough.
-async fn stay(order: &Order, locks: &Client, slot: &Wire) -> Result<(), Failure> {
+async fn stay(order: &Order, watch: &Client, slot: &Wire) -> Result<(), Failure> {
     let names = Names::new(&order.name);
     let mut alone_since = Instant::now();
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);
     while alone_since.elapsed() < Duration::from_millis(order.stay_ms) {
         ticks.tick().await;
-        let row = locks
+        let row = watch
             .query_one(
                 include_str!("../../../sql/postgres/source_run_there.sql"),
                 &[&names.lock.0.cast_unsigned(), &names.lock.1.cast_unsigned(), &slot.process_id()],

@@ -128,17 +128,12 @@ impl PostgresSource {
         Ok(Wire::connect(&self.shared.endpoint, &options).await?)
     }
 
-    async fn take_snapshot(
-        &self,
-        tables: &[Table],
-        permanent: bool,
-    ) -> Result<HeldSnapshot, Failure> {
+    async fn take_snapshot(&self, permanent: bool) -> Result<HeldSnapshot, Failure> {
         let options = &self.shared.options;
         holder::start(&Order {
             endpoint: self.shared.endpoint.to_exposed_json()?,
             name: options.name.clone(),
             permanent,
-            tables: tables.iter().map(|table| table.name.clone()).collect(),
             patience_ms: options.slot_timeout.as_millis() as u64,
             stay_ms: options.snapshot_hold.as_millis() as u64,
         })
@@ -277,16 +272,16 @@ impl Source for PostgresSource {
         slot::publish_more(&self.shared.control, &self.shared.names, tables).await
     }
 
-    async fn begin(&self, tables: &[Table]) -> Result<HeldSnapshot, Failure> {
+    async fn begin(&self) -> Result<HeldSnapshot, Failure> {
         let (control, names) = (&self.shared.control, &self.shared.names);
         holder::end(control, names).await?;
         slot::drop_slot(control, &names.slot).await?;
-        self.take_snapshot(tables, true).await
+        self.take_snapshot(true).await
     }
 
-    async fn hold_again(&self, tables: &[Table]) -> Result<HeldSnapshot, Failure> {
+    async fn hold_again(&self) -> Result<HeldSnapshot, Failure> {
         holder::end(&self.shared.control, &self.shared.names).await?;
-        self.take_snapshot(tables, false).await
+        self.take_snapshot(false).await
     }
 
     async fn is_held(&self, held: &HeldSnapshot) -> Result<bool, Failure> {

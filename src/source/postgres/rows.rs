@@ -1,10 +1,17 @@
 //! The rows of chunks, straight from the server.
 //!
 //! In: a table and a range. Out: the contents of one COPY, in the buffers in which they came. Each
-//! reader sits in a transaction that sees exactly the held snapshot. No row is looked at.
+//! chunk is read in a transaction of its own that sees exactly the held snapshot, so that the lock
+//! on its table is short: whoever waits for more keeps every later reader waiting, our own ones
+//! included. No row is looked at.
+//!
+//! Nothing is lost by that: TRUNCATE and whatever else rewrites a table gives it another file, and
+//! under an older snapshot the new file looks empty ("Caveats" of the chapter on MVCC in the
+//! manual). So once the table is locked its file is compared with the snapshot's.
 
 use bytes::Bytes;
 
+use super::error::SourceError;
 use super::wire::{CopyOut, Wire};
 use crate::connect::quote::{quote_ident, quote_literal, quote_name};
 use crate::model::{Chunk, ChunkRange, Failure, KeyBound, RowForm, Table};
@@ -13,6 +20,7 @@ use crate::source::{ChunkReader, ChunkRows};
 /// Reads chunks over a connection of its own.
 pub struct PostgresReader {
     wire: Wire,
+    snapshot: String,
 }
 
 impl PostgresReader {
@@ -20,19 +28,36 @@ impl PostgresReader {
     ///
     /// # Errors
     ///
-    /// Where the snapshot is gone.
+    /// Where the connection fails.
     pub(super) async fn new(mut wire: Wire, name: &str) -> Result<Self, Failure> {
-        wire.simple_query(&under_snapshot(name)).await?;
-        Ok(PostgresReader { wire })
+        wire.simple_query(SETTINGS).await?;
+        Ok(PostgresReader { wire, snapshot: name.to_owned() })
     }
 }
 
+const SETTINGS: &str = "SET row_security = off; SET max_parallel_workers_per_gather = 0";
+
 /// The statements that put a session into a transaction under the exported snapshot `name`.
 pub(super) fn under_snapshot(name: &str) -> String {
+    format!("{SETTINGS}; {}", begin_under(name))
+}
+
+fn begin_under(name: &str) -> String {
     format!(
-        "SET row_security = off; SET max_parallel_workers_per_gather = 0; \
-         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
         quote_literal(name)
+    )
+}
+
+/// Locks a table and tells whether it still lies in the file that it had at the snapshot:
+/// `relfilenode` is read under the snapshot, the function knows the latest.
+fn lock_and_compare(table: &Table) -> String {
+    format!(
+        "LOCK TABLE ONLY {} IN ACCESS SHARE MODE; \
+         SELECT relfilenode = pg_catalog.pg_relation_filenode(oid) \
+         FROM pg_catalog.pg_class WHERE oid = {}",
+        quote_name(&table.name),
+        table.source_id
     )
 }
 
@@ -44,8 +69,18 @@ impl ChunkReader for PostgresReader {
         table: &'a Table,
         chunk: &'a Chunk,
         form: RowForm,
-    ) -> Result<PostgresRows<'a>, Failure> {
-        Ok(PostgresRows { copy: self.wire.copy_out(&copy_text(table, &chunk.range, form)).await? })
+    ) -> Result<Option<PostgresRows<'a>>, Failure> {
+        self.wire.simple_query("ROLLBACK").await?;
+        let begun = self.wire.simple_query(&begin_under(&self.snapshot)).await;
+        begun.map_err(|source| SourceError::Snapshot { source })?;
+        let found = self.wire.simple_query(&lock_and_compare(table)).await?;
+        let same = found.into_iter().flatten().next().flatten();
+        if same.as_deref() != Some("t") {
+            self.wire.simple_query("ROLLBACK").await?;
+            return Ok(None);
+        }
+        let copy = self.wire.copy_out(&copy_text(table, &chunk.range, form)).await?;
+        Ok(Some(PostgresRows { copy }))
     }
 }
 

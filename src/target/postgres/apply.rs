@@ -197,12 +197,10 @@ impl PostgresApplier {
         match effect.inserts.len() {
             0 => Ok(()),
             count if count >= COPY_FROM => {
-                if let Err(interruption) = self.copy(plan, shape, &effect.inserts).await {
-                    // An earlier statement's failure explains this one's.
-                    queue.settle().await?;
-                    return Err(interruption);
-                }
-                Ok(())
+                // A COPY that is refused outright, as behind a failed statement, would have the
+                // server answer twice: to the Sync behind Execute and to the driver's CopyFail.
+                queue.settle().await?;
+                self.copy(plan, shape, &effect.inserts).await
             }
             count => {
                 let rows = Rows::Plain(&effect.inserts);
