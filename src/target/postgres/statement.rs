@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use super::catalog::{TargetColumn, TargetTable};
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::Shape;
+use crate::model::{Shape, TableName, Truncate};
 
 /// What a statement does.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -174,6 +174,24 @@ fn update(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
         arrays(key + set.len()),
         matches.join(" AND ")
     )
+}
+
+/// Empties tables of those that one statement emptied on the source. Where the copy of the others
+/// is of a later moment their rows stay: a TRUNCATE would be refused for, or cascade to, those that
+/// refer to the emptied ones.
+pub(super) fn truncate<'a>(
+    tables: impl ExactSizeIterator<Item = &'a TableName>,
+    truncate: &Truncate,
+) -> String {
+    let all = tables.len() == truncate.tables.len();
+    let names = tables.map(|table| format!("ONLY {}", quote_name(table)));
+    if all {
+        let identity = if truncate.restart_identity { " RESTART IDENTITY" } else { "" };
+        let cascade = if truncate.cascade { " CASCADE" } else { "" };
+        format!("TRUNCATE {}{identity}{cascade}", names.collect::<Vec<_>>().join(", "))
+    } else {
+        names.map(|name| format!("DELETE FROM {name}")).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// The columns in parentheses; nothing where there are none.
