@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn patience_is_counted_from_the_first_failure_and_again_after_progress() {
-        let patience = Duration::from_millis(1);
+        let patience = Duration::from_millis(100);
         let (end, attempts) = outcome(patience, false, |nth, moved| {
             if nth == 2 {
                 moved.send_replace(1);
