@@ -304,6 +304,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             tables: migration.tables.clone(),
             chunks: planner::pending(&migration.tables, &migration.ledger),
             held,
+            committed: self.handles.moved.clone(),
         };
         let (stop, progress) = (self.handles.stop.clone(), self.handles.progress.clone());
         let workers = self.options.workers;

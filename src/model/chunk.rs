@@ -248,3 +248,117 @@ fn verdict(bracket: &Bracket, mark: &Mark) -> Verdict {
         Verdict::Between
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Column, Identity, Lsn, TableName};
+    use super::*;
+
+    fn table(orders: &[ColumnOrder]) -> Table {
+        let column = |order: &ColumnOrder| Column {
+            name: "key".into(),
+            type_name: String::new(),
+            type_modifier: -1,
+            not_null: true,
+            generated: false,
+            order: *order,
+        };
+        Table {
+            id: TableId(1),
+            name: TableName { schema: "public".into(), name: "t".into() },
+            source_id: 1,
+            columns: orders.iter().map(column).collect(),
+            identity: Identity::Nothing,
+            primary_key: (0..orders.len()).collect(),
+            bytes: 0,
+            estimated_rows: 0,
+            pages: 0,
+            correlation: None,
+            root: None,
+            binary_travels: false,
+        }
+    }
+
+    /// Chunks that begin at these keys, after a first one without a beginning; each is read a
+    /// hundred later than the one before.
+    fn coverage(orders: &[ColumnOrder], borders: &[&[&str]]) -> Result<Coverage, Unassignable> {
+        let bound = |bound: &&[&str]| bound.iter().map(|part| (*part).to_owned()).collect();
+        let bounds: Vec<KeyBound> = borders.iter().map(bound).collect();
+        let entry = |number: usize| {
+            let from = number.checked_sub(1).map(|number| bounds[number].clone());
+            let range = ChunkRange::Key { from, until: bounds.get(number).cloned() };
+            let read = Bracket::exact(Position::Postgres(Lsn(100 * (number as u64 + 1))));
+            let chunk = Chunk { table: TableId(1), number: number as u32, range, bytes: 0 };
+            LedgerEntry { chunk, read: Some(read), rows: 0 }
+        };
+        let entries: Vec<_> = (0..=borders.len()).map(entry).collect();
+        Coverage::new(&[table(orders)], &entries)
+    }
+
+    /// The chunk that a key belongs to, found by which transactions it contains.
+    fn chunk_of(coverage: &Coverage, key: &[&str]) -> Result<usize, Unassignable> {
+        let judge = |at| {
+            let key = || key.iter().map(|part| part.as_bytes());
+            coverage.judge(TableId(1), &Mark::Postgres(Lsn(at)), key)
+        };
+        let contained = (0..9).map(|number| judge(100 * number + 50));
+        let verdicts: Result<Vec<_>, _> = contained.collect();
+        Ok(verdicts?.iter().filter(|verdict| **verdict == Verdict::Contained).count() - 1)
+    }
+
+    #[test]
+    fn integers_go_by_value_and_a_border_belongs_to_the_chunk_after_it() {
+        let coverage = coverage(&[ColumnOrder::Integer], &[&["-5"], &["10"]]).unwrap();
+        for (key, chunk) in [("-6", 0), ("-5", 1), ("9", 1), ("10", 2), ("100", 2)] {
+            assert_eq!(chunk_of(&coverage, &[key]), Ok(chunk), "{key}");
+        }
+        assert_eq!(chunk_of(&coverage, &["ten"]), Err(Unassignable));
+        assert_eq!(chunk_of(&coverage, &[]), Err(Unassignable));
+    }
+
+    #[test]
+    fn uuids_go_by_their_bytes_whatever_their_case() {
+        let border = "80000000-0000-0000-0000-000000000000";
+        let coverage = coverage(&[ColumnOrder::Uuid], &[&[border]]).unwrap();
+        assert_eq!(chunk_of(&coverage, &["7fffffff-ffff-ffff-ffff-ffffffffffff"]), Ok(0));
+        assert_eq!(chunk_of(&coverage, &[border]), Ok(1));
+        assert_eq!(chunk_of(&coverage, &["FFFFFFFF-0000-0000-0000-000000000000"]), Ok(1));
+    }
+
+    #[test]
+    fn composite_keys_go_by_their_first_column_first() {
+        let orders = [ColumnOrder::Integer, ColumnOrder::Integer];
+        let coverage = coverage(&orders, &[&["3", "7"]]).unwrap();
+        for (key, chunk) in [(["3", "6"], 0), (["3", "7"], 1), (["2", "9"], 0), (["4", "0"], 1)] {
+            assert_eq!(chunk_of(&coverage, &key), Ok(chunk), "{key:?}");
+        }
+        assert_eq!(chunk_of(&coverage, &["3"]), Err(Unassignable));
+    }
+
+    #[test]
+    fn a_key_of_unknown_order_assigns_nothing_unless_all_is_of_one_moment() {
+        assert!(coverage(&[ColumnOrder::Opaque], &[&["m"]]).is_err());
+        let whole = coverage(&[ColumnOrder::Opaque], &[]).unwrap();
+        assert_eq!(chunk_of(&whole, &["m"]), Ok(0));
+    }
+
+    #[test]
+    fn between_low_and_high_nobody_knows() {
+        let position = |at| Position::Postgres(Lsn(at));
+        let bracket = Bracket { low: position(100), high: position(200) };
+        let at = |at| verdict(&bracket, &Mark::Postgres(Lsn(at)));
+        assert_eq!([at(99), at(100)], [Verdict::Contained, Verdict::Between]);
+        assert_eq!([at(199), at(200)], [Verdict::Between, Verdict::After]);
+    }
+
+    #[test]
+    fn emptying_a_table_is_judged_only_where_its_chunks_agree() {
+        let coverage = coverage(&[ColumnOrder::Integer], &[&["5"]]).unwrap();
+        let judge = |at| coverage.judge_table(TableId(1), &Mark::Postgres(Lsn(at)));
+        assert_eq!(judge(99), Ok(Verdict::Contained));
+        assert_eq!(judge(100), Err(Unassignable));
+        assert_eq!(judge(200), Ok(Verdict::After));
+        assert!(coverage.concerns(&Mark::Postgres(Lsn(199))));
+        assert!(!coverage.concerns(&Mark::Postgres(Lsn(200))));
+    }
+}

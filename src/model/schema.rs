@@ -78,6 +78,17 @@ impl Table {
     pub fn key_is_comparable(&self) -> bool {
         !self.primary_key.is_empty() && self.key_orders().all(|order| order != ColumnOrder::Opaque)
     }
+
+    /// Whether every change of a row can be assigned to a key range: the log has the old primary
+    /// key too where that changes.
+    #[must_use]
+    pub fn changes_are_assignable(&self) -> bool {
+        let logged = match &self.identity {
+            Identity::Key { columns } => self.primary_key.iter().all(|key| columns.contains(key)),
+            Identity::Full | Identity::Nothing => true,
+        };
+        logged && self.key_is_comparable()
+    }
 }
 
 /// A column.

@@ -71,7 +71,7 @@ pub fn stale_tables(tables: &[Table], ledger: &[LedgerEntry], position: &Positio
         chunks.entry(entry.chunk.table).or_default().push(entry);
     }
     let assignable = |table: &Table, entries: &[&LedgerEntry]| {
-        table.key_is_comparable()
+        table.changes_are_assignable()
             && entries.iter().all(|entry| matches!(entry.chunk.range, ChunkRange::Key { .. }))
     };
     let stale = |table: &&Table| {
@@ -85,4 +85,82 @@ pub fn stale_tables(tables: &[Table], ledger: &[LedgerEntry], position: &Positio
         unfinished && elsewhere && !assignable(table, entries)
     };
     tables.iter().filter(stale).map(|table| table.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Bracket, Column, ColumnOrder, Identity, Lsn, TableName};
+
+    fn table(id: u32, bytes: u64, order: ColumnOrder, identity: Identity) -> Table {
+        let column = |name: &str| Column {
+            name: name.into(),
+            type_name: "pg_catalog.int8".into(),
+            type_modifier: -1,
+            not_null: true,
+            generated: false,
+            order,
+        };
+        Table {
+            id: TableId(id),
+            name: TableName { schema: "public".into(), name: format!("t{id}") },
+            source_id: u64::from(id),
+            columns: vec![column("id"), column("email")],
+            identity,
+            primary_key: vec![0],
+            bytes,
+            estimated_rows: 0,
+            pages: 0,
+            correlation: None,
+            root: None,
+            binary_travels: true,
+        }
+    }
+
+    fn entry(table: u32, number: u32, read: Option<u64>) -> LedgerEntry {
+        let range = ChunkRange::Key { from: None, until: None };
+        LedgerEntry {
+            chunk: Chunk { table: TableId(table), number, range, bytes: 0 },
+            read: read.map(|at| Bracket::exact(Position::Postgres(Lsn(at)))),
+            rows: 0,
+        }
+    }
+
+    fn key(columns: &[usize]) -> Identity {
+        Identity::Key { columns: columns.to_vec() }
+    }
+
+    #[test]
+    fn pieces_are_counted_by_the_formula() {
+        assert_eq!((pieces(0, 10), pieces(10, 10), pieces(11, 10), pieces(5, 0)), (1, 1, 2, 5));
+    }
+
+    #[test]
+    fn the_largest_table_comes_first_and_its_chunks_in_order() {
+        let order = ColumnOrder::Integer;
+        let tables = [table(0, 5, order, key(&[0])), table(1, 9, order, key(&[0]))];
+        let ledger =
+            [entry(0, 0, None), entry(1, 1, None), entry(1, 0, None), entry(0, 1, Some(7))];
+        let places: Vec<_> =
+            pending(&tables, &ledger).iter().map(|chunk| (chunk.table.0, chunk.number)).collect();
+        assert_eq!(places, [(1, 0), (1, 1), (0, 0)]);
+    }
+
+    #[test]
+    fn chunks_of_two_moments_stand_side_by_side_only_where_every_change_finds_its_chunk() {
+        let stale = |order, identity, read: [Option<u64>; 2]| {
+            let tables = [table(0, 0, order, identity)];
+            let ledger = [entry(0, 0, read[0]), entry(0, 1, read[1])];
+            !stale_tables(&tables, &ledger, &Position::Postgres(Lsn(50))).is_empty()
+        };
+        let half_done = [Some(10), None];
+        assert!(!stale(ColumnOrder::Integer, key(&[0]), half_done));
+        assert!(!stale(ColumnOrder::Uuid, Identity::Full, half_done));
+        assert!(stale(ColumnOrder::Opaque, key(&[0]), half_done));
+        // The log names rows by another column, and leaves out a primary key that changed.
+        assert!(stale(ColumnOrder::Integer, key(&[1]), half_done));
+        assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(50), None]), "of the same moment");
+        assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(10), Some(10)]), "finished");
+        assert!(!stale(ColumnOrder::Opaque, key(&[0]), [None, None]), "not begun");
+    }
 }

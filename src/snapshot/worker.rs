@@ -26,6 +26,8 @@ pub struct Work {
     pub chunks: Vec<Chunk>,
     /// The snapshot to read under.
     pub held: HeldSnapshot,
+    /// Grows with every chunk that is committed.
+    pub committed: watch::Sender<u64>,
 }
 
 /// What the workers share.
@@ -35,6 +37,7 @@ struct Shared {
     read: Bracket,
     /// Tables that cannot be read under the snapshot any more.
     outdated: Mutex<BTreeSet<TableId>>,
+    committed: watch::Sender<u64>,
     stop: watch::Receiver<bool>,
     progress: Progress,
 }
@@ -70,6 +73,7 @@ pub async fn copy<S: Source, T: Target>(
         queue: Mutex::new(work.chunks.into()),
         read: Bracket::exact(work.held.position.clone()),
         outdated: Mutex::default(),
+        committed: work.committed,
         stop,
         progress,
     });
@@ -140,6 +144,7 @@ async fn copy_chunk<R: ChunkReader, L: ChunkLoader>(
     }
     let rows = rows.rows();
     loader.finish(chunk, &shared.read, rows).await?;
+    shared.committed.send_modify(|committed| *committed += 1);
     shared.progress.table_rows(*index, rows, 0);
     shared.progress.chunk_done(*index);
     tracing::debug!(table = %table.name, chunk = chunk.number, rows, "copied");

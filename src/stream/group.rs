@@ -165,14 +165,22 @@ impl Judge<'_> {
         }
         let values = batch.row(row);
         let key = || {
-            shape.primary_key.iter().map_while(|&column| {
-                match batch.value(values[usize::from(column)]) {
-                    Value::Text(text) => Some(text),
-                    Value::Null | Value::Absent => None,
-                }
+            // A key that may change unseen assigns a row to no chunk.
+            let seen = if identity_tells_key(shape) { &shape.primary_key[..] } else { &[] };
+            seen.iter().map_while(|&column| match batch.value(values[usize::from(column)]) {
+                Value::Text(text) => Some(text),
+                Value::Null | Value::Absent => None,
             })
         };
         self.coverage.judge(shape.relation.table, self.mark, key).map_err(|_| recopy(shape))
+    }
+}
+
+/// Whether an update that changes the primary key has the old one in the log.
+fn identity_tells_key(shape: &Shape) -> bool {
+    match &shape.identity {
+        RowIdentity::Key(columns) => shape.primary_key.iter().all(|key| columns.contains(key)),
+        RowIdentity::WholeRow | RowIdentity::Nothing => true,
     }
 }
 
@@ -317,6 +325,12 @@ impl<S: Strategy> Planner<S> {
     fn fact(&mut self, shape: &Arc<Shape>, fact: Fact) -> Result<(), PlanError> {
         if shape.identity == RowIdentity::Nothing && !matches!(fact, Fact::Insert { .. }) {
             return Err(PlanError::NoIdentity { table: shape.relation.name.clone() });
+        }
+        let lenient =
+            matches!(fact, Fact::Insert { lenient: true, .. } | Fact::Delete { lenient: true, .. });
+        if lenient && !matches!(shape.identity, RowIdentity::Key(_)) {
+            // Of rows without a key nobody can say whether one is there already.
+            return Err(recopy(shape));
         }
         self.strategy.fact(&mut self.plan, shape, fact)
     }

@@ -113,6 +113,7 @@ pub enum End {
 /// Whatever the target reports, and logs that cannot be carried. The checkpoint stays where the
 /// last whole group left it.
 pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<End, Failure> {
+    let group_bytes = feed.group_bytes.min(feed.batches.most_gathered());
     let mut pipeline = Pipeline {
         gathered: Gathered::default(),
         shapes: Arc::default(),
@@ -121,7 +122,7 @@ pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<E
         stored_at: Instant::now(),
         open: None,
         committed_at_us: None,
-        feed,
+        feed: Feed { group_bytes, ..feed },
         report,
         applier,
     };
@@ -184,9 +185,6 @@ impl<A: Applier> Pipeline<A> {
             self.gather().await?;
             if let Some(end) = self.apply().await? {
                 return Ok(end);
-            }
-            if self.gathered.complete.is_some() {
-                continue;
             }
             match self.gathered.ending.take() {
                 None => {}
@@ -320,8 +318,8 @@ impl<A: Applier> Pipeline<A> {
     async fn apply(&mut self) -> Result<Option<End>, Failure> {
         if let Some(complete) = self.gathered.complete.take() {
             let parts = self.gathered.cut(&complete);
-            self.gathered.transactions = 0;
-            self.gathered.changes = 0;
+            self.gathered.transactions -= complete.checkpoint.transactions;
+            self.gathered.changes -= complete.checkpoint.changes;
             if complete.checkpoint.transactions == 0 && self.open.is_none() {
                 self.applied = complete.checkpoint.position;
                 self.announce(0, 0);

@@ -51,13 +51,14 @@ fn position_before(transaction: usize, dice: &mut Dice) -> Position {
 }
 
 /// The ranges of a table's chunks, by its first key column.
-fn ranges(spec: &Spec) -> Vec<ChunkRange> {
+fn ranges(spec: &Spec, dice: &mut Dice) -> Vec<ChunkRange> {
     let bound = |at: &str| {
         let rest = spec.table.primary_key.len() - 1;
         Some([vec![at.to_owned()], vec!["4".to_owned(); rest]].concat())
     };
     match spec.table.id.0 {
-        0..3 => vec![
+        5 if dice.below(4) > 0 => vec![ChunkRange::Whole],
+        0..3 | 5 => vec![
             ChunkRange::Key { from: None, until: bound("3") },
             ChunkRange::Key { from: bound("3"), until: bound("6") },
             ChunkRange::Key { from: bound("6"), until: None },
@@ -80,8 +81,9 @@ fn copy(source: &Source, reading: Reading, dice: &mut Dice) -> Copy {
     let mut entries = Vec::new();
     let mut state = source.history[0].clone();
     for spec in &source.specs {
-        for (number, range) in (0..).zip(ranges(spec)) {
-            let between = reading == Reading::Between && spec.table.id.0 < 3;
+        for (number, range) in (0..).zip(ranges(spec, dice)) {
+            let between =
+                reading == Reading::Between && (spec.table.id.0 < 3 || dice.below(8) == 0);
             let moments = if reading == Reading::AtOnce { 1 } else { source.history.len() };
             let mut at = [dice.below(moments), dice.below(moments), dice.below(moments)];
             at.sort_unstable();

@@ -2,9 +2,12 @@
 //! are the real ones. A failing case prints its seed or its shrunk list of decisions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "the seed of a case that fails")]
 
+mod applier;
 mod group;
 mod log;
+mod pipeline;
 mod source;
 mod target;
 

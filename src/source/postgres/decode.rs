@@ -443,3 +443,6 @@ impl<'a> Cursor<'a> {
         Ok(row)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,11 +96,12 @@ impl LogReader {
                 () = out.closed() => return self.part().await,
             };
             let Some(frames) = frames else { return Ok(()) };
-            self.heard_at = Instant::now();
             self.heard_since_tick = true;
             if self.pass_on(&frames, out).await?.is_break() {
                 return self.part().await;
             }
+            // Only now: while there was no room, nobody listened.
+            self.heard_at = Instant::now();
         }
     }
 

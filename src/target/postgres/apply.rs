@@ -29,7 +29,6 @@ use super::state::{self, Fence};
 use super::statement::{self, Columns, Kind};
 use super::{TargetError, describe};
 use crate::connect::postgres::Client as Session;
-use crate::connect::quote::quote_name;
 use crate::connect::{StatementError, attempting};
 use crate::model::{
     CellIndex, Failure, Plan, Relation, RowIdentity, Shape, Step, Table, TableEffect, TableName,
@@ -272,14 +271,9 @@ impl PostgresApplier {
         truncate: &Truncate,
         shapes: &[Arc<Shape>],
     ) -> Result<(), Interruption> {
-        let names: Vec<_> = shapes
-            .iter()
-            .map(|shape| format!("ONLY {}", quote_name(&shape.relation.name)))
-            .collect();
-        let identity = if truncate.restart_identity { " RESTART IDENTITY" } else { "" };
-        let cascade = if truncate.cascade { " CASCADE" } else { "" };
-        let text = format!("TRUNCATE {}{identity}{cascade}", names.join(", "));
-        let act = format!("truncate {} tables", names.len());
+        let names = || shapes.iter().map(|shape| &shape.relation.name);
+        let text = statement::truncate(names(), truncate);
+        let act = format!("truncate {} tables", shapes.len());
         Ok(self.session.batch_execute(&text).await.map_err(attempting(act))?)
     }
 

@@ -154,3 +154,99 @@ fn same_type(column: &RelationColumn, target: &TargetColumn) -> bool {
     }
     column.type_name == target.cast
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Identity, TableId};
+
+    fn name(name: &str) -> TableName {
+        TableName { schema: "public".into(), name: name.into() }
+    }
+
+    fn target(columns: &[(&str, &str)]) -> TargetTable {
+        let column = |(name, type_name): &(&str, &str)| TargetColumn {
+            name: (*name).into(),
+            type_name: (*type_name).into(),
+            cast: "pg_catalog.int4".into(),
+            type_modifier: -1,
+            not_null: false,
+            generated: false,
+            identity_always: false,
+            has_default: false,
+            in_unique_index: false,
+            equality: None,
+        };
+        TargetTable {
+            name: name("now"),
+            partitioned: false,
+            columns: columns.iter().map(column).collect(),
+        }
+    }
+
+    /// Rows of `public.now`, once `public.then`, with the integer columns `a` and `b`.
+    fn fit(found: Option<TargetTable>) -> Result<TargetTable, Misfit> {
+        let column = |name: &str| RelationColumn {
+            name: name.into(),
+            type_name: "pg_catalog.int4".into(),
+            type_modifier: -1,
+            key: false,
+        };
+        let relation = Relation {
+            table: TableId(0),
+            name: name("now"),
+            columns: vec![column("a"), column("b")],
+            full: false,
+        };
+        let table = Table {
+            id: TableId(0),
+            name: name("then"),
+            source_id: 1,
+            columns: Vec::new(),
+            identity: Identity::Nothing,
+            primary_key: Vec::new(),
+            bytes: 0,
+            estimated_rows: 0,
+            pages: 0,
+            correlation: None,
+            root: None,
+            binary_travels: false,
+        };
+        check(&table, &relation, found)
+    }
+
+    #[test]
+    fn columns_are_matched_by_name_in_any_order_and_generated_ones_left_alone() {
+        let mut fitting = target(&[
+            ("b", "pg_catalog.int4"),
+            ("computed", "pg_catalog.text"),
+            // A domain over an integer: the log names its base type.
+            ("a", "public.positive"),
+        ]);
+        fitting.columns[1].generated = true;
+        assert_eq!(fit(Some(fitting.clone())), Ok(fitting));
+    }
+
+    #[test]
+    fn every_misfit_names_the_statement_that_mends_it() {
+        let int = "pg_catalog.int4";
+        let mut modified = target(&[("a", int), ("b", int)]);
+        modified.columns[1].type_modifier = 8;
+        let mut generated = target(&[("a", int), ("b", int)]);
+        generated.columns[1].generated = true;
+        let mut other = target(&[("a", int), ("b", "pg_catalog.text")]);
+        other.columns[1].cast = "pg_catalog.text".into();
+        let cases = [
+            (None, r#"RENAME TO "now""#),
+            (Some(target(&[("a", int)])), r#"ADD COLUMN "b" pg_catalog.int4"#),
+            (Some(target(&[("a", int), ("b", int), ("c", int)])), r#"DROP COLUMN "c""#),
+            (Some(modified), r#"ALTER COLUMN "b" TYPE pg_catalog.int4"#),
+            (Some(other), r#"ALTER COLUMN "b" TYPE pg_catalog.int4"#),
+            (Some(generated), r#"ALTER COLUMN "b" DROP EXPRESSION"#),
+        ];
+        for (found, remedy) in cases {
+            let misfit = fit(found).unwrap_err();
+            assert!(misfit.remedy().contains(remedy), "{misfit}: {}", misfit.remedy());
+        }
+    }
+}

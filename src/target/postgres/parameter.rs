@@ -182,6 +182,63 @@ fn escape(mut text: &[u8], out: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Batch, Cell, ValueRef};
+    use std::sync::Arc;
+
+    /// One batch "abc" and rows of two columns: (abc, NULL), ("", absent).
+    fn plan() -> Plan {
+        let batch = Batch { data: "abc".into(), ..Batch::default() };
+        let text = |start, len| ValueRef::Text { start, len };
+        let values = [text(0, 3), ValueRef::Null, text(3, 0), ValueRef::Absent];
+        let cells = values.map(|value| Cell { batch: 0, value }).to_vec();
+        Plan { batches: vec![Arc::new(batch)], cells, steps: Vec::new() }
+    }
+
+    fn bytes(array: &TextArray<'_>) -> Option<Vec<u8>> {
+        let mut out = BytesMut::new();
+        array.to_sql(&Type::TEXT_ARRAY, &mut out).ok()?;
+        Some(out.to_vec())
+    }
+
+    #[test]
+    fn an_array_says_its_length_and_whether_it_holds_nulls() {
+        let plan = plan();
+        let texts = bytes(&TextArray::column(&plan, Rows::Plain(&[0, 2]), 0)).unwrap();
+        let header = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 25, 0, 0, 0, 2, 0, 0, 0, 1];
+        let elements = [0, 0, 0, 3, b'a', b'b', b'c', 0, 0, 0, 0];
+        assert_eq!(texts, [&header[..], &elements[..]].concat());
+        let null = bytes(&TextArray::column(&plan, Rows::Plain(&[0]), 1)).unwrap();
+        assert_eq!(null[4..8], [0, 0, 0, 1], "there are NULLs");
+        assert_eq!(null[20..], [0xFF; 4]);
+    }
+
+    #[test]
+    fn keys_rows_and_counts_come_from_their_own_places() {
+        let plan = plan();
+        let updates = [(2, 0)];
+        let element = |array: TextArray<'_>| bytes(&array).unwrap()[24..].to_vec();
+        assert_eq!(element(TextArray::column(&plan, Rows::Olds(&updates), 0)), b"");
+        assert_eq!(element(TextArray::column(&plan, Rows::News(&updates), 0)), b"abc");
+        let counted = [(0, 17)];
+        assert_eq!(element(TextArray::column(&plan, Rows::Counted(&counted), 0)), b"abc");
+        assert_eq!(element(TextArray::counts(&plan, Rows::Counted(&counted))), b"17");
+    }
+
+    #[test]
+    fn an_absent_value_is_never_written() {
+        let plan = plan();
+        assert_eq!(bytes(&TextArray::column(&plan, Rows::Plain(&[2]), 1)), None);
+        assert!(copy_row(&plan, 2, 2, &mut BytesMut::new()).is_err());
+    }
+
+    #[test]
+    fn copy_text_tells_null_from_nothing() {
+        let mut out = BytesMut::new();
+        copy_row(&plan(), 0, 2, &mut out).unwrap();
+        copy_row(&plan(), 2, 1, &mut out).unwrap();
+        copy_row(&plan(), 0, 0, &mut out).unwrap();
+        assert_eq!(&out[..], b"abc\t\\N\n\n\n");
+    }
 
     #[test]
     fn copy_text_escapes_what_has_a_meaning() {

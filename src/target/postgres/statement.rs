@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use super::catalog::{TargetColumn, TargetTable};
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::Shape;
+use crate::model::{Shape, TableName, Truncate};
 
 /// What a statement does.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -176,6 +176,24 @@ fn update(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
     )
 }
 
+/// Empties tables of those that one statement emptied on the source. Where the copy of the others
+/// is of a later moment their rows stay: a TRUNCATE would be refused for, or cascade to, those that
+/// refer to the emptied ones.
+pub(super) fn truncate<'a>(
+    tables: impl ExactSizeIterator<Item = &'a TableName>,
+    truncate: &Truncate,
+) -> String {
+    let all = tables.len() == truncate.tables.len();
+    let names = tables.map(|table| format!("ONLY {}", quote_name(table)));
+    if all {
+        let identity = if truncate.restart_identity { " RESTART IDENTITY" } else { "" };
+        let cascade = if truncate.cascade { " CASCADE" } else { "" };
+        format!("TRUNCATE {}{identity}{cascade}", names.collect::<Vec<_>>().join(", "))
+    } else {
+        names.map(|name| format!("DELETE FROM {name}")).collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// The columns in parentheses; nothing where there are none.
 fn column_list(columns: &Columns<'_>) -> String {
     let names: Vec<_> = columns.all.iter().map(|column| quote_ident(&column.name)).collect();
@@ -202,4 +220,101 @@ fn insert(target: &TargetTable, columns: &Columns<'_>) -> String {
 
 fn copy(target: &TargetTable, columns: &Columns<'_>) -> String {
     format!("COPY {}{} FROM STDIN", quote_name(&target.name), column_list(columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Relation, RelationColumn, RowIdentity, TableId};
+    use std::sync::Arc;
+
+    fn column(name: &str, cast: &str) -> TargetColumn {
+        TargetColumn {
+            name: name.into(),
+            type_name: cast.into(),
+            cast: cast.into(),
+            type_modifier: -1,
+            not_null: false,
+            generated: false,
+            identity_always: false,
+            has_default: false,
+            in_unique_index: false,
+            equality: None,
+        }
+    }
+
+    fn target(columns: Vec<TargetColumn>) -> TargetTable {
+        let name = TableName { schema: "public".into(), name: "My \"t\"".into() };
+        TargetTable { name, partitioned: false, columns }
+    }
+
+    fn sql(kind: &Kind, target: &TargetTable, identity: RowIdentity) -> String {
+        let column = |column: &TargetColumn| RelationColumn {
+            name: column.name.clone(),
+            type_name: column.type_name.clone(),
+            type_modifier: -1,
+            key: false,
+        };
+        let relation = Arc::new(Relation {
+            table: TableId(0),
+            name: target.name.clone(),
+            columns: target.columns.iter().map(column).collect(),
+            full: false,
+        });
+        let shape = Shape { relation, identity, primary_key: Vec::new() };
+        text(kind, target, &Columns::of(&shape, target).unwrap())
+    }
+
+    fn two_columns() -> TargetTable {
+        let id = TargetColumn {
+            equality: Some("OPERATOR(ext.===)".into()),
+            ..column("id", "pg_catalog.int4")
+        };
+        target(vec![id, column("Note", "pg_catalog.text")])
+    }
+
+    #[test]
+    fn rows_are_found_by_the_key_and_its_own_operator() {
+        let key = || RowIdentity::Key(vec![0]);
+        insta::assert_snapshot!(sql(&Kind::Delete, &two_columns(), key()), @r#"DELETE FROM ONLY "public"."My ""t""" AS t USING ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[])) AS u(c1) WHERE t."id" OPERATOR(ext.===) u.c1::pg_catalog.int4"#);
+        insta::assert_snapshot!(sql(&Kind::Update(vec![1]), &two_columns(), key()), @r#"UPDATE ONLY "public"."My ""t""" AS t SET "Note" = u.c2::pg_catalog.text FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2) WHERE t."id" OPERATOR(ext.===) u.c1::pg_catalog.int4"#);
+        let partitioned = TargetTable { partitioned: true, ..two_columns() };
+        assert!(!sql(&Kind::Delete, &partitioned, key()).contains("ONLY"));
+    }
+
+    #[test]
+    fn an_identity_that_is_always_generated_is_compared_and_not_set() {
+        let mut target = two_columns();
+        target.columns[0].identity_always = true;
+        let update = sql(&Kind::Update(vec![0]), &target, RowIdentity::Key(vec![1]));
+        insta::assert_snapshot!(update, @r#"UPDATE ONLY "public"."My ""t""" AS t SET "Note" = t."Note" FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2) WHERE t."Note" OPERATOR(pg_catalog.=) u.c1::pg_catalog.text AND t."id" OPERATOR(ext.===) u.c2::pg_catalog.int4"#);
+    }
+
+    #[test]
+    fn rows_are_inserted_by_name() {
+        let nothing = || RowIdentity::Nothing;
+        insta::assert_snapshot!(sql(&Kind::Insert, &two_columns(), nothing()), @r#"INSERT INTO "public"."My ""t""" ("id", "Note") OVERRIDING SYSTEM VALUE SELECT u.c1::pg_catalog.int4, u.c2::pg_catalog.text FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2)"#);
+        insta::assert_snapshot!(sql(&Kind::Copy, &two_columns(), nothing()), @r#"COPY "public"."My ""t""" ("id", "Note") FROM STDIN"#);
+        let empty = target(Vec::new());
+        insta::assert_snapshot!(sql(&Kind::Insert, &empty, nothing()), @r#"INSERT INTO "public"."My ""t""" OVERRIDING SYSTEM VALUE SELECT  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[])) AS u(c1)"#);
+    }
+
+    #[test]
+    fn equal_rows_go_as_many_as_are_counted() {
+        let one = target(vec![column("a", "pg_catalog.json")]);
+        insta::assert_snapshot!(sql(&Kind::DeleteWhole, &one, RowIdentity::WholeRow), @r#"DELETE FROM ONLY "public"."My ""t""" AS d USING (SELECT t.tableoid AS part, t.ctid AS place, u.c2::pg_catalog.int8 AS wanted, pg_catalog.row_number() OVER (PARTITION BY u.number) AS found FROM (SELECT *, pg_catalog.row_number() OVER () AS number FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2)) AS u JOIN ONLY "public"."My ""t""" AS t ON CASE WHEN t."a" IS NULL THEN '' ELSE pg_catalog.concat('=', t."a") END = CASE WHEN u.c1 IS NULL THEN '' ELSE '=' || u.c1 END) AS f WHERE f.found <= f.wanted AND d.tableoid = f.part AND d.ctid = f.place"#);
+    }
+
+    #[test]
+    fn tables_emptied_beside_one_that_stays_are_emptied_without_cascade() {
+        let names = ["a", "b"].map(|name| TableName { schema: "public".into(), name: name.into() });
+        let said = Truncate {
+            tables: vec![TableId(0), TableId(1)],
+            cascade: true,
+            restart_identity: true,
+        };
+        let both = truncate(names.iter(), &said);
+        insta::assert_snapshot!(both, @r#"TRUNCATE ONLY "public"."a", ONLY "public"."b" RESTART IDENTITY CASCADE"#);
+        insta::assert_snapshot!(truncate(names[..1].iter(), &said), @r#"DELETE FROM ONLY "public"."a""#);
+    }
 }

@@ -1,0 +1,179 @@
+//! Messages built by hand, cut short, put out of place, and made of noise.
+
+use super::*;
+use crate::model::Value;
+use proptest::prelude::*;
+
+/// A message of the log inside of its CopyData frame.
+fn wal(message: &[&[u8]]) -> Vec<u8> {
+    [b"w", &[0; 7][..], &[9], &[0; 16][..], &message.concat()].concat()
+}
+
+fn begin() -> Vec<u8> {
+    wal(&[b"B", &7u64.to_be_bytes(), &1i64.to_be_bytes(), &[0; 4]])
+}
+
+fn commit() -> Vec<u8> {
+    wal(&[b"C\0", &7u64.to_be_bytes(), &8u64.to_be_bytes(), &[0; 8]])
+}
+
+/// Table 16384: a key column and another.
+fn relation() -> Vec<u8> {
+    let column = |flags: &[u8], name: &[u8]| {
+        [flags, name, b"\0", &23u32.to_be_bytes(), &(-1i32).to_be_bytes()].concat()
+    };
+    let columns = [column(&[1], b"id"), column(&[0], b"note")].concat();
+    wal(&[b"R", &16384u32.to_be_bytes(), b"public\0t\0d", &2u16.to_be_bytes(), &columns])
+}
+
+fn row(values: &[&[u8]]) -> Vec<u8> {
+    let count = u16::try_from(values.len()).unwrap().to_be_bytes();
+    [&count[..], &values.concat()].concat()
+}
+
+fn change(kind: &[u8], rows: &[(&[u8], Vec<u8>)]) -> Vec<u8> {
+    let rows: Vec<u8> = rows.iter().flat_map(|(tag, row)| [tag, &row[..]].concat()).collect();
+    wal(&[kind, &16384u32.to_be_bytes(), &rows])
+}
+
+const SEVEN: &[u8] = b"t\0\0\0\x017";
+
+/// One message of every kind, in an order that makes sense.
+fn frames() -> Vec<Vec<u8>> {
+    let whole = || row(&[SEVEN, b"t\0\0\0\0"]);
+    vec![
+        [&b"k"[..], &[0; 16], &[1]].concat(),
+        wal(&[b"Y", &99u32.to_be_bytes(), b"public\0Mood\0"]),
+        begin(),
+        wal(&[b"O", &[0; 8], b"origin\0"]),
+        relation(),
+        change(b"I", &[(b"N", whole())]),
+        change(b"U", &[(b"N", row(&[SEVEN, b"u"]))]),
+        change(b"U", &[(b"K", row(&[SEVEN, b"n"])), (b"N", row(&[SEVEN, b"n"]))]),
+        change(b"D", &[(b"K", row(&[SEVEN, b"n"]))]),
+        wal(&[b"T", &1u32.to_be_bytes(), &[3], &16384u32.to_be_bytes()]),
+        commit(),
+    ]
+}
+
+fn decoder() -> Decoder {
+    Decoder::new(Registry {
+        tables: HashMap::from([(16384, TableId(4))]),
+        partitioned: HashSet::from([5]),
+        types: HashMap::from([(23, "pg_catalog.int4".to_owned())]),
+    })
+}
+
+fn decode(decoder: &mut Decoder, frames: &[Vec<u8>]) -> (Decoded, Result<(), DecodeError>) {
+    let mut ends = 0;
+    let ranges = frames.iter().map(|frame| {
+        ends += frame.len();
+        ends - frame.len()..ends
+    });
+    let (ranges, data) = (ranges.collect::<Vec<_>>(), Bytes::from(frames.concat()));
+    let mut decoded = Decoded::default();
+    let result = decoder.decode(&data, ranges.into_iter(), &mut decoded);
+    (decoded, result)
+}
+
+#[test]
+fn every_kind_of_message_says_what_it_means() {
+    let (decoded, result) = decode(&mut decoder(), &frames());
+    result.unwrap();
+    assert!(decoded.reply_requested);
+    assert_eq!(decoded.received, Some(Lsn(9)));
+    let batch = &decoded.batch;
+    let values =
+        |row| -> Vec<_> { batch.row(row).iter().map(|value| batch.value(*value)).collect() };
+    let (seven, absent) = (Value::Text(b"7"), Value::Absent);
+    let [idle, begin, relation, insert, update, moved, delete, truncate, commit] =
+        batch.events.as_slice()
+    else {
+        panic!("{:?}", batch.events)
+    };
+    assert!(matches!(idle, Event::Idle { position: Position::Postgres(Lsn(0)) }));
+    assert!(matches!(begin, Event::Begin { mark: Mark::Postgres(Lsn(7)), committed_at_us }
+        if *committed_at_us == POSTGRES_EPOCH_US + 1));
+    assert!(matches!(relation, Event::Relation(relation)
+        if relation.table == TableId(4) && relation.columns[0].key && !relation.full));
+    let Event::Change(Change::Insert { new, .. }) = *insert else { panic!("{insert:?}") };
+    assert_eq!(values(new), [seven, Value::Text(b"")]);
+    let Event::Change(Change::Update { old: None, new, .. }) = *update else {
+        panic!("{update:?}")
+    };
+    assert_eq!(values(new), [seven, absent]);
+    let Event::Change(Change::Update { old: Some(old), new, .. }) = *moved else {
+        panic!("{moved:?}")
+    };
+    assert_eq!([values(old), values(new)], [[seven, absent], [seven, Value::Null]]);
+    let Event::Change(Change::Delete { old, .. }) = *delete else { panic!("{delete:?}") };
+    assert_eq!(values(old), [seven, absent]);
+    assert!(matches!(truncate, Event::Truncate(truncate)
+        if truncate.cascade && truncate.restart_identity));
+    assert!(matches!(commit, Event::Commit { end: Position::Postgres(Lsn(8)) }));
+}
+
+#[test]
+fn a_message_cut_short_is_never_taken_for_a_whole_one() {
+    let frames = frames();
+    for (at, frame) in frames.iter().enumerate() {
+        // What follows an origin's name, a commit's end or a begin's time is not read.
+        let unread = match frame[25.min(frame.len() - 1)] {
+            b'O' => 15,
+            b'C' => 8,
+            b'B' => 4,
+            _ => 0,
+        };
+        for len in 0..frame.len() - unread {
+            let mut decoder = decoder();
+            decode(&mut decoder, &frames[..at]).1.unwrap();
+            let (decoded, result) = decode(&mut decoder, &[frame[..len].to_vec()]);
+            assert!(result.is_err(), "{len} bytes of message {at} were taken");
+            assert!(decoded.batch.events.is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_is_out_of_place_is_refused() {
+    let insert = || change(b"I", &[(b"N", row(&[SEVEN, SEVEN]))]);
+    let unknown = |id: u32| wal(&[b"I", &id.to_be_bytes(), b"N"]);
+    let cases = [
+        vec![commit()],
+        vec![begin(), begin()],
+        vec![begin(), insert()],
+        vec![begin(), relation(), commit(), insert()],
+        vec![begin(), relation(), change(b"I", &[(b"N", row(&[SEVEN]))])],
+        vec![begin(), relation(), change(b"I", &[(b"N", row(&[SEVEN, b"b\0\0\0\0"]))])],
+        vec![begin(), unknown(5)],
+        vec![wal(&[b"S"])],
+        vec![b"x".to_vec()],
+    ];
+    for frames in cases {
+        let (_, result) = decode(&mut decoder(), &frames);
+        assert!(result.is_err(), "{frames:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_bytes_make_it_panic(
+        kind in prop::sample::select(b"BCIUDTRYOk".to_vec()),
+        tail in prop::collection::vec(any::<u8>(), 0..60),
+        flips in prop::collection::vec((0usize..11, any::<usize>(), any::<u8>()), 0..4),
+    ) {
+        let mut frames = frames();
+        for (frame, at, byte) in flips {
+            let len = frames[frame].len();
+            frames[frame][at % len] = byte;
+        }
+        let mut decoder = decoder();
+        let (decoded, _) = decode(&mut decoder, &frames);
+        for value in &decoded.batch.values {
+            decoded.batch.value(*value);
+        }
+        let _ = decode(&mut decoder, &[wal(&[&[kind], &tail]), tail.clone()]);
+    }
+}

@@ -1,0 +1,286 @@
+//! The pipeline between a log and a target in memory: whatever interrupts it, and wherever, going
+//! on from the checkpoint ends with the source's state, and nothing is announced as durable that
+//! is not committed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use dunlin::model::{Code, Coverage, Failure, Lsn, Position};
+use dunlin::source::{BatchSender, channel};
+use dunlin::stream::pipeline::{self, End, Feed, Figures, Report};
+use tokio::sync::watch;
+
+use crate::applier::{Loss, MemoryApplier, Server};
+use crate::log::{self, Idling};
+use crate::script;
+use crate::source::{Dice, Source, Transaction, commit_of};
+use crate::target::sorted;
+
+/// Bytes in flight: a few batches of a few rows.
+const QUEUE_BYTES: usize = 64;
+
+/// What happens to one connection.
+struct Trouble {
+    loss: Loss,
+    describes: u64,
+    until: Option<Position>,
+    /// The operator's stop comes after this many batches.
+    stop_after: Option<usize>,
+    idling: Idling,
+    group_bytes: usize,
+}
+
+impl Trouble {
+    fn none() -> Self {
+        Trouble {
+            loss: Loss::Never,
+            describes: u64::MAX,
+            until: None,
+            stop_after: None,
+            idling: Idling::Sometimes,
+            group_bytes: QUEUE_BYTES / 2,
+        }
+    }
+}
+
+/// A source's log and the target that follows it.
+struct World {
+    source: Source,
+    server: Arc<Mutex<Server>>,
+    dice: Dice,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut source = Source::new();
+        source.write(&mut Dice::new(script(seed, 700)));
+        let server = Server {
+            state: source.history[0].clone(),
+            checkpoint: Position::Postgres(Lsn(1)),
+            epoch: 0,
+            transactions: 0,
+            changes: 0,
+            replays: 0,
+            pieces: 0,
+        };
+        let dice = Dice::new(script(seed + 1_000_000, 4000));
+        World { source, server: Arc::new(Mutex::new(server)), dice }
+    }
+
+    fn checkpoint(&self) -> Lsn {
+        let Position::Postgres(lsn) = self.server.lock().unwrap().checkpoint;
+        lsn
+    }
+
+    fn applier(&self, loss: Loss, describes: u64) -> MemoryApplier {
+        let mut server = self.server.lock().unwrap();
+        server.epoch += 1;
+        MemoryApplier {
+            server: Arc::clone(&self.server),
+            specs: Arc::new(self.source.specs.clone()),
+            epoch: server.epoch,
+            loss,
+            describes,
+            secondary: true,
+            plans: 0,
+            open: None,
+        }
+    }
+
+    /// What the log holds from the checkpoint on.
+    fn rest(&self) -> &[Transaction] {
+        let from = self.checkpoint().0;
+        let done = self.source.log.partition_point(|transaction| transaction.commit < from);
+        &self.source.log[done..]
+    }
+
+    /// One connection, from the checkpoint until something ends it.
+    async fn connect(&mut self, trouble: Trouble) -> Result<End, Failure> {
+        let rest = self.rest().to_vec();
+        let batches = log::batches(&rest, &mut self.dice, trouble.idling);
+        let applier = self.applier(trouble.loss, trouble.describes);
+        let from = Position::Postgres(self.checkpoint());
+        let (sender, receiver) = channel::bounded(QUEUE_BYTES);
+        let (durable, durable_seen) = watch::channel(from.clone());
+        let (figures, _figures_seen) = watch::channel(Figures::starting_at(from.clone()));
+        let (stop, stop_seen) = watch::channel(false);
+        let feed = Feed {
+            tables: self.source.tables(),
+            coverage: Coverage::default(),
+            from,
+            until: trouble.until,
+            group_bytes: trouble.group_bytes,
+            batches: receiver,
+            stop: stop_seen,
+        };
+        let reader = Reader {
+            sender,
+            durable: durable_seen.clone(),
+            server: Arc::clone(&self.server),
+            stop: trouble.stop_after.map(|after| (after, stop.clone())),
+        };
+        let reading = reader.read(batches);
+        let applying = pipeline::run(feed, Report { durable, figures }, applier);
+        let (end, ()) = tokio::join!(applying, reading);
+        assert_durable(&durable_seen, &self.server);
+        self.assert_state();
+        drop(stop);
+        end
+    }
+
+    /// The target holds just what its checkpoint contains.
+    fn assert_state(&self) {
+        let done = self.source.log.len() - self.rest().len();
+        let server = self.server.lock().unwrap();
+        assert_eq!(sorted(&server.state), sorted(&self.source.history[done]));
+        assert_eq!(server.transactions, done as u64);
+        let changes = self.source.log[..done].iter().map(|transaction| transaction.changes.len());
+        assert_eq!(server.changes, changes.sum::<usize>() as u64);
+    }
+
+    fn is_done(&self) -> bool {
+        self.rest().is_empty()
+    }
+
+    fn random_trouble(&mut self) -> Trouble {
+        let mut trouble = Trouble::none();
+        trouble.group_bytes = [1, QUEUE_BYTES / 4, QUEUE_BYTES / 2][self.dice.below(3)];
+        let number = self.dice.below(40) as u64;
+        match self.dice.below(6) {
+            0 => trouble.loss = Loss::Before(1 + number),
+            1 => trouble.loss = Loss::After(1 + number),
+            2 => trouble.describes = number / 4,
+            3 => trouble.stop_after = Some(number as usize),
+            4 => {
+                let at = commit_of(number as usize) + self.dice.below(40) as u64;
+                trouble.until = Some(Position::Postgres(Lsn(at)));
+            }
+            _ => trouble.idling = Idling::Never,
+        }
+        trouble
+    }
+}
+
+fn assert_durable(durable: &watch::Receiver<Position>, server: &Mutex<Server>) {
+    let announced = durable.borrow().clone();
+    let committed = server.lock().unwrap().checkpoint.clone();
+    assert!(committed.reaches(&announced), "{announced} was announced, {committed} is durable");
+}
+
+/// Sends batches as a log reader would.
+struct Reader {
+    sender: BatchSender,
+    durable: watch::Receiver<Position>,
+    server: Arc<Mutex<Server>>,
+    stop: Option<(usize, watch::Sender<bool>)>,
+}
+
+impl Reader {
+    async fn read(self, batches: Vec<dunlin::model::Batch>) {
+        for (number, batch) in batches.into_iter().enumerate() {
+            assert_durable(&self.durable, &self.server);
+            if let Some((after, stop)) = &self.stop
+                && *after == number
+            {
+                stop.send_replace(true);
+            }
+            let size = batch.data.len() + batch.events.len();
+            let Ok(permit) = self.sender.reserve(size).await else { return };
+            if self.sender.send(batch, permit).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn whatever_interrupts_the_stream_it_ends_equal() {
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut replays, mut pieces) = (0, 0);
+    for seed in 0..150 {
+        eprintln!("seed {seed}");
+        let mut world = World::new(seed);
+        for _ in 0..8 {
+            let trouble = world.random_trouble();
+            let end = block_on(world.connect(trouble));
+            let name = end.map_or_else(|failure| failure.to_string(), |end| format!("{end:?}"));
+            *ends.entry(name).or_default() += 1;
+        }
+        let end = block_on(world.connect(Trouble::none()));
+        assert_eq!(end.unwrap(), End::SourceEnded);
+        assert!(world.is_done());
+        let server = world.server.lock().unwrap();
+        replays += server.replays;
+        pieces += server.pieces;
+    }
+    for end in ["Stopped", "Reached", "SourceEnded", "the connection is lost"] {
+        assert!(ends.get(end).is_some_and(|times| *times > 20), "{ends:?}");
+    }
+    assert!(ends.get("the table does not fit").is_some_and(|times| *times > 20), "{ends:?}");
+    assert!(replays > 20 && pieces > 100, "{replays} replays, {pieces} pieces");
+}
+
+/// A process that was taken over commits nothing more.
+#[test]
+fn a_zombie_is_fenced() {
+    let mut world = World::new(7);
+    let mut zombie = world.applier(Loss::Never, u64::MAX);
+    zombie.epoch -= 1;
+    let from = Position::Postgres(world.checkpoint());
+    let (sender, receiver) = channel::bounded(1 << 20);
+    let (durable, durable_seen) = watch::channel(from.clone());
+    let (figures, _seen) = watch::channel(Figures::starting_at(from.clone()));
+    let (_stop, stop_seen) = watch::channel(false);
+    let feed = Feed {
+        tables: world.source.tables(),
+        coverage: Coverage::default(),
+        from: from.clone(),
+        until: None,
+        group_bytes: 1 << 10,
+        batches: receiver,
+        stop: stop_seen,
+    };
+    let batches = log::batches(world.rest(), &mut Dice::new(Vec::new()), Idling::Never);
+    let (server, durable_of_reader) = (Arc::clone(&world.server), durable_seen.clone());
+    let reader = Reader { sender, durable: durable_of_reader, server, stop: None };
+    let end = block_on(async {
+        let applying = pipeline::run(feed, Report { durable, figures }, zombie);
+        tokio::join!(applying, reader.read(batches)).0
+    });
+    assert_eq!(end.unwrap_err().code(), Some(Code::Fenced));
+    assert_eq!(*durable_seen.borrow(), from);
+    world.assert_state();
+    assert_eq!(block_on(world.connect(Trouble::none())).unwrap(), End::SourceEnded);
+}
+
+/// Complete transactions before a shape that the target refuses are applied first.
+#[test]
+fn a_misfit_in_mid_transaction_costs_nothing_before_it() {
+    for seed in 0..30 {
+        let mut world = World::new(seed);
+        let tables_of = |transaction: &Transaction| {
+            transaction.changes.iter().flat_map(|change| change.relations.clone()).collect()
+        };
+        let relations: Vec<Vec<_>> = world.source.log.iter().map(tables_of).collect();
+        let mut known = BTreeMap::new();
+        let mut seen = 0;
+        let refused = relations.iter().position(|relations| {
+            for relation in relations {
+                if known.insert(relation.table, relation.clone()).as_ref() != Some(relation) {
+                    seen += 1;
+                }
+            }
+            seen > 4
+        });
+        let refused = refused.expect("every log tells of more than four shapes");
+        let trouble = Trouble { describes: 4, ..Trouble::none() };
+        let failure = block_on(world.connect(trouble)).unwrap_err();
+        assert_eq!(failure.code(), Some(Code::SchemaChanged), "seed {seed}");
+        let done = world.source.log.len() - world.rest().len();
+        assert_eq!(done, refused, "seed {seed}");
+    }
+}
