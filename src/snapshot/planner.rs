@@ -12,15 +12,14 @@ use crate::model::{
 };
 use crate::source::Source;
 
-/// The chunks of `tables`, in no particular order; cut under the snapshot, or without one as they are
-/// now.
+/// The chunks of `tables`, in no particular order.
 ///
 /// # Errors
 ///
 /// What the source reports.
 pub async fn plan<S: Source>(
     source: &S,
-    held: Option<&HeldSnapshot>,
+    held: &HeldSnapshot,
     tables: &[Table],
     chunk_bytes: u64,
 ) -> Result<Vec<Chunk>, Failure> {

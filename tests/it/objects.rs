@@ -66,13 +66,17 @@ async fn identity_columns_that_change_their_values() {
     let pair = TestPair::start().await;
     pair.source_sql(
         "CREATE TABLE numbered (k text PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, v text);
+         CREATE TABLE large (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text, v text);
+         ALTER TABLE large ALTER body SET STORAGE EXTERNAL;
+         INSERT INTO large (body) SELECT repeat(md5(n::text), 200) FROM generate_series(1, 10) AS n;
          INSERT INTO numbered (k, v) SELECT n, 'x' FROM generate_series(1, 10) AS n",
     )
     .await;
     catch_up(&pair).await;
     carry(
         &pair,
-        "UPDATE numbered SET n = DEFAULT WHERE k = '1'; DELETE FROM numbered WHERE k = '2'; \
+        "UPDATE numbered SET n = DEFAULT WHERE k = '1'; UPDATE large SET id = DEFAULT WHERE id < 4; \
+         UPDATE large SET v = 'x' WHERE id = 5; DELETE FROM numbered WHERE k = '2'; \
          INSERT INTO numbered OVERRIDING SYSTEM VALUE VALUES ('2', 77, 'again')",
     )
     .await;
@@ -211,7 +215,8 @@ async fn types_of_every_kind() {
          UPDATE k_numeric SET k = 1.000 WHERE k = 1;
          UPDATE k_jsonb SET k = '{\"a\": 1.00}' WHERE k = '{\"a\": 1}';
          UPDATE k_char SET c = 'y', v = 3; UPDATE k_bytea SET k = '\\x01' WHERE k = '';
-         INSERT INTO many SELECT (jsonb_populate_record(m, '{\"id\": 10}')).* FROM many AS m WHERE id = 1;
+         CREATE TEMP TABLE spare AS SELECT * FROM many WHERE id = 1; UPDATE spare SET id = 10;
+         INSERT INTO many TABLE spare; DROP TABLE spare;
          UPDATE many SET j = '{}', tx = '{}' WHERE id = 1; UPDATE many SET b = '', x = NULL WHERE id = 10;
          UPDATE many SET f8 = '-0', n = '-Infinity', ps = '{5}', gp = NULL WHERE id = 2;
          DELETE FROM many WHERE id = 3",

@@ -77,7 +77,16 @@ async fn slots_19_a_locked_table_names_the_process() {
     let pid: i32 = number(&open, "SELECT pg_backend_pid()").await;
     let halted = Dunlin::run(&pair, "run", &["--slot-timeout", "1s"]).await;
     halted.expect_halt("SLOT_HELD_UP").expect_said(&format!("process {pid} "));
+    // As CREATE INDEX CONCURRENTLY and VACUUM do; it keeps a table from being published.
+    open.batch_execute("COMMIT; BEGIN; LOCK TABLE item IN SHARE UPDATE EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let halted = Dunlin::run(&pair, "run", &["--slot-timeout", "1s"]).await;
+    halted.expect_halt("SLOT_HELD_UP").expect_said(&format!("process {pid} "));
     assert_eq!(number::<i64>(&pair.on_source().await, SLOTS).await, 0);
+    open.batch_execute("COMMIT").await.unwrap();
+    catch_up(&pair).await;
+    assert_equal(&pair).await;
 }
 
 #[tokio::test]

@@ -138,6 +138,16 @@ async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>,
     Ok(Some(row.get::<_, i64>(0).cast_unsigned()))
 }
 
+/// Whether a table holds a row.
+///
+/// # Errors
+///
+/// The query failed.
+pub(super) async fn has_rows(client: &Client, table: &TableName) -> Result<bool, CatalogError> {
+    let text = format!("SELECT EXISTS (SELECT FROM ONLY {})", quote_name(table));
+    Ok(client.query_one(&text, &[]).await.map_err(reading("whether a table has rows"))?.get(0))
+}
+
 /// How far the log is durable on the source (on a standby: replayed). Read twice, it gives the
 /// rate at which the source writes.
 ///

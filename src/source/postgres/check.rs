@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 
 use super::PostgresSource;
 use super::catalog::{self, Server};
+use super::holdup;
 use super::relations::{self, Tables};
 use super::slot;
 use crate::connect::attempting;
@@ -43,7 +44,8 @@ pub(super) async fn survey(
     let server = catalog::server(control).await?;
     survey.findings.extend(settings(&server, connections));
     survey.findings.extend(claimed(source).await?);
-    let found = relations::tables(control, selection).await?;
+    let found = relations::tables(control, selection).await;
+    let found = holdup::named(control, found.map_err(Failure::from)).await?;
     survey.findings.extend(refused(source, &found).await?);
     survey.findings.extend(privileges(control, &server, &found.tables).await?);
     survey.findings.extend(sequence_privileges(control, selection, &server.role).await?);

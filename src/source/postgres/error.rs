@@ -3,7 +3,7 @@
 use std::io;
 
 use super::wire::WireError;
-use crate::model::{Code, Disposition, Fault, Halt, Lsn};
+use crate::model::{Code, Disposition, Fault, Halt, Lsn, TableName};
 
 /// A Postgres source failed, or is not as it was left.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +111,12 @@ pub enum SourceError {
         /// The table.
         table: String,
     },
+    /// A partition with rows was attached.
+    #[error("the partition {table} was attached on the source, and has rows that are not copied")]
+    PartitionCame {
+        /// The partition.
+        table: TableName,
+    },
     /// A table without identity saw an update or delete.
     #[error("table {table}, which has no replica identity, saw updates or deletes")]
     IdentityNeeded {
@@ -178,6 +184,13 @@ impl Fault for SourceError {
                 "check that --source is a Postgres server, with no pooler in between",
             ),
             SourceError::Recreated { .. } => Halt::with(Code::TableRecreated, ANEW),
+            SourceError::PartitionCame { table } => Halt::with(
+                Code::PartitionsChanged,
+                format!(
+                    "create {table} on the target and attach it likewise, then run the same \
+                     command again: it copies the rows and goes on"
+                ),
+            ),
             SourceError::IdentityNeeded { table } => Halt::with(
                 Code::IdentityNeeded,
                 format!(

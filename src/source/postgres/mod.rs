@@ -7,9 +7,10 @@
 pub mod catalog;
 mod check;
 pub mod decode;
+mod drift;
 mod error;
 pub mod holder;
-mod measure;
+mod holdup;
 pub mod objects;
 pub mod relations;
 mod replication;
@@ -37,7 +38,6 @@ use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::program::Programs;
 use crate::connect::quote::type_name;
-use crate::model::report::Transfer;
 use crate::model::selection::Selection;
 use crate::model::{
     CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
@@ -89,6 +89,8 @@ impl PostgresSource {
     pub async fn connect(endpoint: &PostgresEndpoint, options: Options) -> Result<Self, Failure> {
         let names = Names::new(&options.name);
         let control = connect(endpoint, names.application).await?;
+        let patience = format!("SET lock_timeout = {}", options.slot_timeout.as_millis());
+        control.batch_execute(&patience).await.map_err(attempting("bound the wait for locks"))?;
         let endpoint = control.endpoint().clone();
         Ok(PostgresSource { shared: Arc::new(Shared { endpoint, control, names, options }) })
     }
@@ -167,33 +169,15 @@ impl PostgresSource {
 
     /// What changed among the tables in a way that the log does not show.
     async fn compare_placements(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
-        let selection = &self.shared.options.selection;
-        let placements = relations::placements(&self.shared.control, selection).await?;
-        let known: HashMap<u64, &Table> =
-            tables.iter().map(|table| (table.source_id, table)).collect();
-        let mut warnings = Vec::new();
-        for placement in placements.iter().filter(|placement| !placement.partitioned) {
-            let name = &placement.name;
-            if known.contains_key(&placement.source_id) {
-                continue;
+        let control = &self.shared.control;
+        let placements = relations::placements(control, &self.shared.options.selection).await?;
+        let drift = drift::compare(tables, &placements)?;
+        for partition in drift.new_partitions {
+            if catalog::has_rows(control, partition).await? {
+                return Err(SourceError::PartitionCame { table: partition.clone() }.into());
             }
-            if tables.iter().any(|table| table.name == *name) {
-                return Err(SourceError::Recreated { table: name.to_string() }.into());
-            }
-            warnings.push(format!(
-                "table {name} came into being on the source after the migration began; it is not \
-                 copied: create it on the target likewise and start the run again, which takes \
-                 it in"
-            ));
         }
-        let there: HashSet<u64> = placements.iter().map(|placement| placement.source_id).collect();
-        for table in tables.iter().filter(|table| !there.contains(&table.source_id)) {
-            warnings.push(format!(
-                "table {} is gone from the source, or from the selection; it stays on the target",
-                table.name
-            ));
-        }
-        Ok(warnings)
+        Ok(drift.warnings)
     }
 
     /// Tables whose rows cannot be told apart must not see updates or deletes; where they were
@@ -262,16 +246,19 @@ impl Source for PostgresSource {
     async fn publish(&self, tables: &[Table]) -> Result<(), Failure> {
         let control = &self.shared.control;
         let version = control.server_version_num();
-        slot::publish(control, &self.shared.names, tables, version).await
+        let published = slot::publish(control, &self.shared.names, tables, version).await;
+        holdup::named(control, published).await
     }
 
     async fn tables(&self) -> Result<Vec<Table>, Failure> {
         let selection = &self.shared.options.selection;
-        Ok(relations::tables(&self.shared.control, selection).await?.tables)
+        let found = relations::tables(&self.shared.control, selection).await;
+        Ok(holdup::named(&self.shared.control, found.map_err(Failure::from)).await?.tables)
     }
 
     async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {
-        slot::publish_more(&self.shared.control, &self.shared.names, tables).await
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        holdup::named(control, slot::publish_more(control, names, tables).await).await
     }
 
     async fn begin(&self) -> Result<HeldSnapshot, Failure> {
@@ -294,30 +281,9 @@ impl Source for PostgresSource {
         holder::end(&self.shared.control, &self.shared.names).await
     }
 
-    async fn measure(
-        &self,
-        table: &Table,
-        most_bytes: u64,
-        longest: Duration,
-    ) -> Result<Transfer, Failure> {
-        measure::read(self.wire(false).await?, table, most_bytes, longest).await
-    }
-
-    fn footprint(&self) -> Vec<String> {
-        let names = &self.shared.names;
-        vec![
-            format!("source: publications {} and {}", names.publication, names.appending),
-            format!("source: logical replication slot {}", names.slot),
-            format!(
-                "source: temporary slot {}, only where a snapshot has to be taken again",
-                names.temporary_slot
-            ),
-        ]
-    }
-
     async fn split(
         &self,
-        _held: Option<&HeldSnapshot>,
+        _held: &HeldSnapshot,
         table: &Table,
         chunk_bytes: u64,
     ) -> Result<Vec<ChunkRange>, Failure> {

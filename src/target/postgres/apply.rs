@@ -292,6 +292,10 @@ impl Applier for PostgresApplier {
     async fn describe(&mut self, table: &Table, relation: &Arc<Relation>) -> Result<(), Failure> {
         let found = catalog::table(&self.session, &relation.name).await?;
         let found = describe::check(table, relation, found)?;
+        for column in describe::unwritten(relation, &found) {
+            let (table, column) = (&relation.name, &column.name);
+            tracing::warn!(%table, column, "only the target has this column; rows get its default");
+        }
         let prepared =
             Prepared { relation: Arc::clone(relation), table: found, statements: HashMap::new() };
         self.prepared.insert(Arc::as_ptr(&prepared.relation) as usize, prepared);

@@ -2,7 +2,11 @@
 //!
 //! In: the shape that the log gives a table's rows from here on, and the target's table as it
 //! stands. Out: the table, or an error with the statement that makes it fit. Columns are matched
-//! by name and types by name, so a value can never reach the wrong column. Pure.
+//! by name and types by name, so a value can never reach the wrong column. A column that the target
+//! has and the log's rows have not is a misfit where the source had it when the migration began:
+//! it was dropped or renamed since. Any other was added to the target ahead of its place in the
+//! log, as it must be where one transaction changes rows, adds the column, and changes rows again;
+//! the rows before get its default, as they did on the source. Pure.
 
 use super::catalog::{TargetColumn, TargetTable};
 use crate::connect::quote::{quote_ident, quote_name};
@@ -138,13 +142,22 @@ pub(super) fn check(
             Some(_) => {}
         }
     }
-    let extra = found.columns.iter().find(|target| {
-        !target.generated && relation.columns.iter().all(|column| column.name != target.name)
-    });
-    match extra {
-        Some(extra) => Err(Misfit::ColumnExtra { table: name.clone(), column: extra.name.clone() }),
+    let gone = unwritten(relation, &found)
+        .find(|target| table.columns.iter().any(|column| column.name == target.name));
+    match gone {
+        Some(gone) => Err(Misfit::ColumnExtra { table: name.clone(), column: gone.name.clone() }),
         None => Ok(found),
     }
+}
+
+/// The columns of the target for which the log's rows have no value: rows get their defaults.
+pub(super) fn unwritten<'a>(
+    relation: &'a Relation,
+    found: &'a TargetTable,
+) -> impl Iterator<Item = &'a TargetColumn> {
+    found.columns.iter().filter(|target| {
+        !target.generated && relation.columns.iter().all(|column| column.name != target.name)
+    })
 }
 
 /// The log names the base type of a domain, and the domain's own modifier is not the column's.

@@ -11,7 +11,6 @@ mod check;
 mod describe;
 mod error;
 mod load;
-mod measure;
 pub mod objects;
 mod parameter;
 pub mod schema;
@@ -33,7 +32,7 @@ use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::quote::quote_name;
-use crate::model::report::{Finding, Transfer};
+use crate::model::report::Finding;
 use crate::model::selection::Patterns;
 use crate::model::{
     CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Phase, Position, RowForm,
@@ -225,27 +224,6 @@ impl Target for PostgresTarget {
         check::survey(&self.shared.control, arrival, self.shared.options.privileges).await
     }
 
-    async fn measure(&self, most_bytes: u64, longest: Duration) -> Result<Transfer, Failure> {
-        let session = self.session().await?;
-        measure::send(&session, most_bytes, longest).await
-    }
-
-    fn footprint(&self, tables: &[Table]) -> Vec<String> {
-        vec![
-            format!(
-                "target: schema dunlin, with the state of migration {} in its tables migration, \
-                 checkpoint, tables, chunk, build and status",
-                self.name()
-            ),
-            format!(
-                "target: the {} tables above with their rows; and, unless they are there, all that \
-                 belongs to the schema: types, functions, indexes, constraints, views, triggers",
-                tables.len()
-            ),
-            "target: the values of all selected sequences".to_owned(),
-        ]
-    }
-
     async fn clear_ground(
         &self,
         tables: &[Table],
@@ -255,7 +233,12 @@ impl Target for PostgresTarget {
         if let Some(obstacle) = ground.obstacles.into_iter().next() {
             return Err(obstacle.into());
         }
-        self.empty_tables(&ground.to_empty).await?;
+        if !ground.to_empty.is_empty() {
+            // TRUNCATE refuses a table that another refers to, unless that is truncated with it;
+            // those of the migration that need not be emptied are empty.
+            let all: Vec<_> = tables.iter().map(|table| table.name.clone()).collect();
+            self.empty_tables(&all).await?;
+        }
         Ok(ground.make_schema)
     }
 

@@ -147,21 +147,19 @@ fn marked_text(expression: &str) -> String {
     format!("CASE WHEN {expression} IS NULL THEN '' ELSE '=' || {expression} END")
 }
 
-/// A GENERATED ALWAYS identity column cannot be set by an UPDATE: it is compared instead, so that
-/// a row in which it did change is reported and not passed by.
 fn update(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
-    let key = columns.key.len();
-    let mut matches = vec![key_matches(columns)];
-    let mut sets = Vec::with_capacity(set.len());
-    for (&index, number) in set.iter().zip(key + 1..) {
-        let column = columns.get(index);
-        if column.identity_always {
-            matches.push(equals(column, number));
-        } else {
-            let name = quote_ident(&column.name);
-            sets.push(format!("{name} = u.c{number}::{}", column.cast));
-        }
+    if set.iter().any(|&index| columns.get(index).identity_always) {
+        return replace(target, columns, set);
     }
+    let key = columns.key.len();
+    let mut sets: Vec<_> = set
+        .iter()
+        .zip(key + 1..)
+        .map(|(&index, number)| {
+            let column = columns.get(index);
+            format!("{} = u.c{number}::{}", quote_ident(&column.name), column.cast)
+        })
+        .collect();
     if let (true, Some(&first)) = (sets.is_empty(), columns.key.first()) {
         // Nothing but the proof that the row is there.
         let name = quote_ident(&columns.get(first).name);
@@ -172,7 +170,36 @@ fn update(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
         relation(target),
         sets.join(", "),
         arrays(key + set.len()),
-        matches.join(" AND ")
+        key_matches(columns)
+    )
+}
+
+/// A GENERATED ALWAYS identity column cannot be set by an UPDATE, but by an INSERT: the row is
+/// taken out and put back with what was set.
+fn replace(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
+    let key = columns.key.len();
+    let written: Vec<_> = target.columns.iter().filter(|column| !column.generated).collect();
+    let names: Vec<_> = written.iter().map(|column| quote_ident(&column.name)).collect();
+    let values: Vec<_> = written
+        .iter()
+        .zip(1..)
+        .map(|(column, place)| {
+            let parameter = set.iter().position(|&index| columns.get(index).name == column.name);
+            match parameter {
+                Some(at) => format!("u.c{}::{} AS r{place}", key + at + 1, column.cast),
+                None => format!("t.{} AS r{place}", quote_ident(&column.name)),
+            }
+        })
+        .collect();
+    format!(
+        "WITH o AS (DELETE FROM {} AS t USING {} WHERE {} RETURNING {}) \
+         INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT * FROM o",
+        relation(target),
+        arrays(key + set.len()),
+        key_matches(columns),
+        values.join(", "),
+        quote_name(&target.name),
+        names.join(", ")
     )
 }
 
