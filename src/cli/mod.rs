@@ -143,9 +143,11 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             Ok(check::show(&report?, &output)?)
         }
         Verb::Plan(args) => {
-            let (_config, session) = session(args.settings, args.json)?;
+            let (config, session) = session(args.settings, args.json)?;
+            let output = session.output;
+            let report = migration::plan(&config).await;
             session.end().await;
-            Err(ProcessError::Absent { verb: "plan" }.into())
+            Ok(plan::show(&report?, &output)?)
         }
         Verb::Run(args) => {
             let (config, session) = session(args.settings, args.json)?;
