@@ -5,10 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod groups;
 mod harness;
 mod loss;
 mod objects;
 mod partitions;
+mod preflight;
 mod schema_change;
 mod slots;
