@@ -50,8 +50,6 @@ const SECOND_INTERRUPT: i32 = 130;
 enum ProcessError {
     #[error("cannot start the threads of the process")]
     Runtime(#[source] io::Error),
-    #[error("{verb} is not part of this build")]
-    Absent { verb: &'static str },
 }
 
 impl Fault for ProcessError {
@@ -60,7 +58,6 @@ impl Fault for ProcessError {
             ProcessError::Runtime(_) => {
                 Halt::with(Code::LocalFailed, "look at the limits of threads and open files")
             }
-            ProcessError::Absent { .. } => Halt::with(Code::LocalFailed, "use a newer build"),
         }
     }
 }
@@ -143,9 +140,11 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             Ok(check::show(&report?, &output)?)
         }
         Verb::Plan(args) => {
-            let (_config, session) = session(args.settings, args.json)?;
+            let (config, session) = session(args.settings, args.json)?;
+            let output = session.output;
+            let report = migration::plan(&config).await;
             session.end().await;
-            Err(ProcessError::Absent { verb: "plan" }.into())
+            Ok(plan::show(&report?, &output)?)
         }
         Verb::Run(args) => {
             let (config, session) = session(args.settings, args.json)?;

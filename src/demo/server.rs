@@ -283,7 +283,8 @@ impl Server {
         while Instant::now() < deadline {
             let state = fs::read_to_string(&state_file).unwrap_or_default();
             let mut lines = state.lines().map(str::trim);
-            if lines.next() == Some(&pid) && lines.nth(6) == Some("ready") {
+            let own = lines.next() == Some(&pid);
+            if own && matches!(lines.nth(6), Some("ready" | "standby")) {
                 return Ok(());
             }
             if !matches!(running.child.try_wait(), Ok(None)) {

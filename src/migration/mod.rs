@@ -6,6 +6,7 @@
 mod check;
 pub mod follow;
 pub mod grants;
+mod plan;
 mod postgres;
 pub mod retry;
 pub mod run;
@@ -14,7 +15,7 @@ mod status;
 use tokio::sync::watch;
 
 use crate::config::{self, Config, StateConfig};
-use crate::model::report::{CheckReport, Finding, StatusReport};
+use crate::model::report::{CheckReport, Finding, PlanReport, StatusReport};
 use crate::model::{Code, Disposition, Failure, Fault, Halt};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
@@ -56,6 +57,15 @@ pub async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
 /// Where a server cannot be asked.
 pub async fn check(config: &Config) -> Result<CheckReport, Failure> {
     postgres::check(config).await
+}
+
+/// What a run would do, and how long it would take. Writes nothing; measures for a few seconds.
+///
+/// # Errors
+///
+/// Where a server cannot be asked.
+pub async fn plan(config: &Config) -> Result<PlanReport, Failure> {
+    postgres::plan(config).await
 }
 
 /// Where a migration stands, with a process at work on it or without.

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::check::survey;
 use super::follow::Limits;
+use super::plan::plan as estimate;
 use super::retry;
 use super::run::{Besides, Ended, Handles, Options, Run, Until};
 use super::status::{self, Called};
@@ -13,7 +14,7 @@ use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
 use crate::config::{Config, NamedTables, StateConfig};
 use crate::connect::ConnectError;
-use crate::model::report::{CheckReport, Finding, StatusReport};
+use crate::model::report::{CheckReport, Finding, PlanReport, Severity, StatusReport};
 use crate::model::selection::Selection;
 use crate::model::{Code, Failure, HeldSnapshot, SourceHealth};
 use crate::observe::progress::Progress;
@@ -147,6 +148,19 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
     }
     let found = survey(&source, &target, &options(config, None)).await?;
     Ok(CheckReport { findings: found.findings })
+}
+
+/// What a run would do. What is in the way of it, `check` tells.
+pub(super) async fn plan(config: &Config) -> Result<PlanReport, Failure> {
+    let source = source(config).await?;
+    let target = target(config).await?;
+    let options = options(config, None);
+    let found = source.check(&options.selection, options.connections).await?;
+    let blocking = found.findings.iter().filter(|found| found.severity == Severity::Block).count();
+    if blocking > 0 {
+        tracing::warn!("{blocking} findings block a run: dunlin check shows them");
+    }
+    estimate(&source, &target, &options, &found.tables).await
 }
 
 /// A server that has no room even for one connection is a finding; whatever else kept us out of it

@@ -289,7 +289,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             return Ok(());
         }
         let chunk_bytes = self.options.chunk_bytes;
-        let chunks = planner::plan(&self.source, held, &migration.tables, chunk_bytes).await?;
+        let chunks =
+            planner::plan(&self.source, Some(held), &migration.tables, chunk_bytes).await?;
         self.target.record_chunks(&migration.tables, &chunks).await?;
         failpoint::reached("chunks-planned");
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;

@@ -121,6 +121,15 @@ pub struct PlannedTable {
     pub method: String,
 }
 
+/// Bytes that passed, and how long they took.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Transfer {
+    /// How many.
+    pub bytes: u64,
+    /// How long.
+    pub seconds: f64,
+}
+
 /// What was measured, and what is to be done: all that the formulas need.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PlanInput {

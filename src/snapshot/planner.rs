@@ -12,14 +12,15 @@ use crate::model::{
 };
 use crate::source::Source;
 
-/// The chunks of `tables`, in no particular order.
+/// The chunks of `tables`, in no particular order; cut under the snapshot, or without one as they are
+/// now.
 ///
 /// # Errors
 ///
 /// What the source reports.
 pub async fn plan<S: Source>(
     source: &S,
-    held: &HeldSnapshot,
+    held: Option<&HeldSnapshot>,
     tables: &[Table],
     chunk_bytes: u64,
 ) -> Result<Vec<Chunk>, Failure> {

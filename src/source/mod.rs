@@ -6,10 +6,12 @@
 //! contains is visible under it, and nothing else.
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::model::report::Transfer;
 use crate::model::selection::Selection;
 use crate::model::{
     CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Position, RowForm, SequenceValue,
@@ -60,10 +62,22 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Lets go of a snapshot.
     fn release(&self, held: &HeldSnapshot) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Cuts a table into ranges of about `chunk_bytes`, in order and without a gap.
+    /// Reads rows of a table, and throws them away, until one of the limits is reached.
+    fn measure(
+        &self,
+        table: &Table,
+        most_bytes: u64,
+        longest: Duration,
+    ) -> impl Future<Output = Result<Transfer, Failure>> + Send;
+
+    /// Everything that a migration writes on the source, by name.
+    fn footprint(&self) -> Vec<String>;
+
+    /// Cuts a table into ranges of about `chunk_bytes`, in order and without a gap; as it is under
+    /// the snapshot, or without one as it is now.
     fn split(
         &self,
-        held: &HeldSnapshot,
+        held: Option<&HeldSnapshot>,
         table: &Table,
         chunk_bytes: u64,
     ) -> impl Future<Output = Result<Vec<ChunkRange>, Failure>> + Send;

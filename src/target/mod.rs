@@ -7,11 +7,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::report::Finding;
+use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
     Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position,
@@ -190,6 +191,16 @@ pub trait Target: Clone + Send + Sync + 'static {
         &self,
         arrival: &Arrival<'_>,
     ) -> impl Future<Output = Result<Vec<Finding>, Failure>> + Send;
+
+    /// Sends bytes, and has them thrown away, until one of the limits is reached.
+    fn measure(
+        &self,
+        most_bytes: u64,
+        longest: Duration,
+    ) -> impl Future<Output = Result<Transfer, Failure>> + Send;
+
+    /// Everything that a migration writes on the target.
+    fn footprint(&self, tables: &[Table]) -> Vec<String>;
 
     /// Looks at what stands on the target and empties what `truncate` names. Returns whether the
     /// tables are still to be made.

@@ -6,11 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod groups;
 mod harness;
 mod kill;
 mod loss;
 mod objects;
 mod partitions;
+mod preflight;
 mod schema_change;
 mod slots;

@@ -11,6 +11,7 @@ mod drift;
 mod error;
 pub mod holder;
 mod holdup;
+mod measure;
 pub mod objects;
 pub mod relations;
 mod replication;
@@ -38,6 +39,7 @@ use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::program::Programs;
 use crate::connect::quote::type_name;
+use crate::model::report::Transfer;
 use crate::model::selection::Selection;
 use crate::model::{
     CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
@@ -281,9 +283,30 @@ impl Source for PostgresSource {
         holder::end(&self.shared.control, &self.shared.names).await
     }
 
+    async fn measure(
+        &self,
+        table: &Table,
+        most_bytes: u64,
+        longest: Duration,
+    ) -> Result<Transfer, Failure> {
+        measure::read(self.wire(false).await?, table, most_bytes, longest).await
+    }
+
+    fn footprint(&self) -> Vec<String> {
+        let names = &self.shared.names;
+        vec![
+            format!("source: publications {} and {}", names.publication, names.appending),
+            format!("source: logical replication slot {}", names.slot),
+            format!(
+                "source: temporary slot {}, only where a snapshot has to be taken again",
+                names.temporary_slot
+            ),
+        ]
+    }
+
     async fn split(
         &self,
-        _held: &HeldSnapshot,
+        _held: Option<&HeldSnapshot>,
         table: &Table,
         chunk_bytes: u64,
     ) -> Result<Vec<ChunkRange>, Failure> {

@@ -101,7 +101,7 @@ impl ChunkRows for PostgresRows<'_> {
 
 /// The statement that yields a chunk's rows. COPY of a table, like ONLY, leaves out the rows of
 /// tables that inherit from it.
-fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> String {
+pub(super) fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> String {
     let name = quote_name(&table.name);
     let columns: Vec<_> = table.copied_columns().map(|column| quote_ident(&column.name)).collect();
     let columns = columns.join(", ");

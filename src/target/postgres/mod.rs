@@ -11,6 +11,7 @@ mod check;
 mod describe;
 mod error;
 mod load;
+mod measure;
 pub mod objects;
 mod parameter;
 pub mod schema;
@@ -32,7 +33,7 @@ use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::quote::quote_name;
-use crate::model::report::Finding;
+use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
     CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Phase, Position, RowForm,
@@ -222,6 +223,27 @@ impl Target for PostgresTarget {
 
     async fn check(&self, arrival: &Arrival<'_>) -> Result<Vec<Finding>, Failure> {
         check::survey(&self.shared.control, arrival, self.shared.options.privileges).await
+    }
+
+    async fn measure(&self, most_bytes: u64, longest: Duration) -> Result<Transfer, Failure> {
+        let session = self.session().await?;
+        measure::send(&session, most_bytes, longest).await
+    }
+
+    fn footprint(&self, tables: &[Table]) -> Vec<String> {
+        vec![
+            format!(
+                "target: schema dunlin, with the state of migration {} in its tables migration, \
+                 checkpoint, tables, chunk, build and status",
+                self.name()
+            ),
+            format!(
+                "target: the {} tables above with their rows; and, unless they are there, all that \
+                 belongs to the schema: types, functions, indexes, constraints, views, triggers",
+                tables.len()
+            ),
+            "target: the values of all selected sequences".to_owned(),
+        ]
     }
 
     async fn clear_ground(
