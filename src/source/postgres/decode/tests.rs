@@ -172,7 +172,7 @@ proptest! {
         let mut decoder = decoder();
         let (decoded, _) = decode(&mut decoder, &frames);
         for value in &decoded.batch.values {
-            decoded.batch.value(*value);
+            let _ = decoded.batch.value(*value);
         }
         let _ = decode(&mut decoder, &[wal(&[&[kind], &tail]), tail.clone()]);
     }
