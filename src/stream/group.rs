@@ -1,21 +1,22 @@
-//! The net effect of a group of changes, and its exact replay.
+//! The net effect of a group of changes, and the exact replay of what has none.
 //!
 //! In come runs of events in commit order; out comes a [`Plan`]. Two ways lead to the same end
-//! state. [`net_effect`] keeps one fate per key: a row that was inserted and deleted vanishes, a
+//! state. Merged changes keep one fate per key: a row that was inserted and deleted vanishes, a
 //! hundred updates of a row are one. Within a table the target deletes, then updates, then
-//! inserts. [`exact`] makes one step of every change, in the source's order; it is for groups
-//! whose net effect clashes with a unique constraint on the way, or cannot be told without values
-//! that the log left out.
+//! inserts. Replayed changes are a step each, in the source's order; that is for tables whose net
+//! effect clashes with a unique constraint on the way, or cannot be told without values that the
+//! log left out. Tables do not depend on each other here (foreign keys rest on the target), so
+//! one table is replayed while all others are merged.
 //!
 //! Nothing is lost or applied twice: every change either alters the fate of its key, or is judged
 //! *contained* in the copy of its chunk by [`Coverage`]; whatever does not fit the fate that the
-//! key already has is no longer merged but replayed exactly, where the target itself decides.
+//! key already has is a clash, and its table is replayed, where the target itself decides.
 //! Pure: no I/O, no clock, no knowledge of any engine.
 
 mod merge;
 mod replay;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,7 +26,6 @@ use crate::model::{
     Row, Shape, Step, TableId, TableName, Truncate, Value, ValueRef, Verdict,
 };
 use merge::Merge;
-use replay::Replay;
 
 /// The shapes in force, by table.
 pub type Shapes = HashMap<TableId, Arc<Shape>>;
@@ -46,8 +46,11 @@ pub struct Part {
 #[non_exhaustive]
 pub enum PlanError {
     /// The changes have no net effect that can be told; they have to be replayed one by one.
-    #[error("the changes have to be replayed one by one")]
-    Clash,
+    #[error("the changes of a table have to be replayed one by one")]
+    Clash {
+        /// The table.
+        table: TableId,
+    },
     /// A change cannot be judged against the copy of its table, or needs a value that neither
     /// the log nor the target has: the table has to be copied again.
     #[error("a change of table {table} cannot be judged against its copy")]
@@ -77,7 +80,7 @@ pub enum PlanError {
 impl Fault for PlanError {
     fn disposition(&self) -> Disposition {
         match self {
-            PlanError::Clash | PlanError::OutOfPlace => Halt::with(
+            PlanError::Clash { .. } | PlanError::OutOfPlace => Halt::with(
                 Code::ProtocolViolation,
                 "nothing of the group was applied; report this with the source's version",
             ),
@@ -93,37 +96,28 @@ impl Fault for PlanError {
     }
 }
 
-/// Reduces changes to one fate per key.
+/// Plans changes: those of the tables in `replayed` one by one, all others by their net effect.
 ///
 /// `open` is the transaction that is open before the first event, if one is.
 ///
 /// # Errors
 ///
-/// [`PlanError::Clash`] where [`exact`] must be used instead; the others are final.
-pub fn net_effect(
+/// [`PlanError::Clash`] names a table that has to be among `replayed`; the others are final.
+pub fn plan(
     parts: &[Part],
     open: Option<Mark>,
     coverage: &Coverage,
+    replayed: &BTreeSet<TableId>,
 ) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(parts, Merge::default());
+    let mut planner = Planner::new(parts, replayed);
     walk(&mut planner, parts, open, coverage)?;
-    planner.finish()
-}
-
-/// Makes one step of every change, in order.
-///
-/// # Errors
-///
-/// As [`net_effect`], but never [`PlanError::Clash`].
-pub fn exact(parts: &[Part], open: Option<Mark>, coverage: &Coverage) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(parts, Replay);
-    walk(&mut planner, parts, open, coverage)?;
-    planner.finish()
+    planner.merge.close(&mut planner.plan);
+    Ok(planner.plan)
 }
 
 /// Feeds every event to the planner.
-fn walk<S: Strategy>(
-    planner: &mut Planner<S>,
+fn walk(
+    planner: &mut Planner<'_>,
     parts: &[Part],
     open: Option<Mark>,
     coverage: &Coverage,
@@ -184,6 +178,10 @@ fn identity_tells_key(shape: &Shape) -> bool {
     }
 }
 
+fn clash(shape: &Shape) -> PlanError {
+    PlanError::Clash { table: shape.relation.table }
+}
+
 fn recopy(shape: &Shape) -> PlanError {
     PlanError::Recopy { table: shape.relation.name.clone(), id: shape.relation.table }
 }
@@ -200,37 +198,27 @@ enum Fact {
     Move { old: CellIndex, row: CellIndex },
 }
 
-/// What becomes of the facts.
-trait Strategy {
-    fn fact(&mut self, plan: &mut Plan, shape: &Arc<Shape>, fact: Fact) -> Result<(), PlanError>;
-
-    /// Turns what was gathered so far into a step.
-    fn close(&mut self, plan: &mut Plan);
-}
-
-struct Planner<S> {
+struct Planner<'a> {
     plan: Plan,
     /// Index of the batch that rows come from now.
     source: u32,
-    strategy: S,
+    merge: Merge,
+    /// Tables whose changes are replayed.
+    replayed: &'a BTreeSet<TableId>,
     /// Shapes in force for the step that is being gathered, to notice that one changes.
     shapes: HashMap<TableId, Arc<Shape>>,
 }
 
-impl<S: Strategy> Planner<S> {
-    fn new(parts: &[Part], strategy: S) -> Self {
+impl<'a> Planner<'a> {
+    fn new(parts: &[Part], replayed: &'a BTreeSet<TableId>) -> Self {
         let batches = parts.iter().map(|part| Arc::clone(&part.batch)).collect();
         Planner {
             plan: Plan { batches, ..Plan::default() },
             source: 0,
-            strategy,
+            merge: Merge::default(),
+            replayed,
             shapes: HashMap::new(),
         }
-    }
-
-    fn finish(mut self) -> Result<Plan, PlanError> {
-        self.strategy.close(&mut self.plan);
-        Ok(self.plan)
     }
 
     /// The shape of a change's rows. One that differs from the one before closes the step.
@@ -239,7 +227,7 @@ impl<S: Strategy> Planner<S> {
         match self.shapes.get(&table) {
             Some(known) if Arc::ptr_eq(known, shape) => {}
             Some(_) => {
-                self.strategy.close(&mut self.plan);
+                self.merge.close(&mut self.plan);
                 self.shapes.insert(table, Arc::clone(shape));
             }
             None => {
@@ -332,7 +320,11 @@ impl<S: Strategy> Planner<S> {
             // Of rows without a key nobody can say whether one is there already.
             return Err(recopy(shape));
         }
-        self.strategy.fact(&mut self.plan, shape, fact)
+        if self.replayed.contains(&shape.relation.table) {
+            replay::push(&mut self.plan, shape, fact);
+            return Ok(());
+        }
+        self.merge.fact(&mut self.plan, shape, fact)
     }
 
     fn truncate(
@@ -351,7 +343,7 @@ impl<S: Strategy> Planner<S> {
                 Ok(Verdict::Between) | Err(_) => return Err(recopy(&shape)),
             }
         }
-        self.strategy.close(&mut self.plan);
+        self.merge.close(&mut self.plan);
         if !shapes.is_empty() {
             self.plan.steps.push(Step::Truncate { truncate: truncate.clone(), shapes });
         }

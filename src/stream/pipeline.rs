@@ -12,6 +12,7 @@
 //! stop, the position that was asked for) ends it between transactions: the complete ones before
 //! are applied first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,9 @@ use crate::target::{Applied, Applier, Checkpoint};
 
 /// How long an idle stream goes without storing a checkpoint.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// For how many groups a table is replayed change by change after it clashed.
+const GROUPS_REPLAYED: u32 = 16;
 
 /// What a stream needs.
 #[derive(Debug)]
@@ -71,7 +75,7 @@ pub struct Figures {
     pub changes: u64,
     /// Bytes of log applied since the start of this process.
     pub bytes: u64,
-    /// Groups that had to be replayed change by change.
+    /// How often a table's part of a group had to be replayed change by change.
     pub replays: u64,
     /// Bytes queued or in use.
     pub queue_bytes: u64,
@@ -121,6 +125,7 @@ pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<E
         stored: feed.from.clone(),
         stored_at: Instant::now(),
         open: None,
+        clashed: BTreeMap::new(),
         committed_at_us: None,
         feed: Feed { group_bytes, ..feed },
         report,
@@ -175,6 +180,9 @@ struct Pipeline<A> {
     stored_at: Instant,
     /// The transaction of which the target holds the first pieces, uncommitted.
     open: Option<Mark>,
+    /// Tables that clashed lately, each with the number of groups for which it is still replayed:
+    /// what clashed once is likely to clash again, and finding out costs a group's work.
+    clashed: BTreeMap<TableId, u32>,
     /// When the transaction that is being gathered committed on the source.
     committed_at_us: Option<i64>,
 }
@@ -346,22 +354,29 @@ impl<A: Applier> Pipeline<A> {
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Option<End>, Failure> {
         let (parts, _permits): (Vec<Part>, Vec<Delivered>) = parts.into_iter().unzip();
-        let plan = group::net_effect(&parts, self.open.clone(), &self.feed.coverage);
-        let applied = match plan {
-            Ok(plan) => self.applier.apply(&plan, checkpoint, false).await?,
-            Err(PlanError::Clash) => Applied::Clash,
-            Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(id))),
-            Err(error) => return Err(error.into()),
-        };
-        if applied == Applied::Clash {
-            let plan = match group::exact(&parts, self.open.clone(), &self.feed.coverage) {
-                Ok(plan) => plan,
+        let mut replayed: BTreeSet<TableId> = self.clashed.keys().copied().collect();
+        loop {
+            let open = self.open.clone();
+            let clashed = match group::plan(&parts, open, &self.feed.coverage, &replayed) {
+                Ok(plan) => match self.applier.apply(&plan, checkpoint).await? {
+                    Applied::Done => break,
+                    Applied::Clash { table, failure } if replayed.contains(&table) => {
+                        return Err(failure);
+                    }
+                    Applied::Clash { table, .. } => table,
+                },
+                Err(PlanError::Clash { table }) if !replayed.contains(&table) => table,
                 Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(id))),
                 Err(error) => return Err(error.into()),
             };
-            self.applier.apply(&plan, checkpoint, true).await?;
+            replayed.insert(clashed);
+            self.clashed.insert(clashed, GROUPS_REPLAYED);
             self.report.figures.send_modify(|figures| figures.replays += 1);
         }
+        self.clashed.retain(|_, groups| {
+            *groups -= 1;
+            *groups > 0
+        });
         self.open = match checkpoint {
             Some(_) => None,
             None => last_mark(&parts).or(self.open.take()),
@@ -400,7 +415,7 @@ impl<A: Applier> Pipeline<A> {
             transactions: 0,
             changes: 0,
         };
-        self.applier.apply(&crate::model::Plan::default(), Some(&checkpoint), true).await?;
+        self.applier.apply(&crate::model::Plan::default(), Some(&checkpoint)).await?;
         self.committed(&checkpoint);
         Ok(())
     }

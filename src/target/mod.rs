@@ -16,7 +16,7 @@ use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
     Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position,
-    Relation, RowForm, SequenceValue, ServerFacts, SourceIdentity, Table, TableName,
+    Relation, RowForm, SequenceValue, ServerFacts, SourceIdentity, Table, TableId, TableName,
 };
 
 pub mod postgres;
@@ -110,12 +110,17 @@ pub struct Checkpoint {
 }
 
 /// How a plan fared.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Applied {
     /// It is carried out (and committed, where a checkpoint was given).
     Done,
     /// It met a constraint or a missing row on the way; everything that it did is undone.
-    Clash,
+    Clash {
+        /// The table.
+        table: TableId,
+        /// What it met, for when replaying the table's changes meets it again.
+        failure: Failure,
+    },
 }
 
 /// The schema's parts that are made after the load.
@@ -310,12 +315,10 @@ pub trait Applier: Send + 'static {
     /// Carries out a plan in the open target transaction, or in a new one. With a checkpoint the
     /// transaction is committed with it; without, it stays open for the next plan.
     ///
-    /// With `exact` a clash is an error that names the table.
     fn apply(
         &mut self,
         plan: &Plan,
         checkpoint: Option<&Checkpoint>,
-        exact: bool,
     ) -> impl Future<Output = Result<Applied, Failure>> + Send;
 
     /// Gives up the open transaction.

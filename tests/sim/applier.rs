@@ -43,7 +43,7 @@ pub struct Server {
     pub epoch: u64,
     pub transactions: u64,
     pub changes: u64,
-    pub replays: u64,
+    pub clashes: u64,
     /// Pieces of transactions that were larger than a group.
     pub pieces: u64,
 }
@@ -73,16 +73,20 @@ pub struct MemoryApplier {
 }
 
 impl MemoryApplier {
-    fn carry_out(&mut self, plan: &Plan, exact: bool) -> Result<Applied, TargetFault> {
+    fn carry_out(&mut self, plan: &Plan) -> Applied {
         let committed = || self.server.lock().unwrap().state.clone();
         let state = self.open.clone().unwrap_or_else(committed);
         let mut tables = Tables { specs: &self.specs, state, secondary: self.secondary };
         match tables.apply(plan) {
-            Ok(()) => self.open = Some(tables.state),
-            Err(_) if exact => return Err(TargetFault::Refused),
-            Err(_) => return Ok(Applied::Clash),
+            Ok(()) => {
+                self.open = Some(tables.state);
+                Applied::Done
+            }
+            Err(obstacle) => {
+                self.server.lock().unwrap().clashes += 1;
+                Applied::Clash { table: obstacle.table(), failure: TargetFault::Refused.into() }
+            }
         }
-        Ok(Applied::Done)
     }
 
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), TargetFault> {
@@ -111,17 +115,15 @@ impl Applier for MemoryApplier {
         &mut self,
         plan: &Plan,
         checkpoint: Option<&Checkpoint>,
-        exact: bool,
     ) -> Result<Applied, Failure> {
         tokio::task::yield_now().await;
         self.plans += 1;
         if self.loss == Loss::Before(self.plans) {
             return Err(TargetFault::Lost.into());
         }
-        if self.carry_out(plan, exact)? == Applied::Clash {
-            return Ok(Applied::Clash);
+        if let clash @ Applied::Clash { .. } = self.carry_out(plan) {
+            return Ok(clash);
         }
-        self.server.lock().unwrap().replays += u64::from(exact);
         match checkpoint {
             Some(checkpoint) => self.commit(checkpoint)?,
             None => self.server.lock().unwrap().pieces += 1,

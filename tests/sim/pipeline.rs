@@ -60,7 +60,7 @@ impl World {
             epoch: 0,
             transactions: 0,
             changes: 0,
-            replays: 0,
+            clashes: 0,
             pieces: 0,
         };
         let dice = Dice::new(script(seed + 1_000_000, 4000));
@@ -200,7 +200,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 #[test]
 fn whatever_interrupts_the_stream_it_ends_equal() {
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut replays, mut pieces) = (0, 0);
+    let (mut clashes, mut pieces) = (0, 0);
     for seed in 0..150 {
         eprintln!("seed {seed}");
         let mut world = World::new(seed);
@@ -214,14 +214,14 @@ fn whatever_interrupts_the_stream_it_ends_equal() {
         assert_eq!(end.unwrap(), End::SourceEnded);
         assert!(world.is_done());
         let server = world.server.lock().unwrap();
-        replays += server.replays;
+        clashes += server.clashes;
         pieces += server.pieces;
     }
     for end in ["Stopped", "Reached", "SourceEnded", "the connection is lost"] {
         assert!(ends.get(end).is_some_and(|times| *times > 20), "{ends:?}");
     }
     assert!(ends.get("the table does not fit").is_some_and(|times| *times > 20), "{ends:?}");
-    assert!(replays > 20 && pieces > 100, "{replays} replays, {pieces} pieces");
+    assert!(clashes > 20 && pieces > 100, "{clashes} clashes, {pieces} pieces");
 }
 
 /// A process that was taken over commits nothing more.

@@ -20,6 +20,15 @@ pub enum Obstacle {
     Duplicate { table: TableId },
 }
 
+impl Obstacle {
+    /// Where it was met.
+    pub fn table(&self) -> TableId {
+        match self {
+            Obstacle::RowCount { table, .. } | Obstacle::Duplicate { table } => *table,
+        }
+    }
+}
+
 /// The target's tables.
 #[derive(Debug, Clone)]
 pub struct Tables<'a> {

@@ -2,14 +2,14 @@
 //!
 //! In come facts in commit order; at the end of a step, what is left of them for each key goes
 //! into the plan. A fact that does not fit the fate that its key already has is a clash: nothing
-//! is guessed, the group is replayed exactly.
+//! is guessed, the table is replayed.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::{Fact, PlanError, Strategy, cell_index, key_width, same_cells, set_columns};
+use super::{Fact, PlanError, cell_index, clash, key_width, same_cells, set_columns};
 use crate::model::{
     CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet, Value, ValueRef,
 };
@@ -127,7 +127,7 @@ impl Merge {
             }
             (true, _) | (false, Fate::Vanish) => Fate::Insert,
             (false, Fate::Delete) => Fate::Replace,
-            (false, Fate::Insert | Fate::Update | Fate::Replace) => return Err(PlanError::Clash),
+            (false, Fate::Insert | Fate::Update | Fate::Replace) => return Err(clash(shape)),
         };
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Merge {
             (false, Fate::Update | Fate::Replace) => Fate::Delete,
             (false, Fate::Insert) => Fate::Vanish,
             (false, Fate::Delete | Fate::Vanish) if lenient => slot.fate,
-            (false, Fate::Delete | Fate::Vanish) => return Err(PlanError::Clash),
+            (false, Fate::Delete | Fate::Vanish) => return Err(clash(shape)),
         };
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Merge {
                 fill_absent(plan, shape, row, slot.row);
                 slot.row = row;
             }
-            (false, Fate::Delete | Fate::Vanish) => return Err(PlanError::Clash),
+            (false, Fate::Delete | Fate::Vanish) => return Err(clash(shape)),
         }
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Merge {
         let first = row as usize;
         let cells = &plan.cells[first..first + usize::from(shape.width())];
         if cells.iter().any(|cell| cell.value == ValueRef::Absent) {
-            return Err(PlanError::Clash);
+            return Err(clash(shape));
         }
         self.delete(plan, shape, old, false)?;
         self.insert(plan, shape, row, false)
@@ -219,8 +219,14 @@ fn fill_absent(plan: &mut Plan, shape: &Shape, row: CellIndex, known: CellIndex)
     }
 }
 
-impl Strategy for Merge {
-    fn fact(&mut self, plan: &mut Plan, shape: &Arc<Shape>, fact: Fact) -> Result<(), PlanError> {
+impl Merge {
+    /// Takes in one fact.
+    pub(super) fn fact(
+        &mut self,
+        plan: &mut Plan,
+        shape: &Arc<Shape>,
+        fact: Fact,
+    ) -> Result<(), PlanError> {
         match (&shape.identity, fact) {
             (RowIdentity::Nothing, Fact::Insert { row, .. }) => {
                 let index = self.shape_index(shape);
@@ -251,7 +257,8 @@ impl Strategy for Merge {
         }
     }
 
-    fn close(&mut self, plan: &mut Plan) {
+    /// Turns what was gathered so far into a step.
+    pub(super) fn close(&mut self, plan: &mut Plan) {
         let mut effects: Vec<_> =
             self.shapes.iter().map(|shape| TableEffect::new(Arc::clone(shape))).collect();
         for (shape, row) in self.appended.drain(..) {

@@ -31,7 +31,7 @@ use super::{TargetError, describe};
 use crate::connect::postgres::Client as Session;
 use crate::connect::{StatementError, attempting};
 use crate::model::{
-    CellIndex, Failure, Plan, Relation, RowIdentity, Shape, Step, Table, TableEffect, TableName,
+    CellIndex, Failure, Plan, Relation, RowIdentity, Shape, Step, Table, TableEffect, TableId,
     Truncate,
 };
 use crate::observe::failpoint;
@@ -64,8 +64,8 @@ struct Prepared {
 
 /// Why a plan stopped half way.
 enum Interruption {
-    /// A constraint or a number of rows; the transaction can be rolled back.
-    Clash(TargetError),
+    /// A table's constraint or number of rows; the transaction can be rolled back.
+    Clash(TableId, TargetError),
     /// Anything else.
     Failed(Failure),
 }
@@ -306,15 +306,14 @@ impl Applier for PostgresApplier {
         &mut self,
         plan: &Plan,
         checkpoint: Option<&Checkpoint>,
-        exact: bool,
     ) -> Result<Applied, Failure> {
         self.prepare(plan).await?;
         match self.carry_out(plan, checkpoint).await {
             Ok(()) => {}
             Err(Interruption::Failed(failure)) => return Err(failure),
-            Err(Interruption::Clash(error)) => {
+            Err(Interruption::Clash(table, error)) => {
                 self.undo().await?;
-                return if exact { Err(error.into()) } else { Ok(Applied::Clash) };
+                return Ok(Applied::Clash { table, failure: error.into() });
             }
         }
         failpoint::reached("group-applied");
@@ -374,37 +373,38 @@ fn columns<'a>(
 /// What a statement under way must have done.
 struct Expected<'a> {
     act: &'static str,
-    table: Option<&'a TableName>,
+    relation: Option<&'a Relation>,
     rows: Option<u64>,
 }
 
 impl<'a> Expected<'a> {
     fn nothing(act: &'static str) -> Self {
-        Expected { act, table: None, rows: None }
+        Expected { act, relation: None, rows: None }
     }
 
     /// The checkpoint's row is there and of our epoch.
     fn checkpoint() -> Self {
-        Expected { act: state::STORE_CHECKPOINT, table: None, rows: Some(1) }
+        Expected { act: state::STORE_CHECKPOINT, relation: None, rows: Some(1) }
     }
 
     fn rows(shape: &'a Shape, act: &'static str, rows: u64) -> Self {
-        Expected { act, table: Some(&shape.relation.name), rows: Some(rows) }
+        Expected { act, relation: Some(&shape.relation), rows: Some(rows) }
     }
 
     fn any(shape: &'a Shape, act: &'static str) -> Self {
-        Expected { act, table: Some(&shape.relation.name), rows: None }
+        Expected { act, relation: Some(&shape.relation), rows: None }
     }
 
     fn check(&self, touched: u64) -> Result<(), Interruption> {
-        match (self.rows, self.table) {
-            (Some(rows), Some(table)) if rows != touched => {
-                Err(Interruption::Clash(TargetError::RowCount {
+        match (self.rows, self.relation) {
+            (Some(rows), Some(relation)) if rows != touched => {
+                let error = TargetError::RowCount {
                     act: self.act,
-                    table: table.clone(),
+                    table: relation.name.clone(),
                     expected: rows,
                     touched,
-                }))
+                };
+                Err(Interruption::Clash(relation.table, error))
             }
             (Some(1), None) if touched == 0 => Err(TargetError::Fenced.into()),
             (Some(_) | None, _) => Ok(()),
@@ -412,14 +412,14 @@ impl<'a> Expected<'a> {
     }
 
     fn failed(&self, error: tokio_postgres::Error) -> Interruption {
-        let act = match self.table {
-            Some(table) => format!("{} rows of table {table}", self.act),
-            None => self.act.to_owned(),
+        let Some(relation) = self.relation else {
+            return StatementError::new(self.act, error).into();
         };
+        let act = format!("{} rows of table {}", self.act, relation.name);
         let error = StatementError::new(act, error);
         match error.code() {
             // unique_violation, exclusion_violation
-            Some("23505" | "23P01") => Interruption::Clash(error.into()),
+            Some("23505" | "23P01") => Interruption::Clash(relation.table, error.into()),
             Some(_) | None => error.into(),
         }
     }
