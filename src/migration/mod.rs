@@ -142,6 +142,7 @@ pub enum MigrationError {
 fn others(all: usize) -> String {
     match all.saturating_sub(1) {
         0 => String::new(),
+        1 => " (and one more finding that blocks)".to_owned(),
         more => format!(" (and {more} more findings that block)"),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::MigrationError;
 use super::check::survey;
 use super::follow::Limits;
 use super::plan::plan as estimate;
@@ -25,6 +26,9 @@ use crate::target::postgres::objects::copy_large_objects;
 use crate::target::postgres::schema::Ownership;
 use crate::target::postgres::{self as target, PostgresTarget};
 use crate::target::{Standing, Target};
+
+/// `too_many_connections`.
+const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// Reads a URL of a Postgres server.
 pub(super) fn endpoint(url: &str) -> Result<PostgresEndpoint, Failure> {
@@ -64,7 +68,8 @@ pub(super) async fn run(
 ) -> Result<Ended, Failure> {
     let options = options(config, until);
     // A server that is not there at the very beginning is said at once: the address may be wrong.
-    let mut first = Some((source(config).await?, target(config).await?));
+    let connected = begun("source", source(config).await)?;
+    let mut first = Some((connected, begun("target", target(config).await)?));
     let attempt = |moved: watch::Sender<u64>| {
         let (first, options, stop) = (first.take(), options.clone(), stop.clone());
         async move {
@@ -134,11 +139,11 @@ fn options(config: &Config, until: Option<Until>) -> Options {
 pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
     let source = match source(config).await {
         Ok(source) => source,
-        Err(failure) => return full("source", failure),
+        Err(failure) => return Ok(CheckReport { findings: vec![full("source", failure)?] }),
     };
     let target = match target(config).await {
         Ok(target) => target,
-        Err(failure) => return full("target", failure),
+        Err(failure) => return Ok(CheckReport { findings: vec![full("target", failure)?] }),
     };
     if let Some(migration) = target.load().await? {
         let seen = format!("migration {} is there, in phase {}", config.name(), migration.phase);
@@ -165,17 +170,24 @@ pub(super) async fn plan(config: &Config) -> Result<PlanReport, Failure> {
 
 /// A server that has no room even for one connection is a finding; whatever else kept us out of it
 /// is an error.
-fn full(subject: &str, failure: Failure) -> Result<CheckReport, Failure> {
+fn full(subject: &str, failure: Failure) -> Result<Finding, Failure> {
     let full = match failure.error().downcast_ref::<ConnectError>() {
-        Some(ConnectError::Rejected { source, .. }) => source.code == "53300",
+        Some(ConnectError::Rejected { source, .. }) => source.code == TOO_MANY_CONNECTIONS,
         Some(_) | None => false,
     };
     if !full {
         return Err(failure);
     }
-    let finding = Finding::block(Code::NoFreeConnections, subject, "every connection is in use")
-        .with_hint("close other sessions or raise max_connections");
-    Ok(CheckReport { findings: vec![finding] })
+    let finding = Finding::block(Code::NoFreeConnections, subject, "every connection is in use");
+    Ok(finding.with_hint("close other sessions or raise max_connections"))
+}
+
+/// As [`full`], for a run that cannot even begin to look.
+fn begun<O>(subject: &str, connected: Result<O, Failure>) -> Result<O, Failure> {
+    connected.map_err(|failure| match full(subject, failure) {
+        Ok(finding) => MigrationError::Blocked { finding: Box::new(finding), all: 1 }.into(),
+        Err(failure) => failure,
+    })
 }
 
 /// Where a migration stands.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Code, Disposition, Halt};
+use super::failure::Code;
 use super::objects::{Definition, Excluded, MaterializedView, SchemaArchive};
 use super::position::Position;
 use super::report::Finding;
@@ -83,25 +83,26 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// The code, and what to do about a table that is refused for this reason.
+    /// The code of a halt for this reason.
     #[must_use]
-    pub fn halt(self, table: &TableName) -> Disposition {
+    pub fn code(self) -> Code {
+        match self {
+            Refusal::Unlogged => Code::TableUnlogged,
+            Refusal::Foreign => Code::TableForeign,
+            Refusal::NoIdentity => Code::NoIdentity,
+        }
+    }
+
+    /// What can be done about `table`, besides a statement that mends it.
+    #[must_use]
+    pub fn hint(self, table: &TableName) -> String {
         let leave_out = format!("or leave it out: --exclude '{table}'");
         match self {
-            Refusal::Unlogged => Halt::with(
-                Code::TableUnlogged,
-                format!("on the source: ALTER TABLE {table} SET LOGGED; {leave_out}"),
-            ),
-            Refusal::Foreign => {
-                Halt::with(Code::TableForeign, format!("move its rows where they lie, {leave_out}"))
-            }
-            Refusal::NoIdentity => Halt::with(
-                Code::NoIdentity,
-                format!(
-                    "on the source: add a primary key, or ALTER TABLE {table} REPLICA IDENTITY \
-                     FULL; {leave_out}; where it never sees updates or deletes: --insert-only \
-                     '{table}'"
-                ),
+            Refusal::Unlogged => leave_out,
+            Refusal::Foreign => format!("move its rows where they lie, {leave_out}"),
+            Refusal::NoIdentity => format!(
+                "or add a primary key; {leave_out}; where it never sees updates or deletes: \
+                 --insert-only '{table}'"
             ),
         }
     }

@@ -76,7 +76,7 @@ async fn connections_that_cannot_be_made() {
     };
     halted(run("oracle://old/app").await, Code::UrlInvalid);
     let closed = "postgres://postgres@127.0.0.1:1/app";
-    halted(run(closed).await, Code::RetriesExhausted);
+    halted(run(closed).await, Code::ConnectFailed);
     let check = started(&["check", "--source", closed, "--target", &target]).await;
     halted(check, Code::ConnectFailed);
     halted(run(&source.replace("/app", "/nowhere")).await, Code::DatabaseMissing);
@@ -303,7 +303,7 @@ async fn a_target_without_any_room() {
     }
     assert_eq!(blocking(&pair, &[]).await, ["NO_FREE_CONNECTIONS"]);
     let finished = Dunlin::run(&pair, "run", &["--retry-for", "0s"]).await;
-    halted(finished, Code::RetriesExhausted);
+    halted(finished, Code::NoFreeConnections);
 }
 
 #[tokio::test]

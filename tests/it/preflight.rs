@@ -1,6 +1,5 @@
 //! `check`, `plan` and `status` on servers that are in order.
 
-use dunlin::demo::load::{Size, load};
 use serde_json::Value;
 
 use crate::support::binary::Finished;
@@ -20,7 +19,12 @@ async fn status(pair: &TestPair) -> Finished {
 #[tokio::test]
 async fn a_plan_counts_measures_and_writes_nothing() {
     let pair = TestPair::start().await;
-    load(&pair.source_url(), Size::SMALL).await.unwrap();
+    pair.source_sql(
+        "CREATE TABLE orders (id int PRIMARY KEY, note text);
+         INSERT INTO orders SELECT i, repeat('n', 200) FROM generate_series(1, 50000) AS i;
+         CREATE TABLE log (line text); INSERT INTO log VALUES ('a'); ANALYZE",
+    )
+    .await;
     let plan = json(Dunlin::run(&pair, "plan", &["--json", "--chunk-size", "1MiB"]).await);
     let number = |name: &str| plan[name].as_f64().unwrap_or(-1.0);
     assert!(number("bandwidth_bytes_per_second") > 1e6, "{plan}");
@@ -29,7 +33,9 @@ async fn a_plan_counts_measures_and_writes_nothing() {
     let tables = plan["tables"].as_array().unwrap();
     let chunks: u64 = tables.iter().map(|table| table["chunks"].as_u64().unwrap()).sum();
     assert_eq!(plan["chunks"].as_u64(), Some(chunks));
-    assert!(tables[0]["chunks"].as_u64() > Some(1), "{plan}");
+    assert!(tables[0]["chunks"].as_u64() > Some(10), "{plan}");
+    assert_eq!(tables[0]["method"], "ranges of id, binary");
+    assert_eq!((&tables[1]["chunks"], &tables[1]["method"]), (&1.into(), &"whole, binary".into()));
     let writes = plan["writes"].to_string();
     assert!(writes.contains("dunlin_") && writes.contains("schema dunlin"), "{writes}");
     let relations = "SELECT count(*) FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'i')";

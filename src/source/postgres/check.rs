@@ -18,7 +18,7 @@ use crate::connect::quote::{quote_ident, quote_name};
 use crate::model::handover::{Refusal, ServerFacts, SourceSurvey};
 use crate::model::report::Finding;
 use crate::model::selection::Selection;
-use crate::model::{Code, Disposition, Failure, Identity, Table, TableName};
+use crate::model::{Code, Failure, Identity, Table, TableName};
 
 /// Versions that are supported, by their majors.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 12..=18;
@@ -174,11 +174,8 @@ async fn refused(source: &PostgresSource, found: &Tables) -> Result<Vec<Finding>
 }
 
 fn refusal(table: &TableName, reason: Refusal) -> Finding {
-    let subject = format!("table {table}");
-    let Disposition::Halt(halt) = reason.halt(table) else {
-        return Finding::block(Code::StatementFailed, subject, reason.to_string());
-    };
-    let finding = Finding::block(halt.code, subject, reason.to_string()).with_hint(halt.hint);
+    let finding = Finding::block(reason.code(), format!("table {table}"), reason.to_string())
+        .with_hint(reason.hint(table));
     match reason {
         Refusal::Unlogged => {
             finding.with_fix(format!("ALTER TABLE {} SET LOGGED", quote_name(table)))
