@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
 mod groups;
 mod harness;
 mod kill;
@@ -13,4 +14,6 @@ mod loss;
 mod objects;
 mod partitions;
 mod schema_change;
+mod second_snapshot;
 mod slots;
+mod takeover;
