@@ -171,7 +171,7 @@ fn same_type(column: &RelationColumn, target: &TargetColumn) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Identity, TableId};
+    use crate::model::{Column, ColumnOrder, Identity, TableId};
 
     fn name(name: &str) -> TableName {
         TableName { schema: "public".into(), name: name.into() }
@@ -215,7 +215,14 @@ mod tests {
             id: TableId(0),
             name: name("then"),
             source_id: 1,
-            columns: Vec::new(),
+            columns: vec![Column {
+                name: "gone".into(),
+                type_name: "pg_catalog.int4".into(),
+                type_modifier: -1,
+                not_null: false,
+                generated: false,
+                order: ColumnOrder::Integer,
+            }],
             identity: Identity::Nothing,
             primary_key: Vec::new(),
             bytes: 0,
@@ -252,7 +259,7 @@ mod tests {
         let cases = [
             (None, r#"RENAME TO "now""#),
             (Some(target(&[("a", int)])), r#"ADD COLUMN "b" pg_catalog.int4"#),
-            (Some(target(&[("a", int), ("b", int), ("c", int)])), r#"DROP COLUMN "c""#),
+            (Some(target(&[("a", int), ("b", int), ("gone", int)])), r#"DROP COLUMN "gone""#),
             (Some(modified), r#"ALTER COLUMN "b" TYPE pg_catalog.int4"#),
             (Some(other), r#"ALTER COLUMN "b" TYPE pg_catalog.int4"#),
             (Some(generated), r#"ALTER COLUMN "b" DROP EXPRESSION"#),
