@@ -51,7 +51,7 @@ fn no_named_point_is_left_out() {
 async fn a_kill_at_each_named_point_loses_nothing() {
     let scene = Scene::start(Size::per_mille(20), seed()).await;
     for (point, visit) in PLAIN {
-        scene.kill_at(&format!("{point}:{visit}"), &[]).await;
+        scene.kill_at(&format!("{point}:{visit}")).await;
         scene.written(20).await;
     }
     scene.finish().await;
@@ -68,12 +68,12 @@ async fn a_kill_while_tables_are_taken_in_loses_nothing() {
         .source_sql("INSERT INTO late SELECT n, 'early' FROM generate_series(1, 100) n")
         .await;
     scene.pair.target_sql(make).await;
-    scene.kill_at("tables-published", &[]).await;
+    scene.kill_at("tables-published").await;
     scene
         .pair
         .source_sql("INSERT INTO late VALUES (101, 'late'); DELETE FROM late WHERE id = 5")
         .await;
-    scene.kill_at("group-committed", &[]).await;
+    scene.kill_at("group-committed").await;
     scene.pair.source_sql("UPDATE late SET word = 'later' WHERE id > 90").await;
     scene.finish().await;
 }
@@ -109,7 +109,7 @@ async fn fifty_random_kills_lose_nothing() {
 #[tokio::test]
 async fn a_killed_copy_goes_on_with_what_is_left() {
     let scene = Scene::start(Size::per_mille(20), seed()).await;
-    scene.kill_at("chunk-committed:6", &[]).await;
+    scene.kill_at("chunk-committed:6").await;
     let before = scene.ledger().await;
     let finished = |ledger: &[LedgerRow]| -> Vec<LedgerRow> {
         ledger.iter().filter(|chunk| chunk.finished_at.is_some()).cloned().collect()
@@ -148,10 +148,10 @@ async fn large_objects_come_though_the_run_is_killed_after_the_last_chunk() {
 #[tokio::test]
 async fn a_lost_snapshot_costs_what_was_not_copied() {
     let scene = Scene::start(Size::per_mille(20), seed()).await;
-    scene.kill_at("chunk-committed:3", &[]).await;
+    scene.kill_at("chunk-committed:3").await;
     end_holder(&scene.pair).await;
     scene.written(100).await;
-    scene.kill_at("chunk-committed:3", &[]).await;
+    scene.kill_at("chunk-committed:3").await;
     end_holder(&scene.pair).await;
     scene.written(100).await;
     scene.finish().await;

@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod faults;
 mod groups;
 mod harness;
 mod kill;
@@ -15,4 +16,6 @@ mod objects;
 mod partitions;
 mod preflight;
 mod schema_change;
+mod second_snapshot;
 mod slots;
+mod takeover;

@@ -14,7 +14,7 @@ use super::compare::{assert_equal, assert_sequences_carried};
 use super::{Dunlin, TestPair, wait_until};
 
 /// The words of every run: the smallest chunks, so that there are several of a table.
-pub const WORDS: &[&str] = &["--chunk-size", "1MiB", "--workers", "2", "--log-level", "debug"];
+pub const WORDS: &[&str] = &["--chunk-size", "1MiB", "--log-level", "debug"];
 
 /// Two servers; the source is loaded, and written to until [`Scene::finish`].
 pub struct Scene {
@@ -78,10 +78,22 @@ impl Scene {
         Dunlin::start(&self.pair, "run", &words(further))
     }
 
+    /// The same over other URLs, such as those of proxies.
+    pub fn run_between(&self, source: &str, target: &str, further: &[&str]) -> Dunlin {
+        let mut command = Dunlin::command(&["run", "--source", source, "--target", target]);
+        command.args(words(further));
+        Dunlin::start_command(command)
+    }
+
+    /// Starts a run that stops at a failpoint.
+    pub fn run_to(&self, failpoint: &str) -> Dunlin {
+        Dunlin::start_with_failpoint(&self.pair, "run", WORDS, failpoint)
+    }
+
     /// Starts a run that stops at a failpoint, and kills it there.
-    pub async fn kill_at(&self, failpoint: &str, further: &[&str]) {
+    pub async fn kill_at(&self, failpoint: &str) {
         let name = failpoint.split(':').next().unwrap();
-        let mut run = Dunlin::start_with_failpoint(&self.pair, "run", &words(further), failpoint);
+        let mut run = self.run_to(failpoint);
         run.reaches(name).await;
         run.kill().await;
     }

@@ -21,6 +21,7 @@ use crate::source::{ChunkReader, ChunkRows};
 pub struct PostgresReader {
     wire: Wire,
     snapshot: String,
+    in_transaction: bool,
 }
 
 impl PostgresReader {
@@ -31,7 +32,15 @@ impl PostgresReader {
     /// Where the connection fails.
     pub(super) async fn new(mut wire: Wire, name: &str) -> Result<Self, Failure> {
         wire.simple_query(SETTINGS).await?;
-        Ok(PostgresReader { wire, snapshot: name.to_owned() })
+        Ok(PostgresReader { wire, snapshot: name.to_owned(), in_transaction: false })
+    }
+
+    /// Ends the transaction of the chunk before, and with it the lock on its table.
+    async fn leave(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.in_transaction) {
+            self.wire.simple_query("ROLLBACK").await?;
+        }
+        Ok(())
     }
 }
 
@@ -70,13 +79,14 @@ impl ChunkReader for PostgresReader {
         chunk: &'a Chunk,
         form: RowForm,
     ) -> Result<Option<PostgresRows<'a>>, Failure> {
-        self.wire.simple_query("ROLLBACK").await?;
+        self.leave().await?;
         let begun = self.wire.simple_query(&begin_under(&self.snapshot)).await;
         begun.map_err(|source| SourceError::Snapshot { source })?;
+        self.in_transaction = true;
         let found = self.wire.simple_query(&lock_and_compare(table)).await?;
         let same = found.into_iter().flatten().next().flatten();
         if same.as_deref() != Some("t") {
-            self.wire.simple_query("ROLLBACK").await?;
+            self.leave().await?;
             return Ok(None);
         }
         let copy = self.wire.copy_out(&copy_text(table, &chunk.range, form)).await?;
