@@ -129,7 +129,7 @@ impl PostgresApplier {
         let mut queue = Queue { under_way: VecDeque::new() };
         let opening = if self.in_transaction { "SAVEPOINT dunlin_piece" } else { "BEGIN" };
         let opened = async { self.session.batch_execute(opening).await.map(|()| 0) };
-        queue.push(Box::pin(opened), Expected::nothing("open a transaction"))?;
+        queue.push(Box::pin(opened), Expected::nothing("open a transaction"));
         for step in &plan.steps {
             match step {
                 Step::Rows(effects) => {
@@ -145,7 +145,7 @@ impl PostgresApplier {
         }
         if let Some(checkpoint) = checkpoint {
             let stored = self.fence.store_checkpoint(&self.session, checkpoint);
-            queue.push(Box::pin(stored), Expected::checkpoint())?;
+            queue.push(Box::pin(stored), Expected::checkpoint());
         }
         queue.settle().await
     }
@@ -227,7 +227,7 @@ impl PostgresApplier {
                 parameters.iter().map(|parameter| parameter as &(dyn ToSql + Sync)).collect();
             self.session.execute(statement, &parameters).await
         };
-        queue.push(Box::pin(sent), expected)?;
+        queue.push(Box::pin(sent), expected);
         while queue.under_way.len() > MOST_UNDER_WAY {
             queue.await_oldest().await?;
         }
@@ -434,17 +434,15 @@ struct Queue<'a> {
 
 impl<'a> Queue<'a> {
     /// Sends a statement. The driver sends with the first poll and in the order of first polls;
-    /// so each is polled here once, with nobody to wake: it is awaited in its turn later.
-    fn push(&mut self, mut sent: Sent<'a>, expected: Expected<'a>) -> Result<(), Interruption> {
+    /// so each is polled here once, with nobody to wake. Its answer is looked at in its turn, also
+    /// where it is there at once: what failed first explains what failed later.
+    fn push(&mut self, mut sent: Sent<'a>, expected: Expected<'a>) {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match sent.as_mut().poll(&mut context) {
-            Poll::Pending => {
-                self.under_way.push_back((sent, expected));
-                Ok(())
-            }
-            Poll::Ready(Ok(touched)) => expected.check(touched),
-            Poll::Ready(Err(error)) => Err(expected.failed(error)),
-        }
+        let sent = match sent.as_mut().poll(&mut context) {
+            Poll::Pending => sent,
+            Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
+        };
+        self.under_way.push_back((sent, expected));
     }
 
     async fn await_oldest(&mut self) -> Result<(), Interruption> {
