@@ -17,8 +17,8 @@ struct Line {
 }
 
 impl Line {
-    async fn start(size: Size) -> Line {
-        let scene = Scene::start(size, seed()).await;
+    async fn start() -> Line {
+        let scene = Scene::start(Size::SMALL, seed()).await;
         let source = Proxy::start(scene.pair.source.port()).await;
         let target = Proxy::start(scene.pair.target.port()).await;
         let run = scene.run_between(&source.url(DATABASE), &target.url(DATABASE), &[]);
@@ -45,7 +45,7 @@ const WAITS: &str = "SELECT count(*) > 0 FROM pg_locks \
 
 #[tokio::test]
 async fn a_commit_whose_reply_is_lost_counts_once() {
-    let line = Line::start(Size::SMALL).await;
+    let line = Line::start().await;
     line.scene.applied(20).await;
     line.scene.pair.target_sql(PAUSE).await;
     let observer = &line.scene.observer;
@@ -71,7 +71,7 @@ async fn a_commit_whose_reply_is_lost_counts_once() {
 
 #[tokio::test]
 async fn cut_connections_are_made_anew() {
-    let line = Line::start(Size::per_mille(20)).await;
+    let line = Line::start().await;
     for steps in [1, 4, 8] {
         wait_until("chunks are copied", async || line.scene.standing().await.steps >= steps).await;
         line.source.cut();
@@ -87,7 +87,7 @@ async fn cut_connections_are_made_anew() {
 
 #[tokio::test]
 async fn a_frozen_network_that_thaws_costs_only_time() {
-    let line = Line::start(Size::SMALL).await;
+    let line = Line::start().await;
     line.scene.applied(20).await;
     for _ in 0..3 {
         line.source.freeze();
@@ -102,7 +102,7 @@ async fn a_frozen_network_that_thaws_costs_only_time() {
 
 #[tokio::test]
 async fn servers_that_crash_are_waited_for() {
-    let mut line = Line::start(Size::per_mille(20)).await;
+    let mut line = Line::start().await;
     wait_until("chunks are copied", async || line.scene.standing().await.steps >= 3).await;
     line.scene.pair.target.crash().unwrap();
     line.scene.pair.target.start().unwrap();
@@ -122,7 +122,7 @@ async fn servers_that_crash_are_waited_for() {
 
 #[tokio::test]
 async fn a_source_that_crashes_in_mid_copy_takes_the_snapshot_with_it() {
-    let mut line = Line::start(Size::per_mille(20)).await;
+    let mut line = Line::start().await;
     wait_until("chunks are copied", async || line.scene.standing().await.steps >= 3).await;
     line.scene.pair.source.crash().unwrap();
     line.scene.pair.source.start().unwrap();

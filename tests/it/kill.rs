@@ -110,14 +110,18 @@ async fn fifty_random_kills_lose_nothing() {
 async fn a_killed_copy_goes_on_with_what_is_left() {
     let scene = Scene::start(Size::per_mille(20), seed()).await;
     scene.kill_at("chunk-committed:6").await;
-    let before = scene.ledger().await;
+    // The writers empty one table again and again; it is copied anew where they do so in between.
+    let lasting = async || -> Vec<LedgerRow> {
+        scene.ledger().await.into_iter().filter(|chunk| chunk.table != "staging").collect()
+    };
+    let before = lasting().await;
     let finished = |ledger: &[LedgerRow]| -> Vec<LedgerRow> {
         ledger.iter().filter(|chunk| chunk.finished_at.is_some()).cloned().collect()
     };
-    assert!(finished(&before).len() >= 6 && finished(&before).len() < before.len());
+    assert!(finished(&before).len() >= 5 && finished(&before).len() < before.len());
     scene.written(100).await;
     scene.run(&["--until", "snapshot"]).finished().await.expect_code(0);
-    let after = finished(&scene.ledger().await);
+    let after = finished(&lasting().await);
     assert_eq!(after.len(), before.len());
     for chunk in finished(&before) {
         assert!(after.contains(&chunk), "{chunk:?} was copied again");

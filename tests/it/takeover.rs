@@ -51,13 +51,14 @@ async fn a_process_that_was_frozen_and_replaced_commits_nothing_more() {
     let before = scene.standing().await;
     let second = scene.run(&[]);
     scene.applied(50).await;
-    assert_eq!(scene.standing().await.epoch, before.epoch + 1);
+    let taken = scene.standing().await;
+    assert!(taken.epoch > before.epoch);
     first.signal("CONT");
     let first = first.finished().await.expect_code(4);
     let said = ["error[FENCED]", "error[ALREADY_RUNNING]"];
     assert!(said.iter().any(|code| first.stderr.contains(code)), "{}", first.stderr);
     scene.applied(50).await;
-    assert_eq!(scene.standing().await.epoch, before.epoch + 1);
+    assert_eq!(scene.standing().await.epoch, taken.epoch);
     second.interrupt().await.expect_code(0);
     scene.finish().await;
 }
