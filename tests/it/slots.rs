@@ -179,9 +179,9 @@ async fn slots_26_short_time_outs_on_the_source_do_not_end_the_snapshot() {
     let mut run = Dunlin::start_with_failpoint(&pair, "run", &[], "chunks-planned");
     run.reaches("chunks-planned").await;
     let source = pair.on_source().await;
-    let idle = "SELECT coalesce(max(now() - xact_start) > interval '1 s', false) \
-                FROM pg_stat_activity WHERE application_name = 'dunlin snapshot dunlin'";
-    wait_until("the snapshot outlives the time-out", async || number(&source, idle).await).await;
+    let old = "SELECT count(*) = 2 AND min(now() - backend_start) > interval '1 s' \
+               FROM pg_stat_activity WHERE application_name = 'dunlin snapshot dunlin'";
+    wait_until("the snapshot outlives the time-out", async || number(&source, old).await).await;
     run.kill().await;
     let finished = catch_up(&pair).await;
     assert!(!finished.stderr.contains("snapshot is gone"), "{}", finished.stderr);
