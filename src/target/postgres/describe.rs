@@ -171,7 +171,7 @@ fn same_type(column: &RelationColumn, target: &TargetColumn) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Identity, TableId};
+    use crate::model::{Column, ColumnOrder, Identity, TableId};
 
     fn name(name: &str) -> TableName {
         TableName { schema: "public".into(), name: name.into() }
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// Rows of `public.now`, once `public.then`, with the integer columns `a` and `b`.
+    /// Rows of `public.now`, once `public.then`, with the integer columns `a` and `b`, once `c` too.
     fn fit(found: Option<TargetTable>) -> Result<TargetTable, Misfit> {
         let column = |name: &str| RelationColumn {
             name: name.into(),
@@ -215,7 +215,14 @@ mod tests {
             id: TableId(0),
             name: name("then"),
             source_id: 1,
-            columns: Vec::new(),
+            columns: vec![Column {
+                name: "c".into(),
+                type_name: "pg_catalog.int4".into(),
+                type_modifier: -1,
+                not_null: false,
+                generated: false,
+                order: ColumnOrder::Integer,
+            }],
             identity: Identity::Nothing,
             primary_key: Vec::new(),
             bytes: 0,
@@ -238,6 +245,13 @@ mod tests {
         ]);
         fitting.columns[1].generated = true;
         assert_eq!(fit(Some(fitting.clone())), Ok(fitting));
+    }
+
+    #[test]
+    fn a_column_that_the_source_never_had_is_left_to_its_default() {
+        let int = "pg_catalog.int4";
+        let ahead = target(&[("a", int), ("b", int), ("d", int)]);
+        assert_eq!(fit(Some(ahead.clone())), Ok(ahead));
     }
 
     #[test]

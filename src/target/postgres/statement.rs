@@ -310,11 +310,11 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_that_is_always_generated_is_compared_and_not_set() {
+    fn an_identity_that_is_always_generated_is_set_by_an_insert() {
         let mut target = two_columns();
         target.columns[0].identity_always = true;
         let update = sql(&Kind::Update(vec![0]), &target, RowIdentity::Key(vec![1]));
-        insta::assert_snapshot!(update, @r#"UPDATE ONLY "public"."My ""t""" AS t SET "Note" = t."Note" FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2) WHERE t."Note" OPERATOR(pg_catalog.=) u.c1::pg_catalog.text AND t."id" OPERATOR(ext.===) u.c2::pg_catalog.int4"#);
+        insta::assert_snapshot!(update, @r#"WITH o AS (DELETE FROM ONLY "public"."My ""t""" AS t USING ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2) WHERE t."Note" OPERATOR(pg_catalog.=) u.c1::pg_catalog.text RETURNING u.c2::pg_catalog.int4 AS r1, t."Note" AS r2) INSERT INTO "public"."My ""t""" ("id", "Note") OVERRIDING SYSTEM VALUE SELECT * FROM o"#);
     }
 
     #[test]
