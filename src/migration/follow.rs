@@ -144,6 +144,8 @@ struct Watch<'a, S, T, B> {
     migration: &'a Migration,
     figures: watch::Receiver<Figures>,
     ends_when_caught_up: bool,
+    /// Whether it has caught up since this process began to stream.
+    follows: bool,
     phase: Phase,
     sequences_at: Instant,
     moved: Position,
@@ -165,6 +167,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             migration,
             figures,
             ends_when_caught_up,
+            follows: false,
             phase: migration.phase,
             sequences_at: Instant::now(),
             moved,
@@ -184,10 +187,12 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             self.heed(&health)?;
             self.look_for_drift().await?;
             let caught_up = self.is_caught_up(&health.position).await;
+            if caught_up && !std::mem::replace(&mut self.follows, true) {
+                tracing::info!(position = %health.position, "caught up; following the source");
+            }
             if caught_up && self.phase != Phase::Stream {
                 self.run.target.record_phase(Phase::Stream).await?;
                 self.phase = Phase::Stream;
-                tracing::info!(position = %health.position, "caught up; following the source");
             }
             self.tell(&health, caught_up).await?;
             if caught_up && self.ends_when_caught_up {

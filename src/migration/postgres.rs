@@ -24,7 +24,7 @@ use crate::source::postgres::catalog::large_objects;
 use crate::source::postgres::{self as source, PostgresSource};
 use crate::target::postgres::objects::copy_large_objects;
 use crate::target::postgres::schema::Ownership;
-use crate::target::postgres::{self as target, PostgresTarget};
+use crate::target::postgres::{self as target, OwnSessions, PostgresTarget};
 use crate::target::{Standing, Target};
 
 /// `too_many_connections`.
@@ -50,11 +50,15 @@ pub(super) async fn source(config: &Config) -> Result<PostgresSource, Failure> {
 }
 
 /// Connects to the target.
-pub(super) async fn target(config: &Config) -> Result<PostgresTarget, Failure> {
+pub(super) async fn target(
+    config: &Config,
+    sessions: &OwnSessions,
+) -> Result<PostgresTarget, Failure> {
     let options = target::Options {
         name: config.name().to_owned(),
         privileges: config.privileges(),
         maintenance_work_mem: config.maintenance_work_mem(),
+        sessions: sessions.clone(),
     };
     PostgresTarget::connect(&endpoint(config.target())?, options).await
 }
@@ -67,15 +71,17 @@ pub(super) async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Ended, Failure> {
     let options = options(config, until);
+    let sessions = OwnSessions::default();
     // A server that is not there at the very beginning is said at once: the address may be wrong.
     let connected = begun("source", source(config).await)?;
-    let mut first = Some((connected, begun("target", target(config).await)?));
+    let mut first = Some((connected, begun("target", target(config, &sessions).await)?));
     let attempt = |moved: watch::Sender<u64>| {
         let (first, options, stop) = (first.take(), options.clone(), stop.clone());
+        let sessions = sessions.clone();
         async move {
             let (source, target) = match first {
                 Some(connected) => connected,
-                None => (source(config).await?, target(config).await?),
+                None => (source(config).await?, target(config, &sessions).await?),
             };
             source.announce().await?;
             let handles = Handles { stop, moved, progress: progress.clone() };
@@ -141,7 +147,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
         Ok(source) => source,
         Err(failure) => return Ok(CheckReport { findings: vec![full("source", failure)?] }),
     };
-    let target = match target(config).await {
+    let target = match target(config, &OwnSessions::default()).await {
         Ok(target) => target,
         Err(failure) => return Ok(CheckReport { findings: vec![full("target", failure)?] }),
     };
@@ -158,7 +164,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
 /// What a run would do. What is in the way of it, `check` tells.
 pub(super) async fn plan(config: &Config) -> Result<PlanReport, Failure> {
     let source = source(config).await?;
-    let target = target(config).await?;
+    let target = target(config, &OwnSessions::default()).await?;
     let options = options(config, None);
     let found = source.check(&options.selection, options.connections).await?;
     let blocking = found.findings.iter().filter(|found| found.severity == Severity::Block).count();
@@ -197,6 +203,7 @@ pub(super) async fn status(config: &StateConfig) -> Result<StatusReport, Failure
         name: config.name().to_owned(),
         privileges: false,
         maintenance_work_mem: 0,
+        sessions: OwnSessions::default(),
     };
     let target = PostgresTarget::connect(&at, options).await?;
     let standing = target.status().await?;
@@ -235,7 +242,7 @@ async fn health(
 /// Ends a migration: sequences carried over one last time, then all traces removed.
 pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
     let source = source(config).await?;
-    let target = target(config).await?;
+    let target = target(config, &OwnSessions::default()).await?;
     if target.load().await?.is_some() {
         target.take_over().await?;
         target.set_sequences(&source.sequences().await?).await?;

@@ -131,14 +131,15 @@ pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<E
         report,
         applier,
     };
-    let end = pipeline.work().await;
+    // After an error the session is given up with all that it left open.
+    let end = pipeline.work().await?;
     if pipeline.open.is_some() {
         pipeline.applier.abandon().await?;
     }
-    if let Ok(End::Stopped | End::Reached) = &end {
+    if let End::Stopped | End::Reached = &end {
         pipeline.store_idle_position(Duration::ZERO).await?;
     }
-    end
+    Ok(end)
 }
 
 /// Events that wait to be applied.

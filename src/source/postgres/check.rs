@@ -46,6 +46,7 @@ pub(super) async fn survey(
     survey.findings.extend(claimed(source).await?);
     let found = relations::tables(control, selection).await;
     let found = holdup::named(control, found.map_err(Failure::from)).await?;
+    selection.check(found.all.iter())?;
     survey.findings.extend(refused(source, &found).await?);
     survey.findings.extend(privileges(control, &server, &found.tables).await?);
     survey.findings.extend(sequence_privileges(control, selection, &server.role).await?);

@@ -28,6 +28,8 @@ pub struct Tables {
     /// Configuration tables of extensions. CREATE EXTENSION fills them on the target, so they
     /// are to be emptied there before their rows are copied.
     pub extension_config: Vec<TableId>,
+    /// The names of all relations, selected or not: what a pattern has to match.
+    pub all: Vec<TableName>,
     /// Tables that the selection leaves out.
     pub left_out: Vec<TableName>,
 }
@@ -53,16 +55,16 @@ pub struct PartitionedTable {
 ///
 /// # Errors
 ///
-/// The query failed, or a pattern matches nothing.
+/// The query failed.
 pub async fn tables(client: &Client, selection: &Selection) -> Result<Tables, CatalogError> {
     let rows = client
         .query(include_str!("../../../sql/postgres/source_tables.sql"), &[])
         .await
         .map_err(reading("the tables"))?;
     let relations: Vec<Relation> = rows.iter().map(Relation::read).collect();
-    selection.check(relations.iter().map(|relation| &relation.name))?;
     let layout = Layout::new(relations, selection);
-    let mut found = Tables::default();
+    let all = layout.relations.values().map(|relation| relation.name.clone()).collect();
+    let mut found = Tables { all, ..Tables::default() };
     for row in &rows {
         let oid: u32 = row.get("oid");
         if let Some(relation) = layout.relations.get(&oid) {

@@ -51,6 +51,14 @@ pub enum Misfit {
         /// The source's type by name.
         source_type: String,
     },
+    /// The target has no unique index over the columns by which the log tells rows apart.
+    #[error("table {table} has no unique index with column {column} on the target")]
+    KeyWithoutIndex {
+        /// The table.
+        table: TableName,
+        /// A column of the key.
+        column: String,
+    },
     /// The target computes a column that the source writes.
     #[error("column {column} of table {table} is generated on the target but not on the source")]
     Generated {
@@ -84,6 +92,11 @@ impl Misfit {
             }
             Misfit::TypeDiffers { table, column, source_type } => format!(
                 "ALTER TABLE {} ALTER COLUMN {} TYPE {source_type}, with the source's modifier",
+                quote_name(table),
+                quote_ident(column)
+            ),
+            Misfit::KeyWithoutIndex { table, column } => format!(
+                "CREATE UNIQUE INDEX ON {} with {} and the other columns of the source's key",
                 quote_name(table),
                 quote_ident(column)
             ),
@@ -142,12 +155,29 @@ pub(super) fn check(
             Some(_) => {}
         }
     }
+    if let Some(column) = key_without_index(table, relation, &found) {
+        return Err(Misfit::KeyWithoutIndex { table: name.clone(), column });
+    }
     let gone = unwritten(relation, &found)
         .find(|target| table.columns.iter().any(|column| column.name == target.name));
     match gone {
         Some(gone) => Err(Misfit::ColumnExtra { table: name.clone(), column: gone.name.clone() }),
         None => Ok(found),
     }
+}
+
+/// A column by which the log tells rows apart and the target has no unique index: without one, a
+/// key could meet two rows and another none, and the count would still be right.
+fn key_without_index(table: &Table, relation: &Relation, found: &TargetTable) -> Option<String> {
+    let is_key = |column: &&RelationColumn| match relation.full {
+        true => table.key_columns().any(|key| key.name == column.name),
+        false => column.key,
+    };
+    let indexed = |name: &str| {
+        found.columns.iter().any(|column| column.name == name && column.in_unique_index)
+    };
+    let mut keys = relation.columns.iter().filter(is_key);
+    keys.find(|column| !indexed(&column.name)).map(|column| column.name.clone())
 }
 
 /// The columns of the target for which the log's rows have no value: rows get their defaults.

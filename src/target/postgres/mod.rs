@@ -60,6 +60,23 @@ pub struct Options {
     pub privileges: bool,
     /// Memory for each index build, in bytes.
     pub maintenance_work_mem: u64,
+    /// The sessions by which this process has held the migration.
+    pub sessions: OwnSessions,
+}
+
+/// Sessions by which this process has held the migration, from one attempt to the next: where the
+/// network failed on our side only, the server still keeps the last one, with its lock.
+#[derive(Clone, Debug, Default)]
+pub struct OwnSessions(Arc<Mutex<Vec<String>>>);
+
+impl OwnSessions {
+    fn add(&self, session: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    fn has(&self, session: &String) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(session)
+    }
 }
 
 /// A Postgres server as target.
@@ -141,16 +158,32 @@ impl PostgresTarget {
                 .query_one(include_str!("../../../sql/postgres/target_lock.sql"), &[&self.name()])
                 .await
                 .map_err(attempting("lock the migration on the target"))?;
+            let sessions = &self.shared.options.sessions;
             if row.get("locked") {
+                sessions.add(row.get("own_session"));
                 return Ok(());
+            }
+            let holder: Option<i32> = row.get("holder");
+            let session: Option<String> = row.get("holding_session");
+            if let Some(pid) = holder.filter(|_| session.is_some_and(|held| sessions.has(&held))) {
+                self.terminate(pid).await?;
             }
             if since.elapsed() >= LOCK_PATIENCE {
                 let name = self.name().to_owned();
-                let pid: Option<i32> = row.get("holder");
-                let pid = pid.unwrap_or_default();
+                let pid = holder.unwrap_or_default();
                 return Err(TargetError::AlreadyRunning { name, pid }.into());
             }
         }
+    }
+
+    /// Ends a session of this very process whose connection broke on our side only.
+    async fn terminate(&self, pid: i32) -> Result<(), Failure> {
+        self.shared
+            .control
+            .execute("SELECT pg_catalog.pg_terminate_backend($1)", &[&pid])
+            .await
+            .map_err(attempting("end our own broken session on the target"))?;
+        Ok(())
     }
 
     async fn empty_tables(&self, tables: &[TableName]) -> Result<(), Failure> {

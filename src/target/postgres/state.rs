@@ -19,6 +19,9 @@ use crate::model::{
 };
 use crate::target::{Checkpoint, Migration, StreamStatus};
 
+/// How the server reports that [`Fence::assertion`] does not hold: division_by_zero.
+pub(super) const NOT_OURS: &str = "22012";
+
 /// What storing a checkpoint is called in an error.
 pub(super) const STORE_CHECKPOINT: &str = "store the checkpoint";
 

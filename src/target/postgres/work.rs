@@ -180,7 +180,12 @@ pub(super) async fn execute(
         }
     };
     let memory_kb = u32::try_from(memory_kb).unwrap_or(u32::MAX).min(i32::MAX as u32);
-    Ok(build::execute(session, &step, memory_kb, &record).await?)
+    match build::execute(session, &step, memory_kb, &record).await {
+        Err(build::BuildError::Step(error)) if error.code() == Some(state::NOT_OURS) => {
+            Err(TargetError::Fenced.into())
+        }
+        executed => Ok(executed?),
+    }
 }
 
 /// A step of a single statement that is no part of the archive.
