@@ -192,7 +192,7 @@ fn decode(certificate: &CertificateDer<'_>) -> Result<Certificate, rustls::Error
 }
 
 fn verify_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
-    let validity = decode(certificate)?.tbs_certificate.validity;
+    let validity = *decode(certificate)?.tbs_certificate().validity();
     if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
         return Err(CertificateError::NotValidYet.into());
     }
@@ -212,7 +212,7 @@ fn verify_name(
         return Ok(());
     };
     let decoded = decode(certificate)?;
-    let alternative_names = decoded.tbs_certificate.get::<SubjectAltName>();
+    let alternative_names = decoded.tbs_certificate().get_extension::<SubjectAltName>();
     let matches = matches!(alternative_names, Ok(None))
         && common_name(&decoded).is_some_and(|pattern| matches_name(&pattern, &name.to_str()));
     match matches {
@@ -225,11 +225,9 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 fn common_name(certificate: &Certificate) -> Option<String> {
     certificate
-        .tbs_certificate
-        .subject
-        .0
+        .tbs_certificate()
+        .subject()
         .iter()
-        .flat_map(|relative| relative.0.iter())
         .find(|attribute| attribute.oid == COMMON_NAME)
         .and_then(|attribute| String::from_utf8(attribute.value.value().to_vec()).ok())
 }
@@ -296,7 +294,7 @@ impl ServerCertVerifier for Verifier {
 /// certificate's own signature, with SHA-256 in the place of MD5 and SHA-1. `None` where the
 /// signature has no hash of its own (Ed25519): there is no binding then.
 fn server_end_point(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
-    let algorithm = Certificate::from_der(der).ok()?.signature_algorithm;
+    let algorithm = Certificate::from_der(der).ok()?.signature_algorithm().clone();
     let hash = match algorithm.oid.to_string().as_str() {
         RSA_PSS => pss_hash(&algorithm.parameters.to_der().ok()?),
         oid => SIGNATURE_HASHES

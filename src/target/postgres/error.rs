@@ -99,6 +99,13 @@ pub enum TargetError {
         /// Rows that the target took.
         loaded: u64,
     },
+    /// No session can be had from those that are kept.
+    #[error("take a session of the target")]
+    NoSession {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Rows came for no chunk.
     #[error("load rows of no chunk")]
     NoChunk,
@@ -176,6 +183,7 @@ impl Fault for TargetError {
                 "a trigger, rule or policy on the target keeps rows away; disable it, then run \
                  the same command again",
             ),
+            TargetError::NoSession { .. } => Disposition::Retry,
             TargetError::Statement(error) => error.disposition(),
             TargetError::Misfit(misfit) => misfit.disposition(),
         }

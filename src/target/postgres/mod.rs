@@ -14,6 +14,7 @@ mod load;
 mod measure;
 pub mod objects;
 mod parameter;
+mod pool;
 pub mod schema;
 pub mod script;
 mod state;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use self::apply::PostgresApplier;
 use self::load::PostgresLoader;
+use self::pool::Sessions;
 use self::state::Fence;
 use super::{Arrival, Build, BuildStage, Migration, Standing, StreamStatus, Target};
 use crate::config::endpoint::PostgresEndpoint;
@@ -88,6 +90,7 @@ pub struct PostgresTarget {
 struct Shared {
     endpoint: PostgresEndpoint,
     control: Client,
+    sessions: Sessions,
     options: Options,
     /// Our epoch, once the migration is taken over.
     fence: Mutex<Option<Fence>>,
@@ -104,10 +107,12 @@ impl PostgresTarget {
     pub async fn connect(endpoint: &PostgresEndpoint, options: Options) -> Result<Self, Failure> {
         let control = connect(endpoint, APPLICATION).await?;
         let endpoint = control.endpoint().clone();
+        let sessions = Sessions::new(endpoint.clone(), writers(&options.name))?;
         Ok(PostgresTarget {
             shared: Arc::new(Shared {
                 endpoint,
                 control,
+                sessions,
                 options,
                 fence: Mutex::new(None),
                 steps: Mutex::new(HashMap::new()),
@@ -136,13 +141,7 @@ impl PostgresTarget {
     ///
     /// Where there is no connection.
     pub async fn session(&self) -> Result<Client, Failure> {
-        Ok(connect(&self.shared.endpoint, &self.writers()).await?)
-    }
-
-    /// What all sessions but the control session call themselves, so that whoever takes over can
-    /// tell them from those of other migrations.
-    fn writers(&self) -> String {
-        format!("{APPLICATION} {}", self.name())
+        Ok(connect(&self.shared.endpoint, &writers(self.name())).await?)
     }
 
     /// Takes the advisory lock of the migration, waiting a little for the session of a process
@@ -197,6 +196,12 @@ impl PostgresTarget {
     }
 }
 
+/// What all sessions but the control session call themselves, so that whoever takes over can tell
+/// them from those of other migrations.
+fn writers(name: &str) -> String {
+    format!("{APPLICATION} {name}")
+}
+
 impl Target for PostgresTarget {
     type Loader = PostgresLoader;
     type Applier = PostgresApplier;
@@ -223,7 +228,7 @@ impl Target for PostgresTarget {
 
     async fn take_over(&self) -> Result<(), Failure> {
         self.lock().await?;
-        state::end_sessions(&self.shared.control, &self.writers()).await?;
+        state::end_sessions(&self.shared.control, &writers(self.name())).await?;
         let epoch = state::next_epoch(&self.shared.control, self.name()).await?;
         let fence = Fence { name: self.name().to_owned(), epoch };
         *self.shared.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
@@ -236,7 +241,7 @@ impl Target for PostgresTarget {
         checkpoint: Option<&Position>,
     ) -> Result<(), Failure> {
         let fence = self.fence()?;
-        let mut session = self.session().await?;
+        let mut session = self.shared.sessions.get().await?;
         state::record_snapshot(&mut session, &fence, held, checkpoint).await
     }
 
@@ -259,7 +264,7 @@ impl Target for PostgresTarget {
     }
 
     async fn measure(&self, most_bytes: u64, longest: Duration) -> Result<Transfer, Failure> {
-        let session = self.session().await?;
+        let session = self.shared.sessions.get().await?;
         measure::send(&session, most_bytes, longest).await
     }
 
@@ -311,7 +316,7 @@ impl Target for PostgresTarget {
 
     async fn adopt(&self, tables: &[Table]) -> Result<(), Failure> {
         let fence = self.fence()?;
-        let mut session = self.session().await?;
+        let mut session = self.shared.sessions.get().await?;
         let writing = || attempting("take tables into the migration");
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
@@ -330,13 +335,13 @@ impl Target for PostgresTarget {
 
     async fn make_tables(&self, schema: &CarriedSchema, tables: &[Table]) -> Result<(), Failure> {
         let fence = self.fence()?;
-        let mut session = self.session().await?;
+        let mut session = self.shared.sessions.get().await?;
         work::make_tables(&mut session, &fence, &self.shared.options, schema, tables).await
     }
 
     async fn record_chunks(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
         let fence = self.fence()?;
-        let mut session = self.session().await?;
+        let mut session = self.shared.sessions.get().await?;
         let writing = || attempting("write the ledger");
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
@@ -346,7 +351,7 @@ impl Target for PostgresTarget {
 
     async fn reset(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
         let fence = self.fence()?;
-        let mut session = self.session().await?;
+        let mut session = self.shared.sessions.get().await?;
         let resetting = || attempting("have tables copied again");
         let transaction = session.transaction().await.map_err(resetting())?;
         fence.hold(&transaction).await?;
@@ -379,7 +384,7 @@ impl Target for PostgresTarget {
         };
         let Some(step) = step else { return Ok(()) };
         let fence = self.fence()?;
-        let mut session = self.session().await?;
+        let mut session = self.shared.sessions.get().await?;
         let memory_kb = self.shared.options.maintenance_work_mem / 1024;
         work::execute(&mut session, &fence, (id, &step), memory_kb).await
     }
