@@ -1,6 +1,5 @@
 SELECT current_setting('server_version_num')::int4 AS version_num,
        d.datname AS database,
-       d.oid AS database_oid,
        pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding,
        pg_catalog.pg_is_in_recovery() AS in_recovery,
        current_setting('wal_level') AS wal_level,

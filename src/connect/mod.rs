@@ -9,6 +9,7 @@ pub mod error;
 pub mod postgres;
 pub mod program;
 pub mod quote;
+pub mod server;
 pub mod server_error;
 pub mod socket;
 pub mod tls;

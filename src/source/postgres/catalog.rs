@@ -3,10 +3,11 @@
 //! In: a session and the selection. Out: plain values. It only reads, takes no lock beyond those
 //! of a SELECT, and knows nothing of the target. Tables and columns are in `relations`.
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use crate::connect::StatementError;
 use crate::connect::quote::quote_name;
+use crate::connect::server::Basics;
 use crate::model::objects::SequenceValue;
 use crate::model::selection::{Selection, SelectionError};
 use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, TableName};
@@ -51,17 +52,8 @@ pub(super) fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) 
 /// The source server, its database and the role we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// As `server_version_num`: 150004.
-    pub version_num: i32,
-    /// The cluster's identifier. None where the role may not read it; the replication
-    /// connection's IDENTIFY_SYSTEM says it too.
-    pub system_identifier: Option<u64>,
-    /// The database's name.
-    pub database: String,
-    /// The database's OID.
-    pub database_oid: u32,
-    /// The database's encoding: `UTF8`, `SQL_ASCII`.
-    pub encoding: String,
+    /// What every Postgres server says.
+    pub basics: Basics,
     /// It is a standby.
     pub in_recovery: bool,
     /// `minimal`, `replica` or `logical`.
@@ -74,21 +66,11 @@ pub struct Server {
     pub max_wal_senders: i32,
     /// WAL senders there are.
     pub used_wal_senders: i32,
-    /// Connections there may be, reserved ones included.
-    pub max_connections: i32,
-    /// Connections that only privileged roles get.
-    pub reserved_connections: i32,
-    /// Connections there are.
-    pub used_connections: i32,
     /// After how long without an answer the server drops a WAL sender; 0 for never.
     pub wal_sender_timeout_ms: i64,
     /// How much log the server keeps for a slot before it invalidates the slot; None without a
     /// bound (and before version 13, which knows none).
     pub max_slot_wal_keep_bytes: Option<u64>,
-    /// The role we are.
-    pub role: String,
-    /// The role is a superuser.
-    pub is_superuser: bool,
     /// The role may replicate.
     pub has_replication: bool,
 }
@@ -105,37 +87,17 @@ pub async fn server(client: &Client) -> Result<Server, CatalogError> {
         .map_err(reading("the server's settings"))?;
     let keep_mb: Option<i64> = row.get("max_slot_wal_keep_mb");
     Ok(Server {
-        version_num: row.get("version_num"),
-        system_identifier: system_identifier(client, &row).await?,
-        database: row.get("database"),
-        database_oid: row.get("database_oid"),
-        encoding: row.get("encoding"),
+        basics: Basics::read(client, &row).await?,
         in_recovery: row.get("in_recovery"),
         wal_level: row.get("wal_level"),
         max_replication_slots: row.get("max_replication_slots"),
         used_replication_slots: row.get("used_replication_slots"),
         max_wal_senders: row.get("max_wal_senders"),
         used_wal_senders: row.get("used_wal_senders"),
-        max_connections: row.get("max_connections"),
-        reserved_connections: row.get("reserved_connections"),
-        used_connections: row.get("used_connections"),
         wal_sender_timeout_ms: row.get("wal_sender_timeout_ms"),
         max_slot_wal_keep_bytes: keep_mb.and_then(|mb| u64::try_from(mb).ok()).map(|mb| mb << 20),
-        role: row.get("role"),
-        is_superuser: row.get("is_superuser"),
         has_replication: row.get("has_replication"),
     })
-}
-
-async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>, CatalogError> {
-    if !server.get::<_, bool>("may_read_control") {
-        return Ok(None);
-    }
-    let row = client
-        .query_one("SELECT system_identifier FROM pg_catalog.pg_control_system()", &[])
-        .await
-        .map_err(reading("the system identifier"))?;
-    Ok(Some(row.get::<_, i64>(0).cast_unsigned()))
 }
 
 /// Whether a table holds a row.

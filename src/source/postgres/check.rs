@@ -15,6 +15,7 @@ use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::program::Programs;
 use crate::connect::quote::{quote_ident, quote_name};
+use crate::connect::server::missing_privilege;
 use crate::model::handover::{Refusal, ServerFacts, SourceSurvey};
 use crate::model::report::Finding;
 use crate::model::selection::Selection;
@@ -49,7 +50,7 @@ pub(super) async fn survey(
     selection.check(found.all.iter())?;
     survey.findings.extend(refused(source, &found).await?);
     survey.findings.extend(privileges(control, &server, &found.tables).await?);
-    survey.findings.extend(sequence_privileges(control, selection, &server.role).await?);
+    survey.findings.extend(sequence_privileges(control, selection, &server.basics.role).await?);
     survey.findings.extend(programs(control).await);
     survey.findings.extend(firing(control, &found).await?);
     survey.findings.extend(holdups(control).await?);
@@ -57,10 +58,11 @@ pub(super) async fn survey(
     survey.findings.extend(little_log(&server, &found.tables));
     let (facts, may_publish) = facts(control, &server).await?;
     if !may_publish {
-        let database = quote_ident(&server.database);
-        let fix = format!("GRANT CREATE ON DATABASE {database} TO {}", quote_ident(&server.role));
+        let database = quote_ident(&server.basics.database);
+        let fix =
+            format!("GRANT CREATE ON DATABASE {database} TO {}", quote_ident(&server.basics.role));
         let seen = "the role may not create a publication in the database";
-        survey.findings.push(missing(&server.role, seen).with_fix(fix));
+        survey.findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
     survey.facts = Some(facts);
     survey.tables = found.tables;
@@ -103,16 +105,16 @@ fn settings(server: &Server, connections: usize) -> Vec<Finding> {
         let seen = format!("{free} of {most} WAL senders are free, and {SENDERS} are needed");
         findings.push(raised(Code::NoFreeSender, seen, ("max_wal_senders", most + SENDERS)));
     }
-    if !server.is_superuser && !server.has_replication {
-        let fix = format!("ALTER ROLE {} REPLICATION", quote_ident(&server.role));
-        findings.push(missing(&server.role, "the role may not replicate").with_fix(fix));
+    if !server.basics.is_superuser && !server.has_replication {
+        let fix = format!("ALTER ROLE {} REPLICATION", quote_ident(&server.basics.role));
+        findings.push(missing(&server.basics.role, "the role may not replicate").with_fix(fix));
     }
-    findings.extend(room(server, connections));
+    findings.extend(server.basics.room("source", connections));
     findings
 }
 
 fn standby(server: &Server) -> Finding {
-    let seen = if server.version_num < 160_000 {
+    let seen = if server.basics.version_num < 160_000 {
         "it is a standby, and logical decoding on a standby begins with Postgres 16"
     } else {
         "it is a standby, on which the publication that is needed cannot be created"
@@ -127,24 +129,8 @@ fn raised(code: Code, seen: String, (setting, value): (&str, i32)) -> Finding {
         .with_hint("then restart the server")
 }
 
-/// One of the connections in use is our own.
-fn room(server: &Server, connections: usize) -> Option<Finding> {
-    let reserved = if server.is_superuser { 0 } else { server.reserved_connections };
-    let free = (server.max_connections - reserved - server.used_connections).max(0);
-    let wanted = connections.saturating_sub(1);
-    (usize::try_from(free).unwrap_or_default() < wanted).then(|| {
-        let seen = format!(
-            "{free} of {} connections are free, and {wanted} more are needed",
-            server.max_connections
-        );
-        Finding::block(Code::NoFreeConnections, "source", seen)
-            .with_hint("close other sessions, raise max_connections or lower --max-connections")
-    })
-}
-
 fn missing(role: &str, seen: impl Into<String>) -> Finding {
-    Finding::block(Code::PrivilegeMissing, format!("role {role} on the source"), seen)
-        .with_hint("`dunlin grants` prints all that is needed")
+    missing_privilege("source", role, seen)
 }
 
 async fn claimed(source: &PostgresSource) -> Result<Option<Finding>, Failure> {
@@ -200,7 +186,7 @@ async fn privileges(
         .query(include_str!("../../../sql/postgres/source_privileges.sql"), &[&oids])
         .await
         .map_err(attempting("read the privileges on the source's tables"))?;
-    let role = quote_ident(&server.role);
+    let role = quote_ident(&server.basics.role);
     let lacking = |holds: &str| -> Vec<&Row> {
         rows.iter().filter(|row| !row.get::<_, bool>(holds)).collect()
     };
@@ -210,13 +196,13 @@ async fn privileges(
         let seen = format!("the role may not use the schemas {}", closed.join(", "));
         let schemas: Vec<String> = closed.iter().map(|schema| quote_ident(schema)).collect();
         let fix = format!("GRANT USAGE ON SCHEMA {} TO {role}", schemas.join(", "));
-        findings.push(missing(&server.role, seen).with_fix(fix));
+        findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
     let unreadable = names(&lacking("may_select"));
     if !unreadable.is_empty() {
         let seen = format!("the role may not read {}", listed(&unreadable));
         let fix = format!("GRANT SELECT ON {} TO {role}", quoted(&unreadable));
-        findings.push(missing(&server.role, seen).with_fix(fix));
+        findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
     let foreign = lacking("owns");
     if !foreign.is_empty() {
@@ -227,13 +213,13 @@ async fn privileges(
         );
         let grants = owners.iter().map(|owner| format!("GRANT {} TO {role}", quote_ident(owner)));
         let fix = grants.collect::<Vec<_>>().join(";\n");
-        findings.push(missing(&server.role, seen).with_fix(fix));
+        findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
     let hidden: Vec<&Row> = rows.iter().filter(|row| row.get("hides_rows")).collect();
     if !hidden.is_empty() {
         let seen = format!("row security hides rows of {} from the role", listed(&names(&hidden)));
         let fix = format!("ALTER ROLE {role} BYPASSRLS");
-        findings.push(missing(&server.role, seen).with_fix(fix));
+        findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
     Ok(findings)
 }
@@ -337,13 +323,7 @@ async fn facts(control: &Client, server: &Server) -> Result<(ServerFacts, bool),
         .query_one(include_str!("../../../sql/postgres/source_facts.sql"), &[])
         .await
         .map_err(attempting("read what the source's database is like"))?;
-    let facts = ServerFacts {
-        cluster: server.system_identifier.map(|identifier| identifier.to_string()),
-        database: server.database.clone(),
-        encoding: server.encoding.clone(),
-        collation: row.get("collation"),
-        extensions: row.get("extensions"),
-    };
+    let facts = server.basics.facts(&row);
     Ok((facts, row.get("may_publish")))
 }
 
@@ -376,27 +356,30 @@ fn distinct(rows: &[&Row], column: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::server::Basics;
 
     fn server() -> Server {
-        Server {
+        let basics = Basics {
             version_num: 150_004,
             system_identifier: Some(7),
             database: "app".to_owned(),
-            database_oid: 1,
             encoding: "UTF8".to_owned(),
+            max_connections: 100,
+            reserved_connections: 3,
+            used_connections: 1,
+            role: "dunlin".to_owned(),
+            is_superuser: false,
+        };
+        Server {
+            basics,
             in_recovery: false,
             wal_level: "logical".to_owned(),
             max_replication_slots: 10,
             used_replication_slots: 0,
             max_wal_senders: 10,
             used_wal_senders: 0,
-            max_connections: 100,
-            reserved_connections: 3,
-            used_connections: 1,
             wal_sender_timeout_ms: 60_000,
             max_slot_wal_keep_bytes: None,
-            role: "dunlin".to_owned(),
-            is_superuser: false,
             has_replication: true,
         }
     }
@@ -427,10 +410,15 @@ mod tests {
         assert_eq!(ids(&Server { used_replication_slots: 10, ..server() }), ["NO_FREE_SLOT"]);
         assert_eq!(ids(&Server { used_wal_senders: 9, ..server() }), ["NO_FREE_SENDER"]);
         assert_eq!(ids(&Server { has_replication: false, ..server() }), ["PRIVILEGE_MISSING"]);
-        assert_eq!(ids(&Server { used_connections: 91, ..server() }), ["NO_FREE_CONNECTIONS"]);
-        assert_eq!(ids(&Server { used_connections: 90, ..server() }), [] as [&str; 0]);
+        let crowded = |used_connections| {
+            let basics = Basics { used_connections, ..server().basics };
+            ids(&Server { basics, ..server() })
+        };
+        assert_eq!(crowded(91), ["NO_FREE_CONNECTIONS"]);
+        assert_eq!(crowded(90), [] as [&str; 0]);
         for version_num in [150_004, 170_000] {
-            let standby = Server { in_recovery: true, version_num, ..server() };
+            let basics = Basics { version_num, ..server().basics };
+            let standby = Server { basics, in_recovery: true, ..server() };
             assert_eq!(ids(&standby), ["SOURCE_STANDBY"]);
         }
     }

@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::connect::StatementError;
 use crate::connect::quote::{quote_ident, quote_name, type_name};
+use crate::connect::server::Basics;
 use crate::model::TableName;
 
 fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> StatementError {
@@ -18,28 +19,10 @@ fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Statemen
 /// The target server, its database and the role we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// As `server_version_num`: 150004.
-    pub version_num: i32,
-    /// The cluster's identifier. None where the role may not read it.
-    pub system_identifier: Option<u64>,
-    /// The database's name.
-    pub database: String,
-    /// The database's OID. With the system identifier it names a database uniquely.
-    pub database_oid: u32,
-    /// The database's encoding: `UTF8`, `SQL_ASCII`.
-    pub encoding: String,
+    /// What every Postgres server says.
+    pub basics: Basics,
     /// It is a standby, or transactions are read only by default.
     pub read_only: bool,
-    /// Connections there may be, reserved ones included.
-    pub max_connections: i32,
-    /// Connections that only privileged roles get.
-    pub reserved_connections: i32,
-    /// Connections there are.
-    pub used_connections: i32,
-    /// The role we are.
-    pub role: String,
-    /// The role is a superuser.
-    pub is_superuser: bool,
     /// The role may create schemas in the database.
     pub may_create_schema: bool,
     /// The role may set `session_replication_role`, so that triggers and foreign keys rest.
@@ -57,31 +40,11 @@ pub async fn server(client: &Client) -> Result<Server, StatementError> {
         .await
         .map_err(reading("the server's settings"))?;
     Ok(Server {
-        version_num: row.get("version_num"),
-        system_identifier: system_identifier(client, &row).await?,
-        database: row.get("database"),
-        database_oid: row.get("database_oid"),
-        encoding: row.get("encoding"),
+        basics: Basics::read(client, &row).await?,
         read_only: row.get("read_only"),
-        max_connections: row.get("max_connections"),
-        reserved_connections: row.get("reserved_connections"),
-        used_connections: row.get("used_connections"),
-        role: row.get("role"),
-        is_superuser: row.get("is_superuser"),
         may_create_schema: row.get("may_create_schema"),
         may_rest_triggers: may_rest_triggers(client).await?,
     })
-}
-
-async fn system_identifier(client: &Client, server: &Row) -> Result<Option<u64>, StatementError> {
-    if !server.get::<_, bool>("may_read_control") {
-        return Ok(None);
-    }
-    let row = client
-        .query_one("SELECT system_identifier FROM pg_catalog.pg_control_system()", &[])
-        .await
-        .map_err(reading("the system identifier"))?;
-    Ok(Some(row.get::<_, i64>(0).cast_unsigned()))
 }
 
 /// Before version 15 there is no function that says whether a role may set a parameter, so it is

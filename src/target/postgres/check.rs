@@ -11,6 +11,7 @@ use super::{TargetError, work};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::quote::{quote_ident, quote_name};
+use crate::connect::server::missing_privilege;
 use crate::model::handover::ServerFacts;
 use crate::model::report::Finding;
 use crate::model::{Code, Failure, Table, TableName};
@@ -37,9 +38,9 @@ pub(super) async fn survey(
     let ground = ground(control, arrival.tables, arrival.truncate).await?;
     findings.extend(compare(arrival.source, &own, ground.make_schema));
     if ground.make_schema {
-        findings.extend(closed_schemas(control, &server.role, arrival.tables).await?);
+        findings.extend(closed_schemas(control, &server.basics.role, arrival.tables).await?);
     } else {
-        findings.extend(unwritable(control, &server.role, arrival.tables).await?);
+        findings.extend(unwritable(control, &server.basics.role, arrival.tables).await?);
     }
     findings.extend(ground.obstacles.iter().map(|error| Finding::of(error, "target")));
     if !carries_privileges && ground.make_schema {
@@ -105,15 +106,15 @@ fn settings(server: &Server, connections: usize) -> Vec<Finding> {
                 .with_hint("name a primary whose default_transaction_read_only is off"),
         );
     }
-    let role = quote_ident(&server.role);
+    let role = quote_ident(&server.basics.role);
     if !server.may_create_schema {
-        let database = quote_ident(&server.database);
+        let database = quote_ident(&server.basics.database);
         let fix = format!("GRANT CREATE ON DATABASE {database} TO {role}");
         let seen = "the role may not create schemas in the database";
-        findings.push(missing(&server.role, seen).with_fix(fix));
+        findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
     if !server.may_rest_triggers {
-        let fix = match server.version_num {
+        let fix = match server.basics.version_num {
             GRANTS_PARAMETERS_SINCE.. => {
                 format!("GRANT SET ON PARAMETER session_replication_role TO {role}")
             }
@@ -121,30 +122,14 @@ fn settings(server: &Server, connections: usize) -> Vec<Finding> {
         };
         let seen = "the role may not set session_replication_role, by which triggers and foreign \
                     keys rest while dunlin writes";
-        findings.push(missing(&server.role, seen).with_fix(fix));
+        findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
-    findings.extend(room(server, connections));
+    findings.extend(server.basics.room("target", connections));
     findings
 }
 
-/// One of the connections in use is our own.
-fn room(server: &Server, connections: usize) -> Option<Finding> {
-    let reserved = if server.is_superuser { 0 } else { server.reserved_connections };
-    let free = (server.max_connections - reserved - server.used_connections).max(0);
-    let wanted = connections.saturating_sub(1);
-    (usize::try_from(free).unwrap_or_default() < wanted).then(|| {
-        let seen = format!(
-            "{free} of {} connections are free, and {wanted} more are needed",
-            server.max_connections
-        );
-        Finding::block(Code::NoFreeConnections, "target", seen)
-            .with_hint("close other sessions, raise max_connections or lower --max-connections")
-    })
-}
-
 fn missing(role: &str, seen: impl Into<String>) -> Finding {
-    Finding::block(Code::PrivilegeMissing, format!("role {role} on the target"), seen)
-        .with_hint("`dunlin grants` prints all that is needed")
+    missing_privilege("target", role, seen)
 }
 
 /// What of the source's database this one cannot take as it is.
@@ -189,13 +174,7 @@ async fn facts(control: &Client, server: &Server) -> Result<ServerFacts, Failure
         .query_one(include_str!("../../../sql/postgres/target_facts.sql"), &[])
         .await
         .map_err(attempting("read what the target's database is like"))?;
-    Ok(ServerFacts {
-        cluster: server.system_identifier.map(|identifier| identifier.to_string()),
-        database: server.database.clone(),
-        encoding: server.encoding.clone(),
-        collation: row.get("collation"),
-        extensions: row.get("extensions"),
-    })
+    Ok(server.basics.facts(&row))
 }
 
 /// Schemas that are there, in which the tables cannot be made.
