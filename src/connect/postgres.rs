@@ -98,6 +98,8 @@ const PINNED: &[(&str, &str)] = &[
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
     ("TimeZone", "UTC"),
+    ("lc_monetary", "C"),
+    ("array_nulls", "on"),
     ("search_path", ""),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),

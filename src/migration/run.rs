@@ -4,6 +4,7 @@
 //! within a phase can be repeated. Killed at any instant, the next run reads the state and begins
 //! with the first thing that is not recorded as done.
 
+use std::collections::HashSet;
 use std::future::Future;
 
 use tokio::sync::watch;
@@ -128,6 +129,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     /// The stored migration, or a new one.
     async fn open(&self) -> Result<Migration, Failure> {
+        self.target.claim().await?;
         if self.target.load().await?.is_none() {
             self.create().await?;
         }
@@ -204,7 +206,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     /// Tables and rows.
     async fn snapshot(&self, migration: &mut Migration) -> Result<Copied, Failure> {
         let unread = migration.ledger.iter().any(|entry| entry.read.is_none());
-        if migration.ledger.is_empty() || unread {
+        if unread || !unplanned(migration).is_empty() {
             let held = self.hold(migration).await?;
             self.make_tables(migration, &held).await?;
             self.plan_chunks(migration, &held).await?;
@@ -237,7 +239,12 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         }
         tracing::warn!("what is left is copied under a new snapshot");
         let held = self.source.hold_again().await?;
-        let stale = planner::stale_tables(&migration.tables, &migration.ledger, &held.position);
+        let stale = planner::stale_tables(
+            &migration.tables,
+            &migration.ledger,
+            &held.position,
+            migration.owns_schema,
+        );
         if !stale.is_empty() {
             self.reset(migration, &stale).await?;
         }
@@ -285,13 +292,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         migration: &mut Migration,
         held: &HeldSnapshot,
     ) -> Result<(), Failure> {
-        if !migration.ledger.is_empty() {
+        let tables = unplanned(migration);
+        if tables.is_empty() {
             return Ok(());
         }
         let chunk_bytes = self.options.chunk_bytes;
-        let chunks =
-            planner::plan(&self.source, Some(held), &migration.tables, chunk_bytes).await?;
-        self.target.record_chunks(&migration.tables, &chunks).await?;
+        let chunks = planner::plan(&self.source, Some(held), &tables, chunk_bytes).await?;
+        self.target.record_chunks(&tables, &chunks).await?;
         failpoint::reached("chunks-planned");
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         Ok(())
@@ -356,6 +363,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             }
         }
     }
+}
+
+/// Tables of which no chunk is in the ledger yet.
+fn unplanned(migration: &Migration) -> Vec<Table> {
+    let planned: HashSet<TableId> =
+        migration.ledger.iter().map(|entry| entry.chunk.table).collect();
+    migration.tables.iter().filter(|table| !planned.contains(&table.id)).cloned().collect()
 }
 
 /// Whether all chunks were read at one position.

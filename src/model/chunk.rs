@@ -145,9 +145,8 @@ impl Coverage {
         }
         let mut coverage = Coverage { tables: HashMap::new(), horizon };
         for table in tables {
-            if let Some(chunks) = by_table.remove(&table.id) {
-                coverage.tables.insert(table.id, TableCoverage::new(table, chunks)?);
-            }
+            let chunks = by_table.remove(&table.id).ok_or(Unassignable)?;
+            coverage.tables.insert(table.id, TableCoverage::new(table, chunks)?);
         }
         Ok(coverage)
     }
@@ -233,6 +232,13 @@ impl TableCoverage {
                     Some(KeyPart::parse_all(&orders, from.iter().map(|part| part.as_bytes()))?)
                 }
             };
+            let ascends = match ranges.last() {
+                None => from.is_none(),
+                Some((before, _)) => from.is_some() && *before < from,
+            };
+            if !ascends {
+                return Err(Unassignable);
+            }
             ranges.push((from, bracket.clone()));
         }
         Ok(TableCoverage::Ranges { orders, chunks: ranges })

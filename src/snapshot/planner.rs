@@ -63,15 +63,23 @@ pub fn pending(tables: &[Table], ledger: &[LedgerEntry]) -> Vec<Chunk> {
 }
 
 /// Tables that have both finished chunks from another position than `position` and unfinished
-/// ones, and whose changes cannot be assigned to a chunk: they have to be copied whole.
+/// ones, and cannot keep both: where changes cannot be assigned to a chunk, or where unique indexes
+/// stand already (`unique_indexes_wait` is false), which would meet a row and its successor side by
+/// side. They have to be copied whole.
 #[must_use]
-pub fn stale_tables(tables: &[Table], ledger: &[LedgerEntry], position: &Position) -> Vec<TableId> {
+pub fn stale_tables(
+    tables: &[Table],
+    ledger: &[LedgerEntry],
+    position: &Position,
+    unique_indexes_wait: bool,
+) -> Vec<TableId> {
     let mut chunks: BTreeMap<TableId, Vec<&LedgerEntry>> = BTreeMap::new();
     for entry in ledger {
         chunks.entry(entry.chunk.table).or_default().push(entry);
     }
     let assignable = |table: &Table, entries: &[&LedgerEntry]| {
-        table.changes_are_assignable()
+        unique_indexes_wait
+            && table.changes_are_assignable()
             && entries.iter().all(|entry| matches!(entry.chunk.range, ChunkRange::Key { .. }))
     };
     let stale = |table: &&Table| {
@@ -148,11 +156,13 @@ mod tests {
 
     #[test]
     fn chunks_of_two_moments_stand_side_by_side_only_where_every_change_finds_its_chunk() {
-        let stale = |order, identity, read: [Option<u64>; 2]| {
+        let stale_where = |order, identity, read: [Option<u64>; 2], unique_indexes_wait| {
             let tables = [table(0, 0, order, identity)];
             let ledger = [entry(0, 0, read[0]), entry(0, 1, read[1])];
-            !stale_tables(&tables, &ledger, &Position::Postgres(Lsn(50))).is_empty()
+            let position = Position::Postgres(Lsn(50));
+            !stale_tables(&tables, &ledger, &position, unique_indexes_wait).is_empty()
         };
+        let stale = |order, identity, read| stale_where(order, identity, read, true);
         let half_done = [Some(10), None];
         assert!(!stale(ColumnOrder::Integer, key(&[0]), half_done));
         assert!(!stale(ColumnOrder::Uuid, Identity::Full, half_done));
@@ -162,5 +172,7 @@ mod tests {
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(50), None]), "of the same moment");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(10), Some(10)]), "finished");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [None, None]), "not begun");
+        let indexed = stale_where(ColumnOrder::Integer, key(&[0]), half_done, false);
+        assert!(indexed, "a unique index may meet a row and its successor");
     }
 }

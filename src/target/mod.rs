@@ -164,6 +164,13 @@ pub trait Target: Clone + Send + Sync + 'static {
         make_schema: bool,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Keeps every other process from this migration, whether there is one yet or not.
+    ///
+    /// # Errors
+    ///
+    /// Where another process is at work on it.
+    fn claim(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Takes the migration over: every process that held it before can commit no more.
     fn take_over(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 

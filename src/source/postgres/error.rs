@@ -105,8 +105,8 @@ pub enum SourceError {
         /// The command.
         command: &'static str,
     },
-    /// A table was dropped and created again.
-    #[error("table {table} was dropped and created again on the source")]
+    /// A table was dropped, or dropped and created again.
+    #[error("table {table} was dropped, or dropped and created again, on the source")]
     Recreated {
         /// The table.
         table: String,
@@ -116,6 +116,12 @@ pub enum SourceError {
     PartitionCame {
         /// The partition.
         table: TableName,
+    },
+    /// A table has other columns at the snapshot than when the migration was planned.
+    #[error("the columns of table {table} changed on the source since the migration was planned")]
+    ColumnsChanged {
+        /// The table.
+        table: String,
     },
     /// A table without identity saw an update or delete.
     #[error("table {table}, which has no replica identity, saw updates or deletes")]
@@ -182,6 +188,11 @@ impl Fault for SourceError {
             SourceError::Answer { .. } => Halt::with(
                 Code::ProtocolViolation,
                 "check that --source is a Postgres server, with no pooler in between",
+            ),
+            SourceError::ColumnsChanged { .. } => Halt::with(
+                Code::SchemaChanged,
+                "nothing of that table was copied under this snapshot: begin anew with \
+                 `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
             SourceError::Recreated { .. } => Halt::with(Code::TableRecreated, ANEW),
             SourceError::PartitionCame { table } => Halt::with(

@@ -12,8 +12,8 @@
 use bytes::Bytes;
 
 use super::error::SourceError;
-use super::wire::{CopyOut, Wire};
-use crate::connect::quote::{quote_ident, quote_literal, quote_name};
+use super::wire::{CopyOut, TextRow, Wire};
+use crate::connect::quote::{quote_ident, quote_literal, quote_name, type_name};
 use crate::model::{Chunk, ChunkRange, Failure, KeyBound, RowForm, Table};
 use crate::source::{ChunkReader, ChunkRows};
 
@@ -44,6 +44,9 @@ impl PostgresReader {
     }
 }
 
+/// The server knows no table of that name.
+const UNDEFINED_TABLE: &str = "42P01";
+
 const SETTINGS: &str = "SET row_security = off; SET max_parallel_workers_per_gather = 0";
 
 /// The statements that put a session into a transaction under the exported snapshot `name`.
@@ -58,16 +61,58 @@ fn begin_under(name: &str) -> String {
     )
 }
 
-/// Locks a table and tells whether it still lies in the file that it had at the snapshot:
-/// `relfilenode` is read under the snapshot, the function knows the latest.
+/// Locks a table; then tells, a row for each of its columns at the snapshot, whether it still lies
+/// in the file that it had there, and the column. `relfilenode` is read under the snapshot, the
+/// function knows the latest. A table without columns has one row without a column.
 fn lock_and_compare(table: &Table) -> String {
     format!(
         "LOCK TABLE ONLY {} IN ACCESS SHARE MODE; \
-         SELECT relfilenode = pg_catalog.pg_relation_filenode(oid) \
-         FROM pg_catalog.pg_class WHERE oid = {}",
+         SELECT c.relfilenode = pg_catalog.pg_relation_filenode(c.oid), \
+                a.attname, n.nspname, t.typname, a.attgenerated <> '' \
+         FROM pg_catalog.pg_class AS c \
+         LEFT JOIN pg_catalog.pg_attribute AS a \
+             ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+         LEFT JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid \
+         LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace \
+         WHERE c.oid = {} ORDER BY a.attnum",
         quote_name(&table.name),
         table.source_id
     )
+}
+
+/// Whether a table can be read under the snapshot as it was planned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standing {
+    /// It can.
+    AsPlanned,
+    /// It was emptied or rewritten since.
+    Overtaken,
+    /// It has other columns at the snapshot than it was planned with.
+    OtherColumns,
+    /// It was not there at the snapshot: another one has its name.
+    Absent,
+}
+
+/// Reads the answer to [`lock_and_compare`].
+fn standing(table: &Table, rows: &[TextRow]) -> Standing {
+    let Some(first) = rows.first() else { return Standing::Absent };
+    if first.first().and_then(Option::as_deref) != Some("t") {
+        return Standing::Overtaken;
+    }
+    let column = |row: &TextRow| {
+        let field = |index: usize| row.get(index).cloned().flatten();
+        let type_name = type_name(&field(2)?, &field(3)?);
+        Some((field(1)?, type_name, field(4)? == "t"))
+    };
+    let planned = table
+        .columns
+        .iter()
+        .map(|column| (column.name.clone(), column.type_name.clone(), column.generated));
+    if planned.eq(rows.iter().filter_map(column)) {
+        Standing::AsPlanned
+    } else {
+        Standing::OtherColumns
+    }
 }
 
 impl ChunkReader for PostgresReader {
@@ -83,11 +128,24 @@ impl ChunkReader for PostgresReader {
         let begun = self.wire.simple_query(&begin_under(&self.snapshot)).await;
         begun.map_err(|source| SourceError::Snapshot { source })?;
         self.in_transaction = true;
-        let found = self.wire.simple_query(&lock_and_compare(table)).await?;
-        let same = found.into_iter().flatten().next().flatten();
-        if same.as_deref() != Some("t") {
-            self.leave().await?;
-            return Ok(None);
+        let rows = match self.wire.simple_query(&lock_and_compare(table)).await {
+            Err(error) if error.server().is_some_and(|server| server.code == UNDEFINED_TABLE) => {
+                Vec::new()
+            }
+            rows => rows?,
+        };
+        match standing(table, &rows) {
+            Standing::AsPlanned => {}
+            Standing::Overtaken => {
+                self.leave().await?;
+                return Ok(None);
+            }
+            Standing::OtherColumns => {
+                return Err(SourceError::ColumnsChanged { table: table.name.to_string() }.into());
+            }
+            Standing::Absent => {
+                return Err(SourceError::Recreated { table: table.name.to_string() }.into());
+            }
         }
         let copy = self.wire.copy_out(&copy_text(table, &chunk.range, form)).await?;
         Ok(Some(PostgresRows { copy }))

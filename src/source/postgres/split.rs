@@ -45,10 +45,13 @@ async fn sample(client: &Driver, table: &Table, pieces: u64) -> Result<Vec<KeyBo
     let keys: Vec<_> = table.key_columns().map(|column| quote_ident(&column.name)).collect();
     let wanted = (pieces * SAMPLES_PER_CHUNK) as f64;
     let percent = (100.0 * wanted / (table.estimated_rows.max(1) as f64)).clamp(0.001, 100.0);
+    // Qualified: a bare name in ORDER BY would mean the text of the output, 10 before 9.
+    let qualified: Vec<_> = keys.iter().map(|key| format!("s.{key}")).collect();
     let text = format!(
         "SELECT {texts} FROM (SELECT {keys} FROM ONLY {name} TABLESAMPLE SYSTEM ({percent}) \
-         REPEATABLE (1)) AS s ORDER BY {keys}",
-        texts = keys.iter().map(|key| format!("{key}::text")).collect::<Vec<_>>().join(", "),
+         REPEATABLE (1)) AS s ORDER BY {order}",
+        texts = qualified.iter().map(|key| format!("{key}::text")).collect::<Vec<_>>().join(", "),
+        order = qualified.join(", "),
         keys = keys.join(", "),
         name = quote_name(&table.name),
     );

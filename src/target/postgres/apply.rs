@@ -21,6 +21,7 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
 use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::catalog::{self, TargetTable};
@@ -272,9 +273,17 @@ impl PostgresApplier {
         shapes: &[Arc<Shape>],
     ) -> Result<(), Interruption> {
         let names = || shapes.iter().map(|shape| &shape.relation.name);
-        let text = statement::truncate(names(), truncate);
-        let act = format!("truncate {} tables", shapes.len());
-        Ok(self.session.batch_execute(&text).await.map_err(attempting(act))?)
+        let act = || attempting(format!("truncate {} tables", shapes.len()));
+        let text = statement::truncate(names(), truncate.restart_identity);
+        let text = format!("SAVEPOINT dunlin_truncate; {text}; RELEASE SAVEPOINT dunlin_truncate");
+        match self.session.batch_execute(&text).await {
+            Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
+                let text = statement::delete_all(names());
+                let text = format!("ROLLBACK TO SAVEPOINT dunlin_truncate; {text}");
+                Ok(self.session.batch_execute(&text).await.map_err(act())?)
+            }
+            truncated => Ok(truncated.map_err(act())?),
+        }
     }
 
     /// Undoes what the last plan did.

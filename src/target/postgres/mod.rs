@@ -226,6 +226,10 @@ impl Target for PostgresTarget {
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
+    async fn claim(&self) -> Result<(), Failure> {
+        self.lock().await
+    }
+
     async fn take_over(&self) -> Result<(), Failure> {
         self.lock().await?;
         state::end_sessions(&self.shared.control, &writers(self.name())).await?;

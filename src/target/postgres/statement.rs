@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use super::catalog::{TargetColumn, TargetTable};
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::{Shape, TableName, Truncate};
+use crate::model::{Shape, TableName};
 
 /// What a statement does.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -203,22 +203,23 @@ fn replace(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
     )
 }
 
-/// Empties tables of those that one statement emptied on the source. Where the copy of the others
-/// is of a later moment their rows stay: a TRUNCATE would be refused for, or cascade to, those that
-/// refer to the emptied ones.
+/// Empties the tables that one statement emptied on the source. Never with CASCADE: the log names
+/// every table that was emptied, and on the target others may refer to them by now.
 pub(super) fn truncate<'a>(
-    tables: impl ExactSizeIterator<Item = &'a TableName>,
-    truncate: &Truncate,
+    tables: impl Iterator<Item = &'a TableName>,
+    restart_identity: bool,
 ) -> String {
-    let all = tables.len() == truncate.tables.len();
-    let names = tables.map(|table| format!("ONLY {}", quote_name(table)));
-    if all {
-        let identity = if truncate.restart_identity { " RESTART IDENTITY" } else { "" };
-        let cascade = if truncate.cascade { " CASCADE" } else { "" };
-        format!("TRUNCATE {}{identity}{cascade}", names.collect::<Vec<_>>().join(", "))
-    } else {
-        names.map(|name| format!("DELETE FROM {name}")).collect::<Vec<_>>().join("; ")
-    }
+    let identity = if restart_identity { " RESTART IDENTITY" } else { "" };
+    format!("TRUNCATE {}{identity}", only(tables).collect::<Vec<_>>().join(", "))
+}
+
+/// Empties tables for which TRUNCATE is refused, since a foreign key refers to one of them.
+pub(super) fn delete_all<'a>(tables: impl Iterator<Item = &'a TableName>) -> String {
+    only(tables).map(|name| format!("DELETE FROM {name}")).collect::<Vec<_>>().join("; ")
+}
+
+fn only<'a>(tables: impl Iterator<Item = &'a TableName>) -> impl Iterator<Item = String> {
+    tables.map(|table| format!("ONLY {}", quote_name(table)))
 }
 
 /// The columns in parentheses; nothing where there are none.
@@ -333,15 +334,9 @@ mod tests {
     }
 
     #[test]
-    fn tables_emptied_beside_one_that_stays_are_emptied_without_cascade() {
+    fn tables_are_emptied_together_and_no_others_with_them() {
         let names = ["a", "b"].map(|name| TableName { schema: "public".into(), name: name.into() });
-        let said = Truncate {
-            tables: vec![TableId(0), TableId(1)],
-            cascade: true,
-            restart_identity: true,
-        };
-        let both = truncate(names.iter(), &said);
-        insta::assert_snapshot!(both, @r#"TRUNCATE ONLY "public"."a", ONLY "public"."b" RESTART IDENTITY CASCADE"#);
-        insta::assert_snapshot!(truncate(names[..1].iter(), &said), @r#"DELETE FROM ONLY "public"."a""#);
+        insta::assert_snapshot!(truncate(names.iter(), true), @r#"TRUNCATE ONLY "public"."a", ONLY "public"."b" RESTART IDENTITY"#);
+        insta::assert_snapshot!(delete_all(names.iter()), @r#"DELETE FROM ONLY "public"."a"; DELETE FROM ONLY "public"."b""#);
     }
 }
