@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod chunks;
 mod faults;
 mod groups;
 mod harness;
