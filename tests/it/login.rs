@@ -175,7 +175,8 @@ async fn others_are_refused_with_their_code() {
         .await;
 }
 
-/// Certificates that Postgres servers have and web servers mostly do not; SCRAM is bound to each.
+/// Certificates that Postgres servers have and web servers mostly do not. SCRAM is bound to each but
+/// the last, whose signature has no hash to bind to (RFC 5929, section 4.1).
 #[tokio::test]
 async fn certificates_of_every_kind_name_and_bind() {
     let logins = Logins::start().await;
@@ -212,6 +213,15 @@ async fn certificates_of_every_kind_name_and_bind() {
             .expect(&[(&own_root, "scram"), (&other, "TLS_FAILED"), (&unknown, "TLS_FAILED")])
             .await;
     }
+    logins.authority.sign_own("ed25519", SERVER_NAME, "ed25519");
+    let file = |name: &str| logins.authority.file(name);
+    offer_tls(&logins.pair.source, &file("ed25519.crt"), &file("ed25519.key")).await;
+    logins
+        .expect(&[
+            ("user=scram sslmode=verify-full sslrootcert=ed25519.crt", "scram"),
+            ("user=scram sslmode=require channel_binding=require", "AUTH_FAILED"),
+        ])
+        .await;
 }
 
 /// Settings that are pinned, what they are pinned to, and what someone else would have them be.
