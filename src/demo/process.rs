@@ -42,6 +42,12 @@ impl Process {
         Ok(Process { child, program, stdout, stderr })
     }
 
+    /// Its process number, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// What it has written to stdout so far.
     #[must_use]
     pub fn stdout(&self) -> String {

@@ -1,9 +1,6 @@
 //! What an operator can get wrong, and what it gets: a code, a hint, the documented exit status,
 //! and nothing begun on either server.
 
-use std::path::Path;
-use std::process::Command;
-
 use dunlin::demo::ServerOptions;
 use dunlin::model::Code;
 use serde_json::Value;
@@ -11,6 +8,7 @@ use serde_json::Value;
 use crate::support::binary::Finished;
 use crate::support::compare::assert_equal;
 use crate::support::pair::DATABASE;
+use crate::support::secured::{Authority, put_login_rules, shell};
 use crate::support::{Dunlin, TestPair, wait_until};
 
 /// The verb ends with this code, says one sentence and a hint, and has left nothing behind.
@@ -62,11 +60,6 @@ fn ids(finished: &Finished, severity: &str) -> Vec<String> {
     wanted.map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
 }
 
-fn shell(script: &str, folder: &Path) {
-    let status = Command::new("sh").args(["-ec", script]).current_dir(folder).output().unwrap();
-    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-}
-
 #[tokio::test]
 async fn connections_that_cannot_be_made() {
     let pair = TestPair::start().await;
@@ -82,17 +75,8 @@ async fn connections_that_cannot_be_made() {
     halted(run(&source.replace("/app", "/nowhere")).await, Code::DatabaseMissing);
 
     pair.source_sql("CREATE ROLE guarded LOGIN PASSWORD 'right'").await;
-    shell(
-        "{ echo 'host all guarded 127.0.0.1/32 scram-sha-256'; cat pg_hba.conf; } > hba.new
-         cat hba.new > pg_hba.conf",
-        &pair.source.data(),
-    );
-    pair.source_sql("SELECT pg_reload_conf()").await;
+    put_login_rules(&pair.source, "host all guarded 127.0.0.1/32 scram-sha-256").await;
     let guarded = |password: &str| source.replace("postgres@", &format!("guarded:{password}@"));
-    wait_until("the password is asked for", async || {
-        tokio_postgres::connect(&guarded("x"), tokio_postgres::NoTls).await.is_err()
-    })
-    .await;
     let finished = halted(run(&guarded("wr0ng-word")).await, Code::AuthFailed);
     assert!(!finished.stderr.contains("wr0ng-word"));
     assert_untouched(&pair).await;
@@ -101,31 +85,13 @@ async fn connections_that_cannot_be_made() {
 #[tokio::test]
 async fn a_certificate_for_another_name() {
     let pair = TestPair::start().await;
-    shell(
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=authority \
-             -keyout authority.key -out authority.crt 2>/dev/null
-         openssl req -newkey rsa:2048 -nodes -subj /CN=other.example \
-             -keyout server.key -out server.csr 2>/dev/null
-         printf 'subjectAltName=DNS:other.example' > names
-         openssl x509 -req -in server.csr -CA authority.crt -CAkey authority.key \
-             -CAcreateserial -days 1 -extfile names -out server.crt 2>/dev/null
-         chmod 600 server.key
-         chown --reference PG_VERSION server.key server.crt",
-        &pair.source.data(),
-    );
-    pair.source_sql("ALTER SYSTEM SET ssl = on").await;
-    pair.source_sql("SELECT pg_reload_conf()").await;
-    wait_until("the server offers TLS", async || {
-        let client = pair.on_source().await;
-        client.query_one("SHOW ssl", &[]).await.unwrap().get::<_, String>(0) == "on"
-    })
-    .await;
-    let authority = pair.source.data().join("authority.crt");
+    let authority = Authority::create();
+    authority.secure(&pair.source).await;
     let url = |host: &str, mode: &str| {
         format!(
             "{}?sslmode={mode}&sslrootcert={}",
             pair.source_url().replace("127.0.0.1", host),
-            authority.display()
+            authority.certificate().display()
         )
     };
     let target = pair.target_url();

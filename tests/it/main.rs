@@ -12,6 +12,7 @@ mod faults;
 mod groups;
 mod harness;
 mod kill;
+mod login;
 mod loss;
 mod objects;
 mod partitions;

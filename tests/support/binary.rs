@@ -99,6 +99,11 @@ impl Dunlin {
         Dunlin::start(pair, verb, arguments).finished().await
     }
 
+    /// Its process number, while it runs.
+    pub fn pid(&self) -> u32 {
+        self.process.pid().unwrap()
+    }
+
     /// What it has written to stderr so far.
     pub fn stderr(&self) -> String {
         self.process.stderr()

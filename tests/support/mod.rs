@@ -11,6 +11,7 @@ pub mod compare;
 pub mod pair;
 pub mod proxy;
 pub mod scene;
+pub mod secured;
 pub mod wait;
 
 pub use binary::Dunlin;
