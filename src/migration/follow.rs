@@ -23,6 +23,12 @@ use crate::target::{Migration, StreamStatus, Target};
 /// How often the source is asked how it is faring.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the source is asked while tables are copied and built.
+const GUARD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Below this the room that is left before the source throws log away is said.
+const LITTLE_LEFT_BYTES: i64 = 1 << 30;
+
 /// How often the source is looked at for what the log does not show.
 const DRIFT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -138,6 +144,51 @@ async fn conclude(
     }
 }
 
+/// What the source has to bear for a migration, as far as it was said.
+#[derive(Default)]
+struct Burden {
+    much_retained: bool,
+    little_left: bool,
+}
+
+impl Burden {
+    /// Says, and in the end halts over, the log that the source keeps for us.
+    fn heed(&mut self, limits: &Limits, health: &SourceHealth) -> Result<(), Failure> {
+        let retained = health.retained_bytes;
+        if let Some(limit) = limits.retained_halt_bytes.filter(|limit| retained >= *limit) {
+            return Err(MigrationError::RetainedLog { retained, limit }.into());
+        }
+        let much = limits.retained_warn_bytes.is_some_and(|limit| retained >= limit);
+        if much && !self.much_retained {
+            tracing::warn!(retained_bytes = retained, "the source keeps much log for this run");
+        }
+        let little = health.safe_bytes.is_some_and(|left| left < LITTLE_LEFT_BYTES);
+        if little && !self.little_left {
+            tracing::warn!(
+                safe_wal_size_bytes = health.safe_bytes,
+                "the source will soon throw away log that this run needs: raise \
+                 max_slot_wal_keep_size there"
+            );
+        }
+        (self.much_retained, self.little_left) = (much, little);
+        Ok(())
+    }
+}
+
+/// Watches over the source while tables are copied and built. Ends only with a reason to halt.
+pub(super) async fn guard<S: Source, T: Target, B>(run: &Run<S, T, B>) -> Failure {
+    let mut burden = Burden::default();
+    let mut ticks = tokio::time::interval(GUARD_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let health = run.source.health().await;
+        let heeded = health.and_then(|health| burden.heed(&run.options.stream, &health));
+        if let Err(failure) = heeded {
+            return failure;
+        }
+    }
+}
+
 /// Watches over the source while the pipeline applies.
 struct Watch<'a, S, T, B> {
     run: &'a Run<S, T, B>,
@@ -150,7 +201,7 @@ struct Watch<'a, S, T, B> {
     sequences_at: Instant,
     moved: Position,
     drift_at: Option<Instant>,
-    retained_said: bool,
+    burden: Burden,
     warnings: Vec<String>,
 }
 
@@ -172,7 +223,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             sequences_at: Instant::now(),
             moved,
             drift_at: None,
-            retained_said: false,
+            burden: Burden::default(),
             warnings: Vec::new(),
         }
     }
@@ -184,7 +235,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
         loop {
             ticks.tick().await;
             let health = self.run.source.health().await?;
-            self.heed(&health)?;
+            self.burden.heed(&self.run.options.stream, &health)?;
             self.look_for_drift().await?;
             let caught_up = self.is_caught_up(&health.position).await;
             if caught_up && !std::mem::replace(&mut self.follows, true) {
@@ -224,21 +275,6 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
         }
         self.warnings = warnings;
         self.drift_at = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Says, and in the end halts over, what the source has to bear for us.
-    fn heed(&mut self, health: &SourceHealth) -> Result<(), Failure> {
-        let limits = &self.run.options.stream;
-        let retained = health.retained_bytes;
-        if let Some(limit) = limits.retained_halt_bytes.filter(|limit| retained >= *limit) {
-            return Err(MigrationError::RetainedLog { retained, limit }.into());
-        }
-        let warn = limits.retained_warn_bytes.is_some_and(|limit| retained >= limit);
-        if warn && !self.retained_said {
-            tracing::warn!(retained_bytes = retained, "the source keeps much log for this run");
-        }
-        self.retained_said = warn;
         Ok(())
     }
 

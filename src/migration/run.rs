@@ -109,11 +109,18 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             match migration.phase {
                 Phase::Prepare => self.prepare(&mut migration).await?,
                 Phase::Snapshot => {
-                    if self.snapshot(&mut migration).await? == Copied::Stopped {
+                    let copied = tokio::select! {
+                        copied = self.snapshot(&mut migration) => copied?,
+                        failure = follow::guard(self) => return Err(failure),
+                    };
+                    if copied == Copied::Stopped {
                         return Ok(Ended::Stopped);
                     }
                 }
-                Phase::Build => self.build(&mut migration).await?,
+                Phase::Build => tokio::select! {
+                    built = self.build(&mut migration) => built?,
+                    failure = follow::guard(self) => return Err(failure),
+                },
                 Phase::CatchUp | Phase::Stream => {
                     if self.options.until == Some(Until::Snapshot) && self.is_built().await? {
                         return Ok(Ended::Reached);

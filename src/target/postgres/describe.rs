@@ -83,7 +83,8 @@ impl Misfit {
             }
             Misfit::ColumnMissing { table, column, type_name } => format!(
                 "ALTER TABLE {} ADD COLUMN {} {type_name}, with the source's default (or RENAME \
-                 COLUMN, where it was renamed)",
+                 COLUMN, where it was renamed; where the default is volatile, the table has to be \
+                 copied anew)",
                 quote_name(table),
                 quote_ident(column)
             ),
@@ -91,7 +92,8 @@ impl Misfit {
                 format!("ALTER TABLE {} DROP COLUMN {}", quote_name(table), quote_ident(column))
             }
             Misfit::TypeDiffers { table, column, source_type } => format!(
-                "ALTER TABLE {} ALTER COLUMN {} TYPE {source_type}, with the source's modifier",
+                "ALTER TABLE {} ALTER COLUMN {} TYPE {source_type}, with the source's modifier \
+                 and USING",
                 quote_name(table),
                 quote_ident(column)
             ),
