@@ -66,7 +66,7 @@ impl<'a> Drift<'a> {
         }
         self.warnings.push(format!(
             "table {name} came into being on the source after the migration began; it is not \
-             copied: create it on the target likewise and start the run again, which takes it in"
+             copied: create it on the target likewise, empty, and start the run again, which takes it in"
         ));
         Ok(())
     }
