@@ -232,6 +232,28 @@ async fn a_selection_moves_what_it_names() {
 }
 
 #[tokio::test]
+async fn a_sequence_that_the_target_lacks_is_told_and_the_others_are_set() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id serial PRIMARY KEY)").await;
+    catch_up(&pair).await;
+    pair.source_sql(
+        "CREATE SCHEMA later; CREATE SEQUENCE a_late_one; CREATE SEQUENCE later.on; \
+         SELECT setval('a_late_one', 7); INSERT INTO item SELECT FROM generate_series(1, 50)",
+    )
+    .await;
+    let caught_up = catch_up(&pair).await;
+    let told = |name: &str| format!("sequence {name} is not on the target");
+    assert_eq!(caught_up.stderr.matches(&told("public.a_late_one")).count(), 1);
+    caught_up.expect_said(&told("later.on"));
+    let value = "SELECT last_value FROM item_id_seq";
+    assert_eq!(number::<i64>(&pair.on_target().await, value).await, 50);
+    pair.target_sql("CREATE SEQUENCE a_late_one; CREATE SCHEMA later; CREATE SEQUENCE later.on")
+        .await;
+    catch_up(&pair).await;
+    assert_sequences_carried(&pair).await;
+}
+
+#[tokio::test]
 async fn sequences_are_exact_at_the_end_and_complete_leaves_nothing() {
     let pair = TestPair::start().await;
     pair.source_sql(

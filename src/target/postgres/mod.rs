@@ -22,7 +22,7 @@ mod statement;
 mod status;
 mod work;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,8 @@ struct Shared {
     fence: Mutex<Option<Fence>>,
     /// The steps of the build, by their numbers in the state.
     steps: Mutex<HashMap<i32, work::Step>>,
+    /// Sequences that are missing here, of which the operator was told.
+    missing_sequences: Mutex<HashSet<TableName>>,
 }
 
 impl PostgresTarget {
@@ -116,6 +118,7 @@ impl PostgresTarget {
                 options,
                 fence: Mutex::new(None),
                 steps: Mutex::new(HashMap::new()),
+                missing_sequences: Mutex::new(HashSet::new()),
             }),
         })
     }
@@ -394,7 +397,17 @@ impl Target for PostgresTarget {
     }
 
     async fn set_sequences(&self, values: &[SequenceValue]) -> Result<(), Failure> {
-        Ok(objects::set_sequences(&self.shared.control, values).await?)
+        let missing = objects::set_sequences(&self.shared.control, values).await?;
+        let mut told = self.shared.missing_sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        for sequence in missing {
+            if told.insert(sequence.clone()) {
+                tracing::warn!(
+                    "sequence {sequence} is not on the target, so its value is not carried: \
+                     create it on the target likewise"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn applier(&self) -> Result<PostgresApplier, Failure> {

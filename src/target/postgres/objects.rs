@@ -17,29 +17,37 @@ use super::schema::Ownership;
 /// Sequences set by one statement: bounds the locks that one transaction holds.
 const SEQUENCES_PER_STATEMENT: usize = 500;
 
-/// Sets sequences to the given values.
+/// Sets sequences to the given values. Returns those that the target lacks: they came into being
+/// on the source after the schema was carried.
 ///
 /// # Errors
 ///
-/// A sequence is missing on the target, or may not be set.
+/// A sequence may not be set.
 pub async fn set_sequences(
     client: &Client,
     sequences: &[SequenceValue],
-) -> Result<(), StatementError> {
+) -> Result<Vec<TableName>, StatementError> {
+    let mut missing = Vec::new();
     for sequences in sequences.chunks(SEQUENCES_PER_STATEMENT) {
         let names: Vec<String> = sequences.iter().map(|s| quote_name(&s.name)).collect();
         let values: Vec<i64> = sequences.iter().map(|s| s.last_value).collect();
         let called: Vec<bool> = sequences.iter().map(|s| s.is_called).collect();
-        client
+        // Both functions are strict: where there is no such sequence, the answer is NULL.
+        let rows = client
             .query(
-                "SELECT pg_catalog.setval(w.name::regclass, w.value, w.called)
-                 FROM unnest($1::text[], $2::int8[], $3::bool[]) AS w (name, value, called)",
+                "SELECT pg_catalog.setval(pg_catalog.to_regclass(w.name), w.value, w.called)
+                 FROM unnest($1::text[], $2::int8[], $3::bool[])
+                     WITH ORDINALITY AS w (name, value, called, place)
+                 ORDER BY w.place",
                 &[&names, &values, &called],
             )
             .await
             .map_err(attempting("set the sequences on the target"))?;
+        let answers = rows.iter().map(|row| row.get::<_, Option<i64>>(0));
+        let unset = sequences.iter().zip(answers).filter(|(_, answer)| answer.is_none());
+        missing.extend(unset.map(|(sequence, _)| sequence.name.clone()));
     }
-    Ok(())
+    Ok(missing)
 }
 
 /// Refreshes a materialised view. Those that it reads must have been refreshed before.
