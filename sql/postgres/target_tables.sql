@@ -10,8 +10,8 @@ relation AS (
     WHERE c.relkind IN ('r', 'p')
 ),
 attribute AS (
-    SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.atthasdef,
-           a.attidentity, a.attgenerated
+    SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attidentity,
+           a.attgenerated
     FROM relation r
     JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid
     WHERE a.attnum > 0 AND NOT a.attisdropped
@@ -82,10 +82,8 @@ SELECT r.schema,
        p.nspname::text AS base_schema,
        p.typname::text AS base_name,
        a.atttypmod AS type_modifier,
-       a.attnotnull AS not_null,
        a.attgenerated <> '' AS generated,
        a.attidentity = 'a' AS identity_always,
-       a.atthasdef OR a.attidentity <> '' AS has_default,
        x.attnum IS NOT NULL AS in_unique_index,
        opn.nspname::text AS operator_schema,
        op.oprname::text AS operator

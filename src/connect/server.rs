@@ -53,7 +53,7 @@ impl Basics {
         })
     }
 
-    /// What the other side has to know; the row tells the collation and the extensions.
+    /// What the other side has to know; the row tells the rest.
     #[must_use]
     pub fn facts(&self, row: &Row) -> ServerFacts {
         ServerFacts {
@@ -62,6 +62,7 @@ impl Basics {
             encoding: self.encoding.clone(),
             collation: row.get("collation"),
             extensions: row.get("extensions"),
+            large_objects: row.get("large_objects"),
         }
     }
 

@@ -129,6 +129,12 @@ impl ServerError {
                 Code::TargetReadOnly,
                 "name a server that takes writes, or end its read-only mode",
             ),
+            "23505" => Halt::with(
+                Code::TargetRefused,
+                "a row came twice, somebody else wrote to the target, or the target has a unique \
+                 constraint that the source lacks: mend that and run the same command again, or \
+                 copy anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
+            ),
             code if code.starts_with("22") || code.starts_with("23") => Halt::with(
                 Code::TargetRefused,
                 "mend the constraint or the row it names, then run the same command again",

@@ -57,6 +57,7 @@ pub(super) async fn target(
     let options = target::Options {
         name: config.name().to_owned(),
         privileges: config.privileges(),
+        large_objects: !config.skip_large_objects(),
         maintenance_work_mem: config.maintenance_work_mem(),
         sessions: sessions.clone(),
     };
@@ -202,6 +203,7 @@ pub(super) async fn status(config: &StateConfig) -> Result<StatusReport, Failure
     let options = target::Options {
         name: config.name().to_owned(),
         privileges: false,
+        large_objects: false,
         maintenance_work_mem: 0,
         sessions: OwnSessions::default(),
     };

@@ -151,7 +151,7 @@ codes! {
     NoFreeConnections = "NO_FREE_CONNECTIONS" => 3,
     /// Source and target are the same database.
     SameDatabase = "SAME_DATABASE" => 3,
-    /// The source is a standby of a version that cannot be decoded from.
+    /// The source is a standby.
     SourceStandby = "SOURCE_STANDBY" => 3,
     /// The target is a standby or read only.
     TargetReadOnly = "TARGET_READ_ONLY" => 3,
@@ -169,7 +169,7 @@ codes! {
     EncodingDiffers = "ENCODING_DIFFERS" => 3,
     /// An extension that the source uses is not installed on the target's machine.
     ExtensionMissing = "EXTENSION_MISSING" => 3,
-    /// A table on the target holds rows already.
+    /// The target holds rows or large objects already.
     TargetNotEmpty = "TARGET_NOT_EMPTY" => 3,
     /// The target's tables do not fit the source's.
     TargetSchemaDiffers = "TARGET_SCHEMA_DIFFERS" => 3,
@@ -191,8 +191,6 @@ codes! {
     SourceIdentity = "SOURCE_IDENTITY" => 4,
     /// The source is on another timeline.
     SourceTimeline = "SOURCE_TIMELINE" => 4,
-    /// The target is another database than the one the migration began with.
-    TargetIdentity = "TARGET_IDENTITY" => 4,
     /// An update or delete met no row on the target.
     RowMissing = "ROW_MISSING" => 4,
     /// The target refused a row.
@@ -205,8 +203,6 @@ codes! {
     PartitionsChanged = "PARTITIONS_CHANGED" => 4,
     /// A table that is copied without identity saw an update or delete.
     IdentityNeeded = "IDENTITY_NEEDED" => 4,
-    /// The log holds something that cannot be carried.
-    LogUnsupported = "LOG_UNSUPPORTED" => 4,
     /// The server sent something that the protocol does not allow.
     ProtocolViolation = "PROTOCOL_VIOLATION" => 4,
     /// The source retains more log than the operator allows.
@@ -225,8 +221,6 @@ codes! {
     StatementFailed = "STATEMENT_FAILED" => 4,
     /// A local file or process failed.
     LocalFailed = "LOCAL_FAILED" => 4,
-    /// Both sides differ.
-    Different = "DIFFERENT" => 1,
     /// The server cannot be reached.
     ConnectFailed = "CONNECT_FAILED" => 75,
     /// It went on failing after every retry.

@@ -48,6 +48,8 @@ pub struct ServerFacts {
     pub collation: String,
     /// On the source the extensions in use, on the target those that can be had.
     pub extensions: Vec<String>,
+    /// It holds large objects.
+    pub large_objects: bool,
 }
 
 /// What a source is found to be before a migration begins.

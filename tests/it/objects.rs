@@ -232,6 +232,24 @@ async fn a_selection_moves_what_it_names() {
 }
 
 #[tokio::test]
+async fn large_objects_of_the_target_are_not_overwritten() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY); SELECT lo_from_bytea(4711, 'ours')")
+        .await;
+    pair.target_sql("SELECT lo_from_bytea(4711, 'theirs')").await;
+    let refused = Dunlin::run(&pair, "run", &[]).await.expect_code(3);
+    refused.expect_said("error[TARGET_NOT_EMPTY]").expect_said("--skip-large-objects");
+    let held = "SELECT convert_from(lo_get(4711), 'UTF8')";
+    assert_eq!(text(&pair.on_target().await, held).await.as_deref(), Some("theirs"));
+    catch_up_with(&pair, &["--skip-large-objects"]).await;
+    assert_eq!(text(&pair.on_target().await, held).await.as_deref(), Some("theirs"));
+    Dunlin::run(&pair, "complete", &[]).await.expect_code(0);
+    pair.target_sql("DROP TABLE item; SELECT lo_unlink(4711)").await;
+    catch_up(&pair).await;
+    assert_eq!(text(&pair.on_target().await, held).await.as_deref(), Some("ours"));
+}
+
+#[tokio::test]
 async fn a_sequence_that_the_target_lacks_is_told_and_the_others_are_set() {
     let pair = TestPair::start().await;
     pair.source_sql("CREATE TABLE item (id serial PRIMARY KEY)").await;

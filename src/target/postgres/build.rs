@@ -93,30 +93,10 @@ pub struct BuildStep {
     pub label: String,
     /// The table it builds on, where there is one.
     pub table: Option<TableName>,
-    /// What is there once it is done, where the catalog can tell.
-    pub creates: Option<Creates>,
     /// Bytes that it works through.
     pub bytes_hint: u64,
     /// Its statements.
     pub sql: Vec<String>,
-}
-
-/// What a step leaves in the catalog.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Creates {
-    /// An index of that name in the table's schema.
-    Index {
-        /// Schema and name of the index.
-        index: TableName,
-    },
-    /// A constraint of that name on the table.
-    Constraint {
-        /// The table.
-        table: TableName,
-        /// The constraint's name.
-        name: String,
-    },
 }
 
 /// Plans the build: steps in the order of their stages, within a parallel stage the largest first.
@@ -180,7 +160,6 @@ impl Planner<'_> {
             .into_iter()
             .partition(|statement| is_table_statement(statement));
         self.push(entry, index_stage(identity), Some(definition), own);
-        self.creates_index(definition);
         self.mark_table(entry, definition, table);
     }
 
@@ -205,12 +184,10 @@ impl Planner<'_> {
         }
         let index = vec![index_sql.clone()];
         self.push(entry, index_stage(*identity), Some(definition), index);
-        self.creates_index(definition);
         let more = script::statements(&entry.sql).into_iter().skip(1);
         let (table, own): (Vec<_>, Vec<_>) = more.partition(|sql| is_table_statement(sql));
         let sql = std::iter::once(add).chain(own).chain(table).collect();
         self.push_named(entry, "constraint", Stage::Constraint, definition, sql);
-        self.creates_constraint(definition);
     }
 
     fn foreign_key(&mut self, entry: &Entry, definition: &Definition) {
@@ -224,7 +201,6 @@ impl Planner<'_> {
             add.push_str(" NOT VALID");
         }
         self.push(entry, Stage::ForeignKey, Some(definition), statements);
-        self.creates_constraint(definition);
         if split {
             let validate = format!(
                 "ALTER TABLE ONLY {} VALIDATE CONSTRAINT {}",
@@ -240,25 +216,6 @@ impl Planner<'_> {
     fn mark_table(&mut self, entry: &Entry, definition: &Definition, sql: Vec<String>) {
         if !sql.is_empty() {
             self.push_named(entry, "table", Stage::Constraint, definition, sql);
-        }
-    }
-
-    fn creates_index(&mut self, definition: &Definition) {
-        if let Some(step) = self.steps.last_mut() {
-            let index = TableName {
-                schema: definition.table.schema.clone(),
-                name: definition.name.clone(),
-            };
-            step.creates = Some(Creates::Index { index });
-        }
-    }
-
-    fn creates_constraint(&mut self, definition: &Definition) {
-        if let Some(step) = self.steps.last_mut() {
-            step.creates = Some(Creates::Constraint {
-                table: definition.table.clone(),
-                name: definition.name.clone(),
-            });
         }
     }
 
@@ -288,7 +245,6 @@ impl Planner<'_> {
             stage,
             label: entry.label(),
             table: definition.map(|definition| definition.table.clone()),
-            creates: None,
             bytes_hint: definition.map_or(0, |definition| definition.bytes),
             sql,
         });
@@ -327,35 +283,6 @@ pub async fn execute(
         transaction.batch_execute(statement).await.map_err(failed())?;
     }
     Ok(transaction.commit().await.map_err(failed())?)
-}
-
-/// Finds the steps whose objects are on the target already, by id: those of a schema that was there
-/// before dunlin.
-///
-/// # Errors
-///
-/// A query failed.
-pub async fn present(client: &Client, steps: &[BuildStep]) -> Result<HashSet<String>, BuildError> {
-    let (mut schemas, mut tables, mut names, mut ids) = (vec![], vec![], vec![], vec![]);
-    for step in steps {
-        let (schema, table, name) = match &step.creates {
-            Some(Creates::Index { index }) => (&index.schema, None, &index.name),
-            Some(Creates::Constraint { table, name }) => (&table.schema, Some(&table.name), name),
-            None => continue,
-        };
-        schemas.push(schema.as_str());
-        tables.push(table.map(String::as_str));
-        names.push(name.as_str());
-        ids.push(step.id.as_str());
-    }
-    let rows = client
-        .query(
-            include_str!("../../../sql/postgres/target_built.sql"),
-            &[&schemas, &tables, &names, &ids],
-        )
-        .await
-        .map_err(attempting("list what is built on the target"))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 #[cfg(test)]

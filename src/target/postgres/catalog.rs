@@ -85,15 +85,11 @@ pub struct TargetColumn {
     pub cast: String,
     /// The type modifier; -1 where there is none.
     pub type_modifier: i32,
-    /// It may not be NULL.
-    pub not_null: bool,
     /// The server computes it; it cannot be written.
     pub generated: bool,
     /// GENERATED ALWAYS AS IDENTITY: an INSERT needs OVERRIDING SYSTEM VALUE, and an UPDATE
     /// cannot set it.
     pub identity_always: bool,
-    /// It has a default, or is an identity column.
-    pub has_default: bool,
     /// It is a key column of a unique index.
     pub in_unique_index: bool,
     /// The operator by which its values are equal, as `OPERATOR(pg_catalog.=)`: that of the
@@ -153,10 +149,8 @@ impl TargetColumn {
             type_name: type_name(row.get("type_schema"), row.get("type_name")),
             cast: type_name(row.get("base_schema"), row.get("base_name")),
             type_modifier: row.get("type_modifier"),
-            not_null: row.get("not_null"),
             generated: row.get("generated"),
             identity_always: row.get("identity_always"),
-            has_default: row.get("has_default"),
             in_unique_index: row.get("in_unique_index"),
             equality: operator.map(|operator| {
                 let schema: String = row.get("operator_schema");

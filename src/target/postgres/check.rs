@@ -7,7 +7,7 @@
 use tokio_postgres::{Client as Driver, Row};
 
 use super::catalog::{self, Server};
-use super::{TargetError, work};
+use super::{Options, TargetError, work};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::quote::{quote_ident, quote_name};
@@ -23,11 +23,11 @@ const SUPPORTED: std::ops::RangeInclusive<u32> = 12..=18;
 /// The version in which a single parameter can be granted.
 const GRANTS_PARAMETERS_SINCE: i32 = 150_000;
 
-/// Looks at everything. `carries_privileges`: owners and grants are carried over.
+/// Looks at everything. `options` tell what is carried over besides rows.
 pub(super) async fn survey(
     control: &Client,
     arrival: &Arrival<'_>,
-    carries_privileges: bool,
+    options: &Options,
 ) -> Result<Vec<Finding>, Failure> {
     if let Some(finding) = version(control.server_version_num()) {
         return Ok(vec![finding]);
@@ -37,13 +37,16 @@ pub(super) async fn survey(
     let own = facts(control, &server).await?;
     let ground = ground(control, arrival.tables, arrival.truncate).await?;
     findings.extend(compare(arrival.source, &own, ground.make_schema));
+    if options.large_objects && arrival.source.large_objects && own.large_objects {
+        findings.push(large_objects_in_the_way());
+    }
     if ground.make_schema {
         findings.extend(closed_schemas(control, &server.basics.role, arrival.tables).await?);
     } else {
         findings.extend(unwritable(control, &server.basics.role, arrival.tables).await?);
     }
     findings.extend(ground.obstacles.iter().map(|error| Finding::of(error, "target")));
-    if !carries_privileges && ground.make_schema {
+    if !options.privileges && ground.make_schema {
         let seen = "owners and privileges are not carried over: everything will belong to the \
                     target's role";
         findings.push(
@@ -169,6 +172,15 @@ fn compare(source: &ServerFacts, own: &ServerFacts, make_schema: bool) -> Vec<Fi
     findings
 }
 
+/// Large objects keep their OIDs, so those of the source would replace others.
+fn large_objects_in_the_way() -> Finding {
+    let seen = "it holds large objects already; those of the source would replace the ones of the \
+                same OIDs";
+    let hint = "name another target, leave the source's out by --skip-large-objects, or remove \
+                those that are there: SELECT lo_unlink(oid) FROM pg_largeobject_metadata";
+    Finding::block(Code::TargetNotEmpty, "target", seen).with_hint(hint)
+}
+
 async fn facts(control: &Client, server: &Server) -> Result<ServerFacts, Failure> {
     let row = control
         .query_one(include_str!("../../../sql/postgres/target_facts.sql"), &[])
@@ -241,6 +253,7 @@ mod tests {
             encoding: "UTF8".to_owned(),
             collation: "C.UTF-8".to_owned(),
             extensions: vec!["plpgsql".to_owned()],
+            large_objects: false,
         }
     }
 

@@ -215,10 +215,8 @@ mod tests {
             type_name: (*type_name).into(),
             cast: "pg_catalog.int4".into(),
             type_modifier: -1,
-            not_null: false,
             generated: false,
             identity_always: false,
-            has_default: false,
             in_unique_index: false,
             equality: None,
         };

@@ -60,6 +60,8 @@ pub struct Options {
     pub name: String,
     /// Owners and grants are carried over.
     pub privileges: bool,
+    /// Large objects are carried over.
+    pub large_objects: bool,
     /// Memory for each index build, in bytes.
     pub maintenance_work_mem: u64,
     /// The sessions by which this process has held the migration.
@@ -267,7 +269,7 @@ impl Target for PostgresTarget {
     }
 
     async fn check(&self, arrival: &Arrival<'_>) -> Result<Vec<Finding>, Failure> {
-        check::survey(&self.shared.control, arrival, self.shared.options.privileges).await
+        check::survey(&self.shared.control, arrival, &self.shared.options).await
     }
 
     async fn measure(&self, most_bytes: u64, longest: Duration) -> Result<Transfer, Failure> {

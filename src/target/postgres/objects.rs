@@ -50,30 +50,6 @@ pub async fn set_sequences(
     Ok(missing)
 }
 
-/// Refreshes a materialised view. Those that it reads must have been refreshed before.
-///
-/// # Errors
-///
-/// The statement failed.
-pub async fn refresh(client: &Client, view: &TableName) -> Result<(), StatementError> {
-    client
-        .batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", quote_name(view)))
-        .await
-        .map_err(attempting(format!("refresh the materialised view {view} on the target")))
-}
-
-/// Gathers a table's statistics, so that the first query has a plan.
-///
-/// # Errors
-///
-/// The statement failed.
-pub async fn analyze(client: &Client, table: &TableName) -> Result<(), StatementError> {
-    client
-        .batch_execute(&format!("ANALYZE {}", quote_name(table)))
-        .await
-        .map_err(attempting(format!("analyse {table} on the target")))
-}
-
 /// Large objects that one transaction writes.
 const OBJECTS_PER_BATCH: i64 = 128;
 

@@ -195,7 +195,6 @@ fn plain(text: String, step: &Step, id: i32) -> BuildStep {
         stage: Stage::Rest,
         label: step.build(id).label,
         table: None,
-        creates: None,
         bytes_hint: 0,
         sql: vec![text],
     }
