@@ -109,9 +109,10 @@ impl ServerError {
     pub fn disposition(&self) -> Disposition {
         match self.code.as_str() {
             // Shut down, crashed, starting up; sessions ended by their time-outs; no room; lost
-            // against another transaction; a lock that was not to be had.
+            // against another transaction; a lock that was not to be had; an object, such as a
+            // slot, that somebody still uses.
             "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" | "53300"
-            | "40001" | "40P01" | "55P03" => Disposition::Retry,
+            | "40001" | "40P01" | "55P03" | "55006" => Disposition::Retry,
             code if code.starts_with("08") => Disposition::Retry,
             "53100" => Halt::with(
                 Code::TargetDiskFull,
@@ -235,7 +236,9 @@ mod tests {
 
     #[test]
     fn the_sqlstate_decides() {
-        for code in ["08006", "57P01", "57P03", "53300", "40001", "40P01", "55P03", "25P03"] {
+        for code in
+            ["08006", "57P01", "57P03", "53300", "40001", "40P01", "55P03", "55006", "25P03"]
+        {
             assert_eq!(halted(code), None, "{code}");
         }
         assert_eq!(halted("53100"), Some(Code::TargetDiskFull));

@@ -162,8 +162,10 @@ impl Fault for MigrationError {
             ),
             MigrationError::OtherSource { .. } => Halt::with(
                 Code::SourceIdentity,
-                "point --source at the server that the migration began with; for another source \
-                 begin anew: `dunlin complete`, then `dunlin run`",
+                "point --source at the database that the migration began with; for another source \
+                 use another --name, or end this migration first: `dunlin complete` with the \
+                 former --source (where that is gone for good, on the target: DELETE FROM \
+                 dunlin.migration WHERE name = …)",
             ),
             MigrationError::OtherTimeline { .. } => Halt::with(
                 Code::SourceTimeline,

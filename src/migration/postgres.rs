@@ -9,7 +9,7 @@ use super::check::survey;
 use super::follow::Limits;
 use super::plan::plan as estimate;
 use super::retry;
-use super::run::{Besides, Ended, Handles, Options, Run, Until};
+use super::run::{Besides, Ended, Handles, Options, Run, Until, compare};
 use super::status::{self, Called};
 use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
@@ -241,18 +241,39 @@ async fn health(
     source.health().await
 }
 
-/// Ends a migration: sequences carried over one last time, then all traces removed.
+/// Ends a migration: sequences carried over one last time, then all traces removed. Returns what
+/// was there.
 pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
     let source = source(config).await?;
     let target = target(config, &OwnSessions::default()).await?;
-    if target.load().await?.is_some() {
-        target.take_over().await?;
-        target.set_sequences(&source.sequences().await?).await?;
+    match target.load().await? {
+        Some(migration) => {
+            match compare(&migration.source, &source.identify().await?) {
+                // A source that was promoted is to be begun with anew, which takes this first.
+                Ok(()) | Err(MigrationError::OtherTimeline { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            target.take_over().await?;
+            warn_of_lag(&source, &target).await?;
+            target.set_sequences(&source.sequences().await?).await?;
+        }
+        None => source.claim_leftover().await?,
     }
-    source.remove().await?;
-    target.remove().await?;
-    Ok(vec![
-        format!("source: replication slot and publications dunlin_{}", config.name()),
-        format!("target: state of migration {} in schema dunlin", config.name()),
-    ])
+    let mut dropped = source.remove().await?;
+    dropped.extend(target.remove().await?);
+    Ok(dropped)
+}
+
+/// Says how much of the source's log the target goes without, once the migration is ended.
+async fn warn_of_lag(source: &PostgresSource, target: &PostgresTarget) -> Result<(), Failure> {
+    let checkpoint = target.load().await?.and_then(|migration| migration.checkpoint);
+    let end = source.position().await?;
+    let bytes = checkpoint.map_or(0, |checkpoint| checkpoint.bytes_until(&end));
+    if bytes > 0 {
+        tracing::warn!(
+            "{bytes} bytes of the source's log are not applied on the target, and will not be; \
+             they hold changes unless the applications had stopped writing"
+        );
+    }
+    Ok(())
 }

@@ -387,7 +387,10 @@ fn is_of_one_moment(migration: &Migration) -> bool {
 }
 
 /// The source must be the one that the migration began with.
-fn compare(known: &SourceIdentity, found: &SourceIdentity) -> Result<(), MigrationError> {
+pub(super) fn compare(
+    known: &SourceIdentity,
+    found: &SourceIdentity,
+) -> Result<(), MigrationError> {
     if known.cluster != found.cluster || known.database != found.database {
         return Err(MigrationError::OtherSource {
             known: format!("{} in cluster {}", known.database, known.cluster),

@@ -122,8 +122,9 @@ pub trait Source: Clone + Send + Sync + 'static {
         durable: watch::Receiver<Position>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Removes all that this migration wrote on the source. May be called again.
-    fn remove(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Removes all that this migration wrote on the source, and returns what of it was there. May
+    /// be called again.
+    fn remove(&self) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
 }
 
 /// Reads one chunk after another.

@@ -281,8 +281,8 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// An applier of plans.
     fn applier(&self) -> impl Future<Output = Result<Self::Applier, Failure>> + Send;
 
-    /// Removes all state of the migration. May be called again.
-    fn remove(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Removes all state of the migration, and returns what of it was there. May be called again.
+    fn remove(&self) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
 }
 
 /// Loads one chunk after another, each in one transaction.

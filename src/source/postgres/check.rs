@@ -27,6 +27,9 @@ const SUPPORTED: std::ops::RangeInclusive<u32> = 12..=18;
 /// The snapshot's holder and the log reader; a resumed run asks who the server is beside a holder.
 const SENDERS: i32 = 2;
 
+/// The slot that retains the log, and a temporary one where a snapshot has to be taken again.
+const SLOTS: i32 = 2;
+
 /// A slot that may retain less than this is easily lost.
 const LITTLE_LOG_BYTES: u64 = 1 << 30;
 
@@ -94,10 +97,10 @@ fn settings(server: &Server, connections: usize) -> Vec<Finding> {
         );
     }
     let free = server.max_replication_slots - server.used_replication_slots;
-    if free < 1 {
+    if free < SLOTS {
         let most = server.max_replication_slots;
-        let seen = format!("all {most} replication slots are in use (max_replication_slots)");
-        findings.push(raised(Code::NoFreeSlot, seen, ("max_replication_slots", most + 2)));
+        let seen = format!("{free} of {most} replication slots are free, and {SLOTS} are needed");
+        findings.push(raised(Code::NoFreeSlot, seen, ("max_replication_slots", most + SLOTS)));
     }
     let free = server.max_wal_senders - server.used_wal_senders;
     if free < SENDERS {
@@ -407,7 +410,7 @@ mod tests {
     #[test]
     fn each_setting_has_its_code() {
         assert_eq!(ids(&Server { wal_level: "replica".to_owned(), ..server() }), ["WAL_LEVEL"]);
-        assert_eq!(ids(&Server { used_replication_slots: 10, ..server() }), ["NO_FREE_SLOT"]);
+        assert_eq!(ids(&Server { used_replication_slots: 9, ..server() }), ["NO_FREE_SLOT"]);
         assert_eq!(ids(&Server { used_wal_senders: 9, ..server() }), ["NO_FREE_SENDER"]);
         assert_eq!(ids(&Server { has_replication: false, ..server() }), ["PRIVILEGE_MISSING"]);
         let crowded = |used_connections| {

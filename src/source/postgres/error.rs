@@ -9,13 +9,41 @@ use crate::model::{Code, Disposition, Fault, Halt, Lsn, TableName};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// A slot or publication stands where ours is to be.
-    #[error("the source already has a {kind} named {name} that is not of this migration")]
-    Unclaimable {
-        /// `replication slot` or `publication`.
-        kind: &'static str,
+    /// A slot stands where ours is to be.
+    #[error(
+        "the source already has a replication slot {slot} that is not of this migration: {}, {}",
+        database.as_ref().map_or("a physical one".to_owned(), |name| format!("of database {name}")),
+        if *active { "in use" } else { "not in use at the moment" }
+    )]
+    SlotForeign {
         /// Its name.
-        name: String,
+        slot: String,
+        /// Its database, unless it is a physical one.
+        database: Option<String>,
+        /// Somebody reads from it.
+        active: bool,
+    },
+    /// A publication stands where ours is to be.
+    #[error("the source already has a publication {publication} that is not of this migration")]
+    PublicationForeign {
+        /// Its name.
+        publication: String,
+    },
+    /// The target knows nothing of a migration that is alive on the source.
+    #[error(
+        "the target holds no migration of that name, but on the source one is at work under it, \
+         or its replication slot {slot} is another database's"
+    )]
+    UsedElsewhere {
+        /// The slot's name.
+        slot: String,
+    },
+    /// There is no slot to be had.
+    #[error("create a replication slot")]
+    NoFreeSlot {
+        /// The server's word for it.
+        #[source]
+        source: WireError,
     },
     /// The slot is gone.
     #[error("the source has no replication slot {slot} any more")]
@@ -144,27 +172,49 @@ pub enum SourceError {
 const ANEW: &str = "the changes in between are not to be had from the log: begin anew with \
                     `dunlin complete`, then `dunlin run --truncate-target '*'`";
 
+/// How to make room for a slot.
+const FREE_SLOT: &str = "drop a slot that nobody needs (pg_replication_slots lists them), or raise \
+                         max_replication_slots and restart the source";
+
+/// How to name the migration that is meant.
+const SAME_AS_RUN: &str = "look at --name, --source and --target: they must be those of \
+                           `dunlin run`; stop a run first";
+
+/// How to get by something that stands under one of our names.
+const OTHER_NAME: &str = "choose another --name; only if";
+
+fn beside_slot(slot: &str, active: bool) -> String {
+    if active {
+        return "choose another --name: somebody needs that slot".to_owned();
+    }
+    format!(
+        "{OTHER_NAME} it is of no migration that goes on later, on the source: \
+         SELECT pg_drop_replication_slot('{slot}')"
+    )
+}
+
 impl Fault for SourceError {
     fn disposition(&self) -> Disposition {
         match self {
-            SourceError::Unclaimable { kind, name } => {
-                let drop = if *kind == "publication" {
-                    format!("DROP PUBLICATION \"{name}\"")
-                } else {
-                    format!("SELECT pg_drop_replication_slot('{name}')")
-                };
-                Halt::with(
-                    Code::SlotForeign,
-                    format!("choose another --name, or remove it on the source: {drop}"),
-                )
+            SourceError::SlotForeign { slot, active, .. } => {
+                Halt::with(Code::SlotForeign, beside_slot(slot, *active))
             }
-            SourceError::SlotMissing { .. } => Halt::with(Code::SlotMissing, ANEW),
+            SourceError::PublicationForeign { publication } => Halt::with(
+                Code::SlotForeign,
+                format!(
+                    "{OTHER_NAME} nobody needs it, on the source: DROP PUBLICATION \"{publication}\""
+                ),
+            ),
+            SourceError::UsedElsewhere { .. } => Halt::with(Code::MigrationMissing, SAME_AS_RUN),
+            SourceError::NoFreeSlot { .. } => Halt::with(Code::NoFreeSlot, FREE_SLOT),
+            SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => {
+                Halt::with(Code::SlotMissing, ANEW)
+            }
             SourceError::SlotLost { .. } => Halt::with(
                 Code::SlotLost,
                 format!("{ANEW}; raise max_slot_wal_keep_size on the source first"),
             ),
             SourceError::SlotAhead { .. } => Halt::with(Code::SlotAhead, ANEW),
-            SourceError::SlotOther { .. } => Halt::with(Code::SlotMissing, ANEW),
             SourceError::SlotActive { .. }
             | SourceError::Snapshot { .. }
             | SourceError::Silent { .. } => Disposition::Retry,

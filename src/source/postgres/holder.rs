@@ -177,6 +177,9 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
         Err(error) if error.server().is_some_and(|server| server.code == "55P03") => {
             return Ok(Taken::HeldUp(slot_holdup(&watch).await?));
         }
+        Err(error) if error.server().is_some_and(|server| server.code == "53400") => {
+            return Err(SourceError::NoFreeSlot { source: error }.into());
+        }
         Err(error) => return Err(error.into()),
     };
     let answer = || SourceError::Answer { command: "CREATE_REPLICATION_SLOT" };

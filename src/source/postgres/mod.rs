@@ -122,6 +122,16 @@ impl PostgresSource {
         Ok(())
     }
 
+    /// Makes sure that what stands under our names here, though the target holds no state, is a
+    /// leftover: nobody is at work on it, and nobody can begin before this source is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Where it belongs to a migration of another target or database.
+    pub async fn claim_leftover(&self) -> Result<(), Failure> {
+        slot::claim_leftover(&self.shared.control, &self.shared.names).await
+    }
+
     /// The control session.
     #[must_use]
     pub fn control(&self) -> &Client {
@@ -267,6 +277,9 @@ impl Source for PostgresSource {
         let (control, names) = (&self.shared.control, &self.shared.names);
         holder::end(control, names).await?;
         slot::drop_slot(control, &names.slot).await?;
+        if let Some(foreign) = slot::claim_slot(control, &names.slot).await? {
+            return Err(foreign.into());
+        }
         self.take_snapshot(true).await
     }
 
@@ -411,7 +424,7 @@ impl Source for PostgresSource {
         reader.read(&out).await
     }
 
-    async fn remove(&self) -> Result<(), Failure> {
+    async fn remove(&self) -> Result<Vec<String>, Failure> {
         holder::end(&self.shared.control, &self.shared.names).await?;
         slot::remove(&self.shared.control, &self.shared.names).await
     }

@@ -3,21 +3,30 @@
 //! In: tables and names. Out: a publication that covers them, and the truth about the slot. Nothing
 //! is made again in silence: a slot that is lost, moved or foreign is an error with its own code.
 //!
-//! Partitioned tables are published by their leaves, each by name, and by their roots as well, so
-//! that a partition created later shows in the log, where it halts the run, instead of staying
-//! unseen; and so that one that is detached goes on being published. Tables whose rows cannot be
+//! Partitioned tables are published by their leaves, each by name, so that one that is detached goes
+//! on being published; and by their roots where these have a primary key, so that a partition
+//! created later shows in the log, where it halts the run. Without that key, the new partition would
+//! have no replica identity, and once it was published every UPDATE of it by the application would
+//! fail; then it shows only when partitions are looked at, from time to time. Tables whose rows cannot be
 //! told apart are in a publication of their own without updates and deletes: in the other one,
 //! every UPDATE by the application would fail.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Row};
 
 use super::error::SourceError;
 use crate::connect::attempting;
 use crate::connect::quote::{quote_ident, quote_literal, quote_name};
 use crate::model::{Failure, Identity, Lsn, Table, TableName};
+
+/// How long the ended user of a slot may take to let go of it.
+const DROP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often that is looked at meanwhile.
+const DROP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The names that a migration uses on its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,17 +75,8 @@ impl Names {
 
 /// What stands already under the names that a new migration is about to use.
 pub(super) async fn claim(client: &Client, names: &Names) -> Result<Option<SourceError>, Failure> {
-    let looking = || attempting("look for slots and publications of that name");
-    let slot = client
-        .query_opt(
-            "SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = $1::text",
-            &[&names.slot],
-        )
-        .await
-        .map_err(looking())?;
-    if slot.is_some() {
-        let name = names.slot.clone();
-        return Ok(Some(SourceError::Unclaimable { kind: "replication slot", name }));
+    if let Some(foreign) = claim_slot(client, &names.slot).await? {
+        return Ok(Some(foreign));
     }
     let publications = names.publications();
     let publication = client
@@ -86,8 +86,50 @@ pub(super) async fn claim(client: &Client, names: &Names) -> Result<Option<Sourc
             &[&publications.as_slice()],
         )
         .await
-        .map_err(looking())?;
-    Ok(publication.map(|row| SourceError::Unclaimable { kind: "publication", name: row.get(0) }))
+        .map_err(attempting("look for publications of that name"))?;
+    Ok(publication.map(|row| SourceError::PublicationForeign { publication: row.get(0) }))
+}
+
+/// The slot that stands already under the name of ours.
+pub(super) async fn claim_slot(
+    client: &Client,
+    slot: &str,
+) -> Result<Option<SourceError>, Failure> {
+    let row = client
+        .query_opt(
+            "SELECT database::text, active FROM pg_catalog.pg_replication_slots \
+             WHERE slot_name = $1::text",
+            &[&slot],
+        )
+        .await
+        .map_err(attempting(format!("look for the replication slot {slot}")))?;
+    Ok(row.map(|row| SourceError::SlotForeign {
+        slot: slot.to_owned(),
+        database: row.get("database"),
+        active: row.get("active"),
+    }))
+}
+
+/// Makes sure that nobody is at work under our names, and keeps a run out until the session ends.
+///
+/// # Errors
+///
+/// Where somebody is, or the slot is another database's.
+pub(super) async fn claim_leftover(client: &Client, names: &Names) -> Result<(), Failure> {
+    let row = client
+        .query_one(
+            "SELECT pg_catalog.pg_try_advisory_lock($1, $2) AS locked, \
+             (SELECT s.active OR s.database IS DISTINCT FROM pg_catalog.current_database() \
+              FROM pg_catalog.pg_replication_slots AS s \
+              WHERE s.slot_name = $3::text) IS TRUE AS used",
+            &[&names.lock.0, &names.lock.1, &names.slot],
+        )
+        .await
+        .map_err(attempting("look whether a run is there on the source"))?;
+    if row.get("locked") && !row.get::<_, bool>("used") {
+        return Ok(());
+    }
+    Err(SourceError::UsedElsewhere { slot: names.slot.clone() }.into())
 }
 
 /// Makes the publications anew, in one transaction.
@@ -100,13 +142,16 @@ pub(super) async fn publish(
     let (appending, known): (Vec<&Table>, Vec<&Table>) =
         tables.iter().partition(|table| table.identity == Identity::Nothing);
     // Before 13 a partitioned table cannot be published itself.
-    let with_roots = server_version_num >= 130_000;
+    let keyed_roots = match server_version_num >= 130_000 {
+        true => keyed_roots(client).await?,
+        false => BTreeSet::new(),
+    };
     let text = format!(
         "BEGIN; {}; {}; {}; {}; COMMIT",
         drop_publication(&names.publication),
         drop_publication(&names.appending),
-        create_publication(&names.publication, &known, &appending, with_roots),
-        create_publication(&names.appending, &appending, &known, with_roots)
+        create_publication(&names.publication, &known, &appending, &keyed_roots),
+        create_publication(&names.appending, &appending, &known, &keyed_roots)
     );
     let made = client.batch_execute(&text).await;
     if made.is_err() {
@@ -145,20 +190,30 @@ fn drop_publication(name: &str) -> String {
     format!("DROP PUBLICATION IF EXISTS {}", quote_ident(name))
 }
 
+/// Partitioned tables whose primary key every partition of theirs gets, later ones too.
+async fn keyed_roots(client: &Client) -> Result<BTreeSet<TableName>, Failure> {
+    let rows = client
+        .query(include_str!("../../../sql/postgres/source_keyed_roots.sql"), &[])
+        .await
+        .map_err(attempting("look for the primary keys of partitioned tables"))?;
+    let name = |row: &Row| TableName { schema: row.get("schema"), name: row.get("name") };
+    Ok(rows.iter().map(name).collect())
+}
+
 /// A root is published where all its leaves are of the same kind: in two publications with
 /// different operations, its leaves would be published with both.
 fn create_publication(
     name: &str,
     tables: &[&Table],
     others: &[&Table],
-    with_roots: bool,
+    keyed_roots: &BTreeSet<TableName>,
 ) -> String {
     let other_roots: BTreeSet<&TableName> =
         others.iter().filter_map(|table| table.root.as_ref()).collect();
     let roots: BTreeSet<&TableName> = tables
         .iter()
         .filter_map(|table| table.root.as_ref())
-        .filter(|root| with_roots && !other_roots.contains(root))
+        .filter(|root| keyed_roots.contains(*root) && !other_roots.contains(root))
         .collect();
     let names: Vec<_> = tables
         .iter()
@@ -268,33 +323,55 @@ pub(super) async fn ensure_published(client: &Client, names: &Names) -> Result<(
     Ok(())
 }
 
-/// Drops a slot, if it is there; whoever uses it is ended first.
-pub(super) async fn drop_slot(client: &Client, slot: &str) -> Result<(), Failure> {
+/// Drops the slot, if it is there and this database's; whoever uses it is ended first. Returns
+/// whether it was there.
+///
+/// # Errors
+///
+/// Where its user does not go in time.
+pub(super) async fn drop_slot(client: &Client, slot: &str) -> Result<bool, Failure> {
     let dropping = || attempting(format!("drop the replication slot {slot}"));
+    let since = Instant::now();
+    let mut ticks = tokio::time::interval(DROP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let text = include_str!("../../../sql/postgres/source_end_slot_user.sql");
+        let row = client.query_opt(text, &[&slot]).await.map_err(dropping())?;
+        let Some(row) = row else { return Ok(false) };
+        let Some(pid) = row.get("active_pid") else { break };
+        if since.elapsed() >= DROP_PATIENCE {
+            return Err(SourceError::SlotActive { slot: slot.to_owned(), pid }.into());
+        }
+    }
     client
-        .execute(
-            "SELECT pg_catalog.pg_terminate_backend(active_pid) \
-             FROM pg_catalog.pg_replication_slots \
-             WHERE slot_name = $1::text AND active_pid IS NOT NULL",
-            &[&slot],
-        )
+        .execute("SELECT pg_catalog.pg_drop_replication_slot($1::text::name)", &[&slot])
         .await
         .map_err(dropping())?;
-    client
-        .execute(
-            "SELECT pg_catalog.pg_drop_replication_slot(slot_name) \
-             FROM pg_catalog.pg_replication_slots WHERE slot_name = $1::text",
-            &[&slot],
-        )
-        .await
-        .map_err(dropping())?;
-    Ok(())
+    Ok(true)
 }
 
-/// Removes slot and publications. May be called again.
-pub(super) async fn remove(client: &Client, names: &Names) -> Result<(), Failure> {
-    drop_slot(client, &names.slot).await?;
-    let text =
-        format!("{}; {}", drop_publication(&names.publication), drop_publication(&names.appending));
-    Ok(client.batch_execute(&text).await.map_err(attempting("drop the publications"))?)
+/// Removes slot and publications, and returns those that were there. May be called again.
+pub(super) async fn remove(client: &Client, names: &Names) -> Result<Vec<String>, Failure> {
+    let mut removed = Vec::new();
+    if drop_slot(client, &names.slot).await? {
+        removed.push(format!("source: replication slot {}", names.slot));
+    }
+    let publications = names.publications();
+    let found = client
+        .query(
+            "SELECT pubname::text FROM pg_catalog.pg_publication \
+             WHERE pubname::text = ANY($1) ORDER BY pubname",
+            &[&publications.as_slice()],
+        )
+        .await
+        .map_err(attempting("look for the publications"))?;
+    for row in found {
+        let publication: String = row.get(0);
+        client
+            .batch_execute(&drop_publication(&publication))
+            .await
+            .map_err(attempting(format!("drop the publication {publication}")))?;
+        removed.push(format!("source: publication {publication}"));
+    }
+    Ok(removed)
 }

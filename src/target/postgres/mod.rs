@@ -416,7 +416,8 @@ impl Target for PostgresTarget {
         PostgresApplier::new(self.session().await?, self.fence()?).await
     }
 
-    async fn remove(&self) -> Result<(), Failure> {
-        state::remove(&self.shared.control, self.name()).await
+    async fn remove(&self) -> Result<Vec<String>, Failure> {
+        let mut session = self.session().await?;
+        state::remove(&mut session, self.name()).await
     }
 }

@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
 use super::TargetError;
@@ -394,24 +395,40 @@ pub(super) async fn store_status(
     Ok(())
 }
 
-/// Removes a migration's state, and the state's tables with the last one.
-pub(super) async fn remove(client: &Client, name: &str) -> Result<(), Failure> {
+/// Removes a migration's state, and the state's tables with the last one. Returns what was there.
+///
+/// The lock keeps new migrations out from the count to the end; it lets the others go on meanwhile,
+/// who lock rows only.
+pub(super) async fn remove(client: &mut Client, name: &str) -> Result<Vec<String>, Failure> {
     if !is_installed(client).await? {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let removing = || attempting("remove the migration's state");
-    client
+    let transaction = client.transaction().await.map_err(removing())?;
+    let lock = "LOCK TABLE dunlin.migration IN SHARE ROW EXCLUSIVE MODE";
+    match transaction.batch_execute(lock).await {
+        // The last migration but ours was ended, and the tables went with it.
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(Vec::new()),
+        other => other.map_err(removing())?,
+    }
+    let found = transaction
         .execute("DELETE FROM dunlin.migration WHERE name = $1", &[&name])
         .await
         .map_err(removing())?;
-    let left = client
+    let left = transaction
         .query_one("SELECT pg_catalog.count(*) FROM dunlin.migration", &[])
         .await
         .map_err(removing())?;
-    if left.get::<_, i64>(0) == 0 {
-        client.batch_execute("DROP SCHEMA dunlin CASCADE").await.map_err(removing())?;
+    let mut removed = Vec::new();
+    if found > 0 {
+        removed.push(format!("target: state of migration {name}"));
     }
-    Ok(())
+    if left.get::<_, i64>(0) == 0 {
+        transaction.batch_execute("DROP SCHEMA dunlin CASCADE").await.map_err(removing())?;
+        removed.push("target: schema dunlin".to_owned());
+    }
+    transaction.commit().await.map_err(removing())?;
+    Ok(removed)
 }
 
 /// A value of the state as JSON text.
