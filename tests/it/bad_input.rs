@@ -109,7 +109,7 @@ async fn a_source_that_is_not_set_up() {
     let options = ServerOptions::default()
         .with("wal_level", "replica")
         .with("max_wal_senders", "1")
-        .with("max_replication_slots", "1");
+        .with("max_replication_slots", "2");
     let mut pair = TestPair::start_with(options, ServerOptions::default()).await;
     pair.source_sql("SELECT pg_create_physical_replication_slot('taken')").await;
     let found = blocking(&pair, &[]).await;
