@@ -11,8 +11,6 @@ SELECT current_setting('server_version_num')::int4 AS version_num,
        current_setting('superuser_reserved_connections')::int4
            + COALESCE(current_setting('reserved_connections', true)::int4, 0) AS reserved_connections,
        (SELECT COALESCE(sum(numbackends), 0)::int4 FROM pg_catalog.pg_stat_database) AS used_connections,
-       (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout')
-           AS wal_sender_timeout_ms,
        (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size')
            AS max_slot_wal_keep_mb,
        current_user::text AS role,

@@ -245,6 +245,12 @@ impl TableCoverage {
     }
 }
 
+/// The number of chunks that a table of `bytes` is cut into: P = ceil(D / S).
+#[must_use]
+pub fn pieces(bytes: u64, chunk_bytes: u64) -> u64 {
+    bytes.div_ceil(chunk_bytes.max(1)).max(1)
+}
+
 fn verdict(bracket: &Bracket, mark: &Mark) -> Verdict {
     if bracket.low.contains(mark) {
         Verdict::Contained
@@ -310,6 +316,11 @@ mod tests {
         let contained = (0..9).map(|number| judge(100 * number + 50));
         let verdicts: Result<Vec<_>, _> = contained.collect();
         Ok(verdicts?.iter().filter(|verdict| **verdict == Verdict::Contained).count() - 1)
+    }
+
+    #[test]
+    fn pieces_are_counted_by_the_formula() {
+        assert_eq!((pieces(0, 10), pieces(10, 10), pieces(11, 10), pieces(5, 0)), (1, 1, 2, 5));
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub mod selection;
 pub mod value;
 
 pub use change::{Batch, Change, Event, Relation, RelationColumn, Truncate};
-pub use chunk::{Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict};
+pub use chunk::{
+    Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict, pieces,
+};
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
 pub use handover::{

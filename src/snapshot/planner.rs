@@ -42,12 +42,6 @@ pub async fn plan<S: Source>(
     Ok(chunks)
 }
 
-/// The number of chunks that a table of `bytes` is cut into: P = ceil(D / S).
-#[must_use]
-pub fn pieces(bytes: u64, chunk_bytes: u64) -> u64 {
-    bytes.div_ceil(chunk_bytes.max(1)).max(1)
-}
-
 /// What is still to be copied: the largest table first, each table's chunks in order, so that the
 /// last minutes are not one worker's.
 #[must_use]
@@ -136,11 +130,6 @@ mod tests {
 
     fn key(columns: &[usize]) -> Identity {
         Identity::Key { columns: columns.to_vec() }
-    }
-
-    #[test]
-    fn pieces_are_counted_by_the_formula() {
-        assert_eq!((pieces(0, 10), pieces(10, 10), pieces(11, 10), pieces(5, 0)), (1, 1, 2, 5));
     }
 
     #[test]

@@ -66,8 +66,6 @@ pub struct Server {
     pub max_wal_senders: i32,
     /// WAL senders there are.
     pub used_wal_senders: i32,
-    /// After how long without an answer the server drops a WAL sender; 0 for never.
-    pub wal_sender_timeout_ms: i64,
     /// How much log the server keeps for a slot before it invalidates the slot; None without a
     /// bound (and before version 13, which knows none).
     pub max_slot_wal_keep_bytes: Option<u64>,
@@ -94,7 +92,6 @@ pub async fn server(client: &Client) -> Result<Server, CatalogError> {
         used_replication_slots: row.get("used_replication_slots"),
         max_wal_senders: row.get("max_wal_senders"),
         used_wal_senders: row.get("used_wal_senders"),
-        wal_sender_timeout_ms: row.get("wal_sender_timeout_ms"),
         max_slot_wal_keep_bytes: keep_mb.and_then(|mb| u64::try_from(mb).ok()).map(|mb| mb << 20),
         has_replication: row.get("has_replication"),
     })

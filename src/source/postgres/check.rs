@@ -381,7 +381,6 @@ mod tests {
             used_replication_slots: 0,
             max_wal_senders: 10,
             used_wal_senders: 0,
-            wal_sender_timeout_ms: 60_000,
             max_slot_wal_keep_bytes: None,
             has_replication: true,
         }

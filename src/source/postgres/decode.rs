@@ -22,7 +22,7 @@ use crate::model::{
 };
 
 /// Microseconds between the Unix epoch and 2000-01-01, where Postgres begins to count.
-const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+pub(super) const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 /// The log said something that cannot be read or carried.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::decode::{Decoded, Decoder, Registry};
+use super::decode::{Decoded, Decoder, POSTGRES_EPOCH_US, Registry};
 use super::error::SourceError;
 use super::wire::{FrameBatch, ReplicationReader, ReplicationWriter, Wire};
 use crate::model::{Batch, Event, Failure, Lsn, Position, ValueRef};
@@ -25,9 +25,6 @@ const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
 /// After how long without a byte, though it is asked twice a second, a server counts as gone.
 const SILENCE: Duration = Duration::from_secs(120);
-
-/// Microseconds between the Unix epoch and 2000-01-01.
-const POSTGRES_EPOCH_US: u64 = 946_684_800_000_000;
 
 /// The options of START_REPLICATION that a server of this version understands. Streaming of open
 /// transactions is not asked for: a transaction comes once it has committed, in commit order.
@@ -158,7 +155,7 @@ impl LogReader {
     async fn answer(&mut self, ask: bool) -> Result<(), Failure> {
         let durable = lsn(&self.durable.borrow());
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now_us = (now.as_micros() as u64).saturating_sub(POSTGRES_EPOCH_US);
+        let now_us = (now.as_micros() as u64).saturating_sub(POSTGRES_EPOCH_US.unsigned_abs());
         let mut message = BytesMut::with_capacity(34);
         message.put_u8(b'r');
         message.put_u64(self.received.max(durable).0);

@@ -11,7 +11,7 @@ use tokio_postgres::Client as Driver;
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::{ChunkRange, Failure, KeyBound, Table};
+use crate::model::{ChunkRange, Failure, KeyBound, Table, pieces};
 
 /// From this correlation on the heap counts as lying in key order.
 const IN_ORDER: f32 = 0.9;
@@ -27,7 +27,7 @@ pub(super) async fn split(
     table: &Table,
     chunk_bytes: u64,
 ) -> Result<Vec<ChunkRange>, Failure> {
-    let pieces = table.bytes.div_ceil(chunk_bytes.max(1)).max(1);
+    let pieces = pieces(table.bytes, chunk_bytes);
     let in_order = table.correlation.is_some_and(|correlation| correlation.abs() >= IN_ORDER);
     let has_key = !table.primary_key.is_empty();
     let reads_blocks = client.server_version_num() >= BLOCK_RANGES_SINCE;
