@@ -1,7 +1,8 @@
 //! Finds the programs of a Postgres installation, and the user to run them as.
 //!
-//! Enters: PATH, the usual folders of Debian and of the PGDG packages, `DUNLIN_PG_BIN`. Leaves:
-//! one installation with its version. It knows nothing of data folders or of running servers.
+//! Enters: PATH, the usual folders of Debian and of the PGDG packages, `DUNLIN_PG_BIN`, and the
+//! folder into which `scripts/servers` extracts further versions. Leaves: one installation with its
+//! version. It knows nothing of data folders or of running servers.
 
 use std::env;
 use std::fs;
@@ -12,6 +13,9 @@ use super::DemoError;
 
 /// Names folders to look in first; several are separated as in PATH.
 pub const FOLDERS_VARIABLE: &str = "DUNLIN_PG_BIN";
+
+/// Names the folder of `scripts/servers`, where it is not the usual one.
+const SERVERS_VARIABLE: &str = "DUNLIN_SERVERS";
 
 /// The server programs of one Postgres version, in one folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,16 +49,16 @@ impl Programs {
         })
     }
 
-    /// Every installation on this machine: those of `DUNLIN_PG_BIN` first, then newest first.
+    /// Every installation on this machine: those of `DUNLIN_PG_BIN` first, then the system's, then
+    /// those of `scripts/servers`; of the last two, newest first.
     #[must_use]
     pub fn all() -> Vec<Programs> {
         let mut found = existing(named_folders());
-        let mut usual = existing(usual_folders());
-        usual.sort_by_key(|programs| std::cmp::Reverse(programs.major));
-        for programs in usual {
-            if !found.contains(&programs) {
-                found.push(programs);
-            }
+        for folders in [usual_folders(), extracted_folders()] {
+            let mut more = existing(folders);
+            more.sort_by_key(|programs| std::cmp::Reverse(programs.major));
+            more.retain(|programs| !found.contains(programs));
+            found.extend(more);
         }
         found
     }
@@ -69,7 +73,9 @@ impl Programs {
             .find(|programs| major.is_none_or(|wanted| programs.major == wanted))
             .ok_or_else(|| DemoError::ProgramsMissing {
                 wanted: match major {
-                    Some(major) => format!("Postgres {major} server programs"),
+                    Some(major) => format!(
+                        "Postgres {major} server programs (try scripts/servers postgres-{major})"
+                    ),
                     None => "Postgres server programs".to_owned(),
                 },
             })
@@ -161,10 +167,7 @@ fn named_folders() -> Vec<PathBuf> {
 }
 
 fn usual_folders() -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
-        folders.extend(versions.flatten().map(|entry| entry.path().join("bin")));
-    }
+    let mut folders = debian_folders(Path::new("/usr"));
     if let Ok(entries) = fs::read_dir("/usr") {
         let versions = entries.flatten().filter(|entry| {
             let name = entry.file_name();
@@ -176,4 +179,26 @@ fn usual_folders() -> Vec<PathBuf> {
         folders.extend(env::split_paths(&path));
     }
     folders
+}
+
+fn extracted_folders() -> Vec<PathBuf> {
+    let Some(Ok(entries)) = servers_folder().map(fs::read_dir) else { return Vec::new() };
+    entries.flatten().flat_map(|entry| debian_folders(&entry.path().join("usr"))).collect()
+}
+
+/// The same as `servers_folder` in `scripts/lib`.
+fn servers_folder() -> Option<PathBuf> {
+    if let Some(folder) = env::var_os(SERVERS_VARIABLE).filter(|folder| !folder.is_empty()) {
+        return Some(folder.into());
+    }
+    if id(&["-u"]) == Some(0) {
+        return Some("/var/cache/dunlin/servers".into());
+    }
+    Some(super::template::cache_folder()?.join("dunlin/servers"))
+}
+
+/// The folders of programs below a `/usr` as Debian lays it out.
+fn debian_folders(usr: &Path) -> Vec<PathBuf> {
+    let Ok(versions) = fs::read_dir(usr.join("lib/postgresql")) else { return Vec::new() };
+    versions.flatten().map(|entry| entry.path().join("bin")).collect()
 }

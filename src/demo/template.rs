@@ -64,13 +64,18 @@ pub(super) fn as_user(command: &mut Command, user: Option<ServerUser>) -> &mut C
 
 /// Without a home folder nothing is cached: a shared folder could hold somebody else's template.
 fn template_path(programs: &Programs, user: Option<ServerUser>) -> Option<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute())
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let cache = cache_folder()?;
     let owner = user.map_or("self".to_owned(), |user| user.uid.to_string());
     let version = programs.version();
     Some(cache.join(format!("dunlin/template-{version}-{owner}-{REVISION}")))
+}
+
+/// The user's folder of caches, by the XDG base directory specification.
+pub(super) fn cache_folder() -> Option<PathBuf> {
+    env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
 }
 
 fn initdb(programs: &Programs, user: Option<ServerUser>, data: &Path) -> Result<(), DemoError> {

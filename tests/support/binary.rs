@@ -3,12 +3,16 @@
 //! With the feature `failpoints` the binary stops at the point that `DUNLIN_FAILPOINT=NAME` or
 //! `NAME:NTH` names, for good, once it has written `failpoint NAME reached` to stderr.
 
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::OnceLock;
 use std::thread;
 
 use dunlin::demo::plain_command;
 use dunlin::demo::process::Process;
+use dunlin::demo::programs::Programs;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -90,7 +94,7 @@ impl Dunlin {
     /// The binary with these arguments, and nothing of this environment that could change them.
     pub fn command(arguments: &[&str]) -> Command {
         let mut command = plain_command(Path::new(env!("CARGO_BIN_EXE_dunlin")));
-        command.args(arguments);
+        command.args(arguments).env("PATH", path());
         command
     }
 
@@ -173,6 +177,16 @@ impl Drop for Dunlin {
             eprintln!("dunlin said last:\n{}", last.join("\n"));
         }
     }
+}
+
+/// PATH with the programs of every version there is, so that pg_dump of any is found.
+fn path() -> &'static OsStr {
+    static PATH: OnceLock<OsString> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let more = Programs::all().into_iter().map(|programs| programs.folder().to_owned());
+        env::join_paths(env::split_paths(&path).chain(more)).unwrap()
+    })
 }
 
 fn pair_command(pair: &TestPair, verb: &str, arguments: &[&str]) -> Command {
