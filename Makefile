@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint
+.PHONY: help demo test bench fmt lint
 
 # Where cargo builds, which need not be here.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -15,6 +15,11 @@ demo: ## Move a database between two private servers, with kills and a compariso
 test: ## Run every test, against real servers
 	@scripts/install
 	scripts/test
+
+bench: ## Measure against the alternatives, and write docs/benchmarks.md
+	@scripts/install
+	@scripts/servers pgcopydb
+	TMPDIR=$${TMPDIR:-/var/tmp} cargo bench --locked --bench postgres
 
 fmt: ## Format the code
 	cargo fmt

@@ -81,6 +81,19 @@ impl Programs {
             })
     }
 
+    /// The folder into which `scripts/servers` extracts further programs, as `servers_folder` in
+    /// `scripts/lib` tells it. `None` without a home folder.
+    #[must_use]
+    pub fn extracted_folder() -> Option<PathBuf> {
+        if let Some(folder) = env::var_os(SERVERS_VARIABLE).filter(|folder| !folder.is_empty()) {
+            return Some(folder.into());
+        }
+        if id(&["-u"]) == Some(0) {
+            return Some("/var/cache/dunlin/servers".into());
+        }
+        Some(super::template::cache_folder()?.join("dunlin/servers"))
+    }
+
     /// The path of one program.
     #[must_use]
     pub fn path(&self, program: &str) -> PathBuf {
@@ -182,19 +195,10 @@ fn usual_folders() -> Vec<PathBuf> {
 }
 
 fn extracted_folders() -> Vec<PathBuf> {
-    let Some(Ok(entries)) = servers_folder().map(fs::read_dir) else { return Vec::new() };
+    let Some(Ok(entries)) = Programs::extracted_folder().map(fs::read_dir) else {
+        return Vec::new();
+    };
     entries.flatten().flat_map(|entry| debian_folders(&entry.path().join("usr"))).collect()
-}
-
-/// The same as `servers_folder` in `scripts/lib`.
-fn servers_folder() -> Option<PathBuf> {
-    if let Some(folder) = env::var_os(SERVERS_VARIABLE).filter(|folder| !folder.is_empty()) {
-        return Some(folder.into());
-    }
-    if id(&["-u"]) == Some(0) {
-        return Some("/var/cache/dunlin/servers".into());
-    }
-    Some(super::template::cache_folder()?.join("dunlin/servers"))
 }
 
 /// The folders of programs below a `/usr` as Debian lays it out.

@@ -1,0 +1,145 @@
+//! Medians, ratios, and the page that shows them.
+
+use std::fmt::Write;
+use std::process::Command;
+use std::time::Duration;
+
+/// The rows of one work's table.
+#[derive(Default)]
+pub struct Report {
+    sections: Vec<Section>,
+}
+
+/// A work: what is done, and how each contender fared.
+pub struct Section {
+    pub title: &'static str,
+    /// How it is measured, in sentences.
+    pub how: &'static str,
+    /// What a figure is of.
+    pub unit: Unit,
+    pub lines: Vec<Line>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Unit {
+    Seconds,
+    Milliseconds,
+}
+
+/// One contender's figures, a round each.
+#[derive(Clone)]
+pub struct Line {
+    pub name: String,
+    pub rounds: Vec<Duration>,
+    /// The most memory that was resident, where it is dunlin's.
+    pub resident_bytes: Option<u64>,
+    /// Processor time in each round, where it is dunlin's.
+    pub processor: Vec<Duration>,
+}
+
+impl Line {
+    /// A contender before its first round.
+    pub fn new(name: &str) -> Line {
+        Line { name: name.into(), rounds: Vec::new(), resident_bytes: None, processor: Vec::new() }
+    }
+
+    /// Notes a round of dunlin's.
+    pub fn note(&mut self, taken: super::watch::Taken) {
+        self.rounds.push(taken.wall);
+        self.processor.push(taken.processor);
+        self.resident_bytes = self.resident_bytes.max(Some(taken.resident_bytes));
+    }
+}
+
+impl Report {
+    /// Adds a work, and prints it at once.
+    pub fn add(&mut self, section: Section) {
+        println!("{}", table(&section));
+        self.sections.push(section);
+    }
+
+    /// The page.
+    pub fn markdown(&self, rounds: usize) -> String {
+        let mut text = String::from("# Benchmarks\n\n");
+        let _ = write!(
+            text,
+            "Written by `make bench`. {rounds} rounds in one run, the contenders in turn; figures \
+             are medians, with the fastest and the slowest round in parentheses. Ratios are of \
+             medians: other / dunlin, so above 1 dunlin is the faster. Source, target and \
+             contender share the machine: {}. Both servers commit durably (`fsync` on), with 1 GB \
+             of shared buffers, 512 MB of maintenance memory and no checkpoint in a measured \
+             span.\n\n",
+            machine()
+        );
+        for section in &self.sections {
+            let _ = write!(text, "## {}\n\n{}\n\n{}\n", section.title, section.how, table(section));
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        text
+    }
+}
+
+fn table(section: &Section) -> String {
+    let unit = match section.unit {
+        Unit::Seconds => "seconds",
+        Unit::Milliseconds => "milliseconds",
+    };
+    let mut text = format!("| | {unit} | ratio | processor | resident |\n|---|---|---|---|---|\n");
+    let own = section.lines.first().map(|line| median(&line.rounds));
+    for line in &section.lines {
+        let middle = median(&line.rounds);
+        let ratio = own.map_or(0.0, |own| middle.as_secs_f64() / own.as_secs_f64());
+        let processor = match line.processor.is_empty() {
+            true => String::new(),
+            false => format!("{:.2} s", median(&line.processor).as_secs_f64()),
+        };
+        let resident = line.resident_bytes.map(|bytes| format!("{} MiB", bytes >> 20));
+        let _ = writeln!(
+            text,
+            "| {} | {} ({} to {}) | {ratio:.2} | {processor} | {} |",
+            line.name,
+            figure(middle, section.unit),
+            figure(line.rounds.iter().copied().min().unwrap_or_default(), section.unit),
+            figure(line.rounds.iter().copied().max().unwrap_or_default(), section.unit),
+            resident.unwrap_or_default()
+        );
+    }
+    text
+}
+
+fn figure(duration: Duration, unit: Unit) -> String {
+    match unit {
+        Unit::Seconds => format!("{:.2}", duration.as_secs_f64()),
+        Unit::Milliseconds => format!("{:.1}", duration.as_secs_f64() * 1000.0),
+    }
+}
+
+/// The middle one; of an even number the later of the two.
+pub fn median(rounds: &[Duration]) -> Duration {
+    quantile(rounds, 1, 2)
+}
+
+/// The smallest that at least `part` of `of` do not exceed.
+pub fn quantile(values: &[Duration], part: usize, of: usize) -> Duration {
+    let mut sorted = values.to_vec();
+    sorted.sort();
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((sorted.len() * part / of).min(last)).copied().unwrap_or_default()
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"))
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or_default();
+    let kernel = Command::new("uname").arg("-sr").output().unwrap().stdout;
+    format!(
+        "{cores} cores, {} GiB of memory, {}",
+        kib.div_ceil(1024 * 1024),
+        String::from_utf8_lossy(&kernel).trim()
+    )
+}
