@@ -32,6 +32,9 @@ const LITTLE_LEFT_BYTES: i64 = 1 << 30;
 /// How often the source is looked at for what the log does not show.
 const DRIFT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a commit on the target may go without being durable, and so unacknowledged.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How often sequences are carried over.
 const SEQUENCE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -74,7 +77,8 @@ pub(super) async fn follow<S: Source, T: Target, B>(
         (None, Some(Until::Snapshot | Until::CaughtUp) | None) => None,
     };
     let limits = &run.options.stream;
-    let applier = run.target.applier().await?;
+    let mut applier = run.target.applier().await?;
+    pipeline::store_durably(&mut applier, from.clone()).await?;
     let (sender, batches) = channel::bounded(limits.queue_bytes);
     let (durable, durable_seen) = watch::channel(from.clone());
     let (figures, figures_seen) = watch::channel(Figures::starting_at(from.clone()));
@@ -85,6 +89,7 @@ pub(super) async fn follow<S: Source, T: Target, B>(
         from: from.clone(),
         until,
         group_bytes: limits.group_bytes.min(limits.queue_bytes / 2),
+        flush: FLUSH_INTERVAL,
         batches,
         stop: stop_seen,
     };

@@ -6,7 +6,8 @@
 //! there is little to do, and grows by itself when there is much.
 //!
 //! Nothing is lost: a group ends with a whole transaction, its checkpoint is committed with it, and
-//! only then is the position announced. Nothing is applied twice: the log is read from the stored
+//! the position is announced only once a crash of the target cannot undo that. Not every commit
+//! waits for it: several times a second one does, and vouches for all before it. Nothing is applied twice: the log is read from the stored
 //! checkpoint. A transaction that is larger than a group goes to the target in pieces, inside of
 //! one target transaction that is committed with its last piece. What ends the stream (a halt, a
 //! stop, the position that was asked for) ends it between transactions: the complete ones before
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use super::group::{self, Part, PlanError, Shapes};
 use crate::model::{
-    Coverage, Event, Failure, Mark, Position, Relation, RowIdentity, Shape, Table, TableId,
+    Coverage, Event, Failure, Mark, Plan, Position, Relation, RowIdentity, Shape, Table, TableId,
 };
 use crate::observe::failpoint;
 use crate::source::{BatchReceiver, Delivered};
@@ -29,6 +30,13 @@ use crate::target::{Applied, Applier, Checkpoint};
 
 /// How long an idle stream goes without storing a checkpoint.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// A group of more transactions than this shows that there is much to do.
+const BUSY_TRANSACTIONS: u64 = 16;
+
+/// Where there is much to do, groups are begun no closer together than this: each has a cost that
+/// does not depend on its size.
+const PACE: Duration = Duration::from_millis(10);
 
 /// For how many groups a table is replayed change by change after it clashed.
 const GROUPS_REPLAYED: u32 = 16;
@@ -40,12 +48,14 @@ pub struct Feed {
     pub tables: Vec<Table>,
     /// Where the tables' chunks were read.
     pub coverage: Coverage,
-    /// The stored checkpoint.
+    /// The stored checkpoint, durable (see [`store_durably`]).
     pub from: Position,
     /// Apply what this position contains, then end.
     pub until: Option<Position>,
     /// Bytes of log in a group, about.
     pub group_bytes: usize,
+    /// How long a commit may go without being durable.
+    pub flush: Duration,
     /// The log.
     pub batches: BatchReceiver,
     /// Becomes true when the operator wants it to end.
@@ -124,8 +134,11 @@ pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<E
         applied: feed.from.clone(),
         stored: feed.from.clone(),
         stored_at: Instant::now(),
+        durable: feed.from.clone(),
+        durable_at: Instant::now(),
         open: None,
         clashed: BTreeMap::new(),
+        paced_until: None,
         committed_at_us: None,
         feed: Feed { group_bytes, ..feed },
         report,
@@ -139,7 +152,44 @@ pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<E
     if let End::Stopped | End::Reached = &end {
         pipeline.store_idle_position(Duration::ZERO).await?;
     }
+    pipeline.flush().await?;
     Ok(end)
+}
+
+/// What a waiting stream is woken by.
+enum Woken {
+    Stop,
+    /// The next group may begin.
+    Pace,
+    /// Something is committed, and has not been durable for long enough.
+    Undurable,
+    /// A batch; None where no more will come.
+    Log(Option<Delivered>),
+}
+
+/// Waits for a moment, for ever where there is none.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Stores a checkpoint without any rows, and with it makes everything durable that was committed
+/// before, by whomever. Before a stream begins this is called for the position from which on the
+/// log will be read, since that is acknowledged at once.
+///
+/// # Errors
+///
+/// Whatever the target reports.
+pub async fn store_durably<A: Applier>(
+    applier: &mut A,
+    position: Position,
+) -> Result<Checkpoint, Failure> {
+    let checkpoint =
+        Checkpoint { position, committed_at_us: None, transactions: 0, changes: 0, durable: true };
+    applier.apply(&Plan::default(), Some(&checkpoint)).await?;
+    Ok(checkpoint)
 }
 
 /// Events that wait to be applied.
@@ -179,11 +229,16 @@ struct Pipeline<A> {
     /// The checkpoint as stored.
     stored: Position,
     stored_at: Instant,
+    /// The checkpoint that a crash of the target cannot undo.
+    durable: Position,
+    durable_at: Instant,
     /// The transaction of which the target holds the first pieces, uncommitted.
     open: Option<Mark>,
     /// Tables that clashed lately, each with the number of groups for which it is still replayed:
     /// what clashed once is likely to clash again, and finding out costs a group's work.
     clashed: BTreeMap<TableId, u32>,
+    /// Where there is much to do: when the next group may begin.
+    paced_until: Option<Instant>,
     /// When the transaction that is being gathered committed on the source.
     committed_at_us: Option<i64>,
 }
@@ -209,24 +264,37 @@ impl<A: Applier> Pipeline<A> {
 
     /// Waits for something to do, then takes what has come, up to a group.
     async fn gather(&mut self) -> Result<(), Failure> {
-        if self.gathered.ending.is_some() || self.gathered.bytes >= self.feed.group_bytes {
-            return Ok(());
+        while self.may_gather() && (self.gathered.complete.is_none() || self.paced_until.is_some())
+        {
+            match self.wait().await {
+                Woken::Stop => return Ok(()),
+                Woken::Pace => self.paced_until = None,
+                Woken::Undurable => self.flush().await?,
+                Woken::Log(delivered) => self.take(delivered).await?,
+            }
         }
-        if self.gathered.complete.is_none() {
-            let delivered = tokio::select! {
-                biased;
-                _ = self.feed.stop.wait_for(|stop| *stop) => return Ok(()),
-                delivered = self.feed.batches.receive() => delivered,
-            };
-            self.take(delivered).await?;
-        }
-        while self.gathered.ending.is_none() && self.gathered.bytes < self.feed.group_bytes {
+        while self.may_gather() {
             match self.feed.batches.try_receive() {
                 Some(delivered) => self.take(Some(delivered)).await?,
                 None => break,
             }
         }
         Ok(())
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let flush = self.may_flush().then(|| self.durable_at + self.feed.flush);
+        tokio::select! {
+            biased;
+            _ = self.feed.stop.wait_for(|stop| *stop) => Woken::Stop,
+            () = reached(self.paced_until) => Woken::Pace,
+            () = reached(flush) => Woken::Undurable,
+            delivered = self.feed.batches.receive() => Woken::Log(delivered),
+        }
+    }
+
+    fn may_gather(&self) -> bool {
+        self.gathered.ending.is_none() && self.gathered.bytes < self.feed.group_bytes
     }
 
     async fn take(&mut self, delivered: Option<Delivered>) -> Result<(), Failure> {
@@ -306,6 +374,7 @@ impl<A: Applier> Pipeline<A> {
                 committed_at_us: self.committed_at_us,
                 transactions: self.gathered.transactions,
                 changes: self.gathered.changes,
+                durable: self.durable_at.elapsed() >= self.feed.flush,
             },
         });
     }
@@ -335,6 +404,8 @@ impl<A: Applier> Pipeline<A> {
                 self.store_idle_position(IDLE_CHECKPOINT).await?;
                 return Ok(None);
             }
+            let busy = complete.checkpoint.transactions > BUSY_TRANSACTIONS;
+            self.paced_until = busy.then(|| Instant::now() + PACE);
             let end = self.carry_out(parts, Some(&complete.checkpoint)).await?;
             if end.is_none() {
                 failpoint::reached("group-committed");
@@ -390,7 +461,28 @@ impl<A: Applier> Pipeline<A> {
         self.stored = checkpoint.position.clone();
         self.stored_at = Instant::now();
         self.announce(checkpoint.transactions, checkpoint.changes);
-        self.report.durable.send_replace(self.stored.clone());
+        if checkpoint.durable {
+            self.durable = checkpoint.position.clone();
+            self.durable_at = Instant::now();
+            self.report.durable.send_replace(self.durable.clone());
+        }
+    }
+
+    /// Whether something is committed that is not durable, and the session is free.
+    fn may_flush(&self) -> bool {
+        self.stored != self.durable && self.open.is_none()
+    }
+
+    /// Makes everything durable that is committed.
+    async fn flush(&mut self) -> Result<(), Failure> {
+        if self.may_flush() { self.store(self.stored.clone()).await } else { Ok(()) }
+    }
+
+    /// Stores a checkpoint without any rows, durably.
+    async fn store(&mut self, position: Position) -> Result<(), Failure> {
+        let checkpoint = store_durably(&mut self.applier, position).await?;
+        self.committed(&checkpoint);
+        Ok(())
     }
 
     fn announce(&self, transactions: u64, changes: u64) {
@@ -410,15 +502,7 @@ impl<A: Applier> Pipeline<A> {
         if self.applied == self.stored || self.stored_at.elapsed() < age || self.open.is_some() {
             return Ok(());
         }
-        let checkpoint = Checkpoint {
-            position: self.applied.clone(),
-            committed_at_us: None,
-            transactions: 0,
-            changes: 0,
-        };
-        self.applier.apply(&crate::model::Plan::default(), Some(&checkpoint)).await?;
-        self.committed(&checkpoint);
-        Ok(())
+        self.store(self.applied.clone()).await
     }
 }
 

@@ -107,6 +107,9 @@ pub struct Checkpoint {
     pub transactions: u64,
     /// Row changes in the group.
     pub changes: u64,
+    /// Whether the commit is reported only once a crash of the target cannot undo it. Then it can
+    /// undo none before it either.
+    pub durable: bool,
 }
 
 /// How a plan fared.
@@ -321,7 +324,6 @@ pub trait Applier: Send + 'static {
 
     /// Carries out a plan in the open target transaction, or in a new one. With a checkpoint the
     /// transaction is committed with it; without, it stays open for the next plan.
-    ///
     fn apply(
         &mut self,
         plan: &Plan,

@@ -23,6 +23,13 @@ use crate::source::BatchSender;
 /// enough for an idle source to be seen as caught up at once.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
+/// While the target is busy, so much may gather in the socket before it is read again: a server
+/// sends every row change by itself, and waking up for each costs more than the change.
+const GATHERED: Duration = Duration::from_millis(1);
+
+/// A read that brought this much was worth it.
+const WORTHWHILE_BYTES: usize = 32 * 1024;
+
 /// After how long without a byte, though it is asked twice a second, a server counts as gone.
 const SILENCE: Duration = Duration::from_secs(120);
 
@@ -96,6 +103,9 @@ impl LogReader {
             self.heard_since_tick = true;
             if self.pass_on(&frames, out).await?.is_break() {
                 return self.part().await;
+            }
+            if frames.bytes().len() < WORTHWHILE_BYTES && out.is_busy() {
+                tokio::time::sleep(GATHERED).await;
             }
             // Only now: while there was no room, nobody listened.
             self.heard_at = Instant::now();

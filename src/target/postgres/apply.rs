@@ -54,6 +54,10 @@ pub struct PostgresApplier {
     /// By the address of the shape's relation, which [`Prepared`] keeps alive.
     prepared: HashMap<usize, Prepared>,
     in_transaction: bool,
+    /// The statement that stores the checkpoint.
+    checkpoint: Statement,
+    /// Commits, and waits until that is as safe as the operator wants it.
+    commit_durably: String,
 }
 
 /// A relation's shape, the target's table for it, and the statements made so far.
@@ -84,11 +88,22 @@ impl PostgresApplier {
     ///
     /// Where the session's settings cannot be made.
     pub(super) async fn new(session: Session, fence: Fence) -> Result<Self, Failure> {
+        let act = || attempting("prepare the session that applies changes");
+        let level = "SELECT pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), \
+                     'off', 'on')";
+        let level: String = session.query_one(level, &[]).await.map_err(act())?.get(0);
         session
             .batch_execute(include_str!("../../../sql/postgres/apply_session.sql"))
             .await
-            .map_err(attempting("prepare the session that applies changes"))?;
-        Ok(PostgresApplier { session, fence, prepared: HashMap::new(), in_transaction: false })
+            .map_err(act())?;
+        Ok(PostgresApplier {
+            checkpoint: state::prepare_checkpoint(&session).await.map_err(act())?,
+            commit_durably: format!("SET LOCAL synchronous_commit = {level}; COMMIT"),
+            session,
+            fence,
+            prepared: HashMap::new(),
+            in_transaction: false,
+        })
     }
 
     /// Makes sure that every statement of a plan is prepared.
@@ -145,7 +160,7 @@ impl PostgresApplier {
             }
         }
         if let Some(checkpoint) = checkpoint {
-            let stored = self.fence.store_checkpoint(&self.session, checkpoint);
+            let stored = self.fence.store_checkpoint(&self.session, &self.checkpoint, checkpoint);
             queue.push(Box::pin(stored), Expected::checkpoint());
         }
         queue.settle().await
@@ -326,8 +341,9 @@ impl Applier for PostgresApplier {
             }
         }
         failpoint::reached("group-applied");
-        if checkpoint.is_some() {
-            self.session.batch_execute("COMMIT").await.map_err(attempting("commit a group"))?;
+        if let Some(checkpoint) = checkpoint {
+            let commit = if checkpoint.durable { &self.commit_durably } else { "COMMIT" };
+            self.session.batch_execute(commit).await.map_err(attempting("commit a group"))?;
             self.in_transaction = false;
         } else {
             if self.in_transaction {

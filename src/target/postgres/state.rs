@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, GenericClient, Row, Transaction};
+use tokio_postgres::{Client, GenericClient, Row, Statement, Transaction};
 
 use super::TargetError;
 use crate::connect::attempting;
@@ -38,19 +38,27 @@ pub struct Fence {
     pub epoch: i64,
 }
 
+/// Prepares the statement of [`Fence::store_checkpoint`].
+pub(super) async fn prepare_checkpoint(
+    client: &Client,
+) -> Result<Statement, tokio_postgres::Error> {
+    client.prepare(include_str!("../../../sql/postgres/store_checkpoint.sql")).await
+}
+
 impl Fence {
-    /// Moves the checkpoint, in the open transaction. Returns the number of rows touched: one, or
+    /// Moves the checkpoint by the prepared `statement`, in the open transaction. Returns the number of rows touched: one, or
     /// none where another process has taken over.
     pub(super) async fn store_checkpoint(
         &self,
         client: &Client,
+        statement: &Statement,
         checkpoint: &Checkpoint,
     ) -> Result<u64, tokio_postgres::Error> {
         let position = json_text(&checkpoint.position);
         let committed_at = checkpoint.committed_at_us;
         client
             .execute(
-                include_str!("../../../sql/postgres/store_checkpoint.sql"),
+                statement,
                 &[
                     &self.name,
                     &self.epoch,
