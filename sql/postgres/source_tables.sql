@@ -31,6 +31,27 @@ wire (oid, base, travels) AS (
         ON element.oid = base.typelem AND base.typelem <> 0 AND base.typcategory = 'A'
     WHERE t.typtype <> 'c'
 ),
+-- Collations under which text sorts by its bytes, on the server as outside of it: by those of
+-- UTF-8, in which the log comes. The columns of later versions are read by way of jsonb.
+byte_order (oid) AS (
+    SELECT c.oid
+    FROM pg_catalog.pg_collation c
+    JOIN pg_catalog.pg_database d ON d.datname = current_database()
+    CROSS JOIN LATERAL (
+        SELECT c.collprovider::text AS provider,
+               c.collcollate AS libc,
+               to_jsonb(c)->>'colllocale' AS builtin
+        WHERE c.collprovider <> 'd'
+        UNION ALL
+        SELECT COALESCE(to_jsonb(d)->>'datlocprovider', 'c'),
+               d.datcollate,
+               to_jsonb(d)->>'datlocale'
+        WHERE c.collprovider = 'd'
+    ) AS used
+    WHERE current_setting('server_encoding') = 'UTF8'
+      AND (used.provider = 'c' AND used.libc IN ('C', 'POSIX')
+           OR used.provider = 'b' AND used.builtin IN ('C', 'C.UTF-8', 'PG_UNICODE_FAST'))
+),
 relation AS (
     SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,
            c.relispartition, c.reltoastrelid, c.reltuples
@@ -50,12 +71,18 @@ attribute AS (
            array_agg(a.atttypmod ORDER BY a.attnum) AS type_modifiers,
            array_agg(a.attnotnull ORDER BY a.attnum) AS not_null,
            array_agg(a.attgenerated <> '' ORDER BY a.attnum) AS generated,
+           array_agg(cn.nspname::text ORDER BY a.attnum) AS collation_schemas,
+           array_agg(c.collname::text ORDER BY a.attnum) AS collation_names,
+           array_agg(o.oid IS NOT NULL ORDER BY a.attnum) AS in_byte_order,
            array_agg(COALESCE(w.base, t.oid) ORDER BY a.attnum) AS base_types,
            bool_and(a.attgenerated <> '' OR COALESCE(w.travels, false)) AS binary_travels
     FROM relation r
     JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+    LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
+    LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = c.collnamespace
+    LEFT JOIN byte_order o ON o.oid = c.oid
     LEFT JOIN wire w ON w.oid = t.oid
     WHERE r.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
     GROUP BY a.attrelid
@@ -77,6 +104,9 @@ SELECT r.oid,
        COALESCE(a.type_modifiers, '{}') AS type_modifiers,
        COALESCE(a.not_null, '{}') AS not_null,
        COALESCE(a.generated, '{}') AS generated,
+       COALESCE(a.collation_schemas, '{}') AS collation_schemas,
+       COALESCE(a.collation_names, '{}') AS collation_names,
+       COALESCE(a.in_byte_order, '{}') AS in_byte_order,
        COALESCE(a.base_types, '{}') AS base_types,
        COALESCE(a.binary_travels, true) AS binary_travels,
        (pk.indkey::int2[])[0:pk.indnkeyatts - 1] AS primary_key,

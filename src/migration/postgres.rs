@@ -114,7 +114,7 @@ impl Besides<PostgresSource, PostgresTarget> for LargeObjects {
         held: &HeldSnapshot,
     ) -> Result<(), Failure> {
         let reading = source.session_under(held).await?;
-        if self.skipped || large_objects(&reading).await?.count == 0 {
+        if self.skipped || large_objects(&reading).await? == 0 {
             return Ok(());
         }
         let mut writing = target.session().await?;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::order::ColumnOrder;
+
 /// A table's number within one migration. It is given once, stored, and never used again for
 /// another table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -105,20 +107,11 @@ pub struct Column {
     pub not_null: bool,
     /// The server computes it; it is never written.
     pub generated: bool,
-    /// Whether its order can be reproduced outside of the server.
+    /// The collation by its qualified name, quoted where needed; None where the type has none.
+    #[serde(default)]
+    pub collation: Option<String>,
+    /// How its order is reproduced outside of the server.
     pub order: ColumnOrder,
-}
-
-/// How a key column's order is reproduced outside of the server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ColumnOrder {
-    /// By value, as a signed integer of at most 64 bits.
-    Integer,
-    /// By the sixteen bytes of a UUID.
-    Uuid,
-    /// It cannot be: collated text, numeric, composites and the rest.
-    Opaque,
 }
 
 /// How the log names a row.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::model::{
-    Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Position, Table, TableId,
+    Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Position, Table, TableId, are_assignable,
 };
 use crate::source::Source;
 
@@ -72,9 +72,7 @@ pub fn stale_tables(
         chunks.entry(entry.chunk.table).or_default().push(entry);
     }
     let assignable = |table: &Table, entries: &[&LedgerEntry]| {
-        unique_indexes_wait
-            && table.changes_are_assignable()
-            && entries.iter().all(|entry| matches!(entry.chunk.range, ChunkRange::Key { .. }))
+        unique_indexes_wait && are_assignable(table, entries.iter().map(|entry| &entry.chunk))
     };
     let stale = |table: &&Table| {
         let Some(entries) = chunks.get(&table.id) else {
@@ -101,6 +99,7 @@ mod tests {
             type_modifier: -1,
             not_null: true,
             generated: false,
+            collation: None,
             order,
         };
         Table {
@@ -120,7 +119,9 @@ mod tests {
     }
 
     fn entry(table: u32, number: u32, read: Option<u64>) -> LedgerEntry {
-        let range = ChunkRange::Key { from: None, until: None };
+        let key = |number: u32| vec![format!("00000000-0000-0000-0000-{number:012}")];
+        let from = (number > 0).then(|| key(number));
+        let range = ChunkRange::Key { from, until: Some(key(number + 1)) };
         LedgerEntry {
             chunk: Chunk { table: TableId(table), number, range, bytes: 0 },
             read: read.map(|at| Bracket::exact(Position::Postgres(Lsn(at)))),
@@ -153,15 +154,16 @@ mod tests {
         };
         let stale = |order, identity, read| stale_where(order, identity, read, true);
         let half_done = [Some(10), None];
-        assert!(!stale(ColumnOrder::Integer, key(&[0]), half_done));
+        assert!(!stale(ColumnOrder::Uuid, key(&[0]), half_done));
         assert!(!stale(ColumnOrder::Uuid, Identity::Full, half_done));
         assert!(stale(ColumnOrder::Opaque, key(&[0]), half_done));
+        assert!(stale(ColumnOrder::Integer, key(&[0]), half_done), "its borders are no integers");
         // The log names rows by another column, and leaves out a primary key that changed.
-        assert!(stale(ColumnOrder::Integer, key(&[1]), half_done));
+        assert!(stale(ColumnOrder::Uuid, key(&[1]), half_done));
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(50), None]), "of the same moment");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(10), Some(10)]), "finished");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [None, None]), "not begun");
-        let indexed = stale_where(ColumnOrder::Integer, key(&[0]), half_done, false);
+        let indexed = stale_where(ColumnOrder::Uuid, key(&[0]), half_done, false);
         assert!(indexed, "a unique index may meet a row and its successor");
     }
 }

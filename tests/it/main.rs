@@ -12,6 +12,7 @@ mod complete;
 mod faults;
 mod groups;
 mod harness;
+mod key_order;
 mod kill;
 mod login;
 mod loss;

@@ -210,33 +210,17 @@ fn carries_sequence(
     }
 }
 
-/// The database's large objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LargeObjects {
-    /// How many there are.
-    pub count: u64,
-    /// Size of what holds them on disk.
-    pub bytes: u64,
-}
-
-/// Counts the large objects.
+/// How many large objects the database has.
 ///
 /// # Errors
 ///
 /// The query failed.
-pub async fn large_objects(client: &Client) -> Result<LargeObjects, CatalogError> {
+pub async fn large_objects(client: &Client) -> Result<u64, CatalogError> {
     let row = client
-        .query_one(
-            "SELECT (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata),
-                    pg_catalog.pg_relation_size('pg_catalog.pg_largeobject')",
-            &[],
-        )
+        .query_one("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata", &[])
         .await
         .map_err(reading("the large objects"))?;
-    Ok(LargeObjects {
-        count: row.get::<_, i64>(0).cast_unsigned(),
-        bytes: row.get::<_, i64>(1).cast_unsigned(),
-    })
+    Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
 /// The OID of `pg_largeobject` and of `pg_largeobject_metadata`, fixed in every version: with

@@ -295,12 +295,11 @@ async fn holdups(control: &Client) -> Result<Vec<Finding>, Failure> {
 }
 
 async fn large_objects(control: &Client) -> Result<Option<Finding>, Failure> {
-    let found = catalog::large_objects(control).await?;
-    Ok((found.count > 0).then(|| {
+    let count = catalog::large_objects(control).await?;
+    Ok((count > 0).then(|| {
         let seen = format!(
-            "there are {} large objects; changes to them are not in the log, so those made while \
-             the migration runs are not carried",
-            found.count
+            "there are {count} large objects; changes to them are not in the log, so those made \
+             while the migration runs are not carried"
         );
         Finding::warn("LARGE_OBJECTS", "source", seen)
     }))

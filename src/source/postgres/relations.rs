@@ -323,7 +323,11 @@ fn columns(row: &Row) -> Vec<Column> {
     let modifiers: Vec<i32> = row.get("type_modifiers");
     let not_null: Vec<bool> = row.get("not_null");
     let generated: Vec<bool> = row.get("generated");
+    let collation_schemas: Vec<Option<&str>> = row.get("collation_schemas");
+    let collation_names: Vec<Option<&str>> = row.get("collation_names");
+    let in_byte_order: Vec<bool> = row.get("in_byte_order");
     let base_types: Vec<u32> = row.get("base_types");
+    let collation = |at: usize| Some(type_name(collation_schemas[at]?, collation_names[at]?));
     names
         .into_iter()
         .enumerate()
@@ -333,16 +337,33 @@ fn columns(row: &Row) -> Vec<Column> {
             type_modifier: modifiers[at],
             not_null: not_null[at],
             generated: generated[at],
-            order: order(base_types[at]),
+            collation: collation(at),
+            order: order(base_types[at], in_byte_order[at]),
         })
         .collect()
 }
 
 /// OIDs of built-in types are fixed (`pg_type.dat` in the server's source).
-fn order(base_type: u32) -> ColumnOrder {
+fn order(base_type: u32, in_byte_order: bool) -> ColumnOrder {
     match base_type {
-        20 | 21 | 23 => ColumnOrder::Integer,
+        // int8, int2, int4, oid
+        20 | 21 | 23 | 26 => ColumnOrder::Integer,
+        // numeric
+        1700 => ColumnOrder::Decimal,
+        // bool
+        16 => ColumnOrder::Boolean,
+        // date, timestamp, timestamptz
+        1082 | 1114 | 1184 => ColumnOrder::Moment,
+        // time
+        1083 => ColumnOrder::TimeOfDay,
+        // uuid
         2950 => ColumnOrder::Uuid,
+        // bytea
+        17 => ColumnOrder::Bytes,
+        // name, text, varchar
+        19 | 25 | 1043 if in_byte_order => ColumnOrder::Text,
+        // bpchar
+        1042 if in_byte_order => ColumnOrder::PaddedText,
         _ => ColumnOrder::Opaque,
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::error::SourceError;
 use super::wire::{CopyOut, TextRow, Wire};
 use crate::connect::quote::{quote_ident, quote_literal, quote_name, type_name};
-use crate::model::{Chunk, ChunkRange, Failure, KeyBound, RowForm, Table};
+use crate::model::{Chunk, ChunkRange, Column, Failure, KeyBound, RowForm, Table};
 use crate::source::{ChunkReader, ChunkRows};
 
 /// Reads chunks over a connection of its own.
@@ -202,13 +202,24 @@ fn condition(table: &Table, range: &ChunkRange) -> Option<String> {
     (!conditions.is_empty()).then(|| conditions.join(" AND "))
 }
 
-/// `("a", "b") >= ('1'::pg_catalog.int4, …)`: a row comparison, which a B-tree index serves.
+/// `("a", "b") >= ('1', 'x' COLLATE pg_catalog."C")`: a row comparison, which a B-tree index
+/// serves. A value takes the type of its column, by the grammar's rule for untyped literals, and
+/// the collation that the column had when the borders were made: whatever becomes of the column,
+/// all ranges go by one order.
 fn compare(table: &Table, operator: &str, bound: &KeyBound) -> String {
     let keys: Vec<_> = table.key_columns().map(|column| quote_ident(&column.name)).collect();
     let values: Vec<_> = table
         .key_columns()
         .zip(bound)
-        .map(|(column, value)| format!("{}::{}", quote_literal(value), column.type_name))
+        .map(|(column, value)| collated(&quote_literal(value), column))
         .collect();
     format!("({}) {operator} ({})", keys.join(", "), values.join(", "))
+}
+
+/// An expression under the collation that a column had when the table was taken in.
+pub(super) fn collated(expression: &str, column: &Column) -> String {
+    match &column.collation {
+        Some(collation) => format!("{expression} COLLATE {collation}"),
+        None => expression.to_owned(),
+    }
 }

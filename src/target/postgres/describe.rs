@@ -251,6 +251,7 @@ mod tests {
                 type_modifier: -1,
                 not_null: false,
                 generated: false,
+                collation: None,
                 order: ColumnOrder::Integer,
             }],
             identity: Identity::Nothing,
