@@ -9,3 +9,6 @@ SET jit = off;
 SET work_mem = '64MB';
 SELECT pg_catalog.set_config('synchronous_commit', 'on', false)
 WHERE pg_catalog.current_setting('synchronous_commit') = 'off';
+-- A database in SQL_ASCII takes bytes of any encoding, but only from who says so.
+SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)
+WHERE pg_catalog.getdatabaseencoding() = 'SQL_ASCII'
