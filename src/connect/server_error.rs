@@ -133,8 +133,8 @@ impl ServerError {
             "22021" => Halt::with(
                 Code::TargetRefused,
                 "a text, of a source in SQL_ASCII say, is not valid in the target's encoding: \
-                 mend it on the source and copy anew by `dunlin complete`, then `dunlin run \
-                 --truncate-target '*'`, or move to a database in SQL_ASCII",
+                 mend it on the source, then `dunlin complete`, empty the target's database and \
+                 run anew; or move to a database in SQL_ASCII",
             ),
             "23505" => Halt::with(
                 Code::TargetRefused,
