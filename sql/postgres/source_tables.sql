@@ -6,29 +6,33 @@ WITH RECURSIVE domain_base (oid, base) AS (
     FROM domain_base b
     JOIN pg_catalog.pg_type t ON t.oid = b.base AND t.typtype = 'd'
 ),
--- A type's binary form travels where it holds no number that is given by one server alone (an
--- OID, a user type inside of an array or a composite) and nothing that depends on a locale.
+-- Types of every server whose binary form travels: it holds no number that is given by one server
+-- alone (an OID), nothing that depends on a locale, and nothing that a server sends and does not
+-- take back (an empty int2vector, oidvector or tsquery).
+built_in (oid) AS (
+    SELECT oid
+    FROM pg_catalog.pg_type
+    WHERE oid < 10000
+      AND typtype IN ('b', 'r', 'm')
+      AND typsend <> 0
+      AND typreceive <> 0
+      AND typname NOT LIKE 'reg%'
+      AND typname NOT IN ('money', 'xml', 'int2vector', 'oidvector', 'tsquery')
+),
+-- Arrays of those travel, and labels of an enum. Arrays and composites of users' types hold OIDs.
 wire (oid, base, travels) AS (
     SELECT t.oid,
            base.oid,
            base.typtype = 'e'
-           OR (base.oid < 10000
-               AND base.typtype IN ('b', 'r', 'm')
-               AND base.typsend <> 0
-               AND base.typreceive <> 0
-               AND base.typname NOT LIKE 'reg%'
-               AND base.typname NOT IN ('money', 'xml')
-               AND (element.oid IS NULL
-                    OR (element.typtype IN ('b', 'r', 'm')
-                        AND element.typname NOT LIKE 'reg%'
-                        AND element.typname NOT IN ('money', 'xml', 'aclitem'))))
+           OR (EXISTS (SELECT FROM built_in b WHERE b.oid = base.oid)
+               AND (base.typcategory <> 'A'
+                    OR base.typelem = 0
+                    OR EXISTS (SELECT FROM built_in b WHERE b.oid = base.typelem)))
     FROM pg_catalog.pg_type t
     LEFT JOIN domain_base d
         ON d.oid = t.oid
         AND EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.oid = d.base AND b.typtype <> 'd')
     JOIN pg_catalog.pg_type base ON base.oid = COALESCE(d.base, t.oid)
-    LEFT JOIN pg_catalog.pg_type element
-        ON element.oid = base.typelem AND base.typelem <> 0 AND base.typcategory = 'A'
     WHERE t.typtype <> 'c'
 ),
 -- Collations under which text sorts by its bytes, on the server as outside of it: by those of

@@ -195,6 +195,8 @@ codes! {
     RowMissing = "ROW_MISSING" => 4,
     /// The target refused a row.
     TargetRefused = "TARGET_REFUSED" => 4,
+    /// A value or a row is larger than a server can send or hold.
+    ValueTooLarge = "VALUE_TOO_LARGE" => 4,
     /// The table changed on the source in a way that is not yet on the target.
     SchemaChanged = "SCHEMA_CHANGED" => 4,
     /// A table was dropped, or dropped and created again, on the source.

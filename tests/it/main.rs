@@ -8,7 +8,9 @@ mod support;
 
 mod bad_input;
 mod chunks;
+mod column_types;
 mod complete;
+mod encodings;
 mod faults;
 mod groups;
 mod harness;
@@ -21,5 +23,6 @@ mod partitions;
 mod preflight;
 mod schema_change;
 mod second_snapshot;
+mod sizes;
 mod slots;
 mod takeover;

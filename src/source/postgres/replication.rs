@@ -15,6 +15,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::decode::{Decoded, Decoder, POSTGRES_EPOCH_US, Registry};
 use super::error::SourceError;
+use super::rows::TEXT_AS_IT_IS;
 use super::wire::{FrameBatch, ReplicationReader, ReplicationWriter, Wire};
 use crate::model::{Batch, Event, Failure, Lsn, Position, ValueRef};
 use crate::source::BatchSender;
@@ -63,7 +64,7 @@ pub(super) struct LogReader {
 impl LogReader {
     /// Starts the stream.
     pub(super) async fn start(
-        wire: Wire,
+        mut wire: Wire,
         slot: &str,
         publications: &[String],
         registry: Registry,
@@ -73,6 +74,7 @@ impl LogReader {
         let options = options(wire.server_version_num(), publications);
         let slot = crate::connect::quote::quote_ident(slot);
         let command = format!("START_REPLICATION SLOT {slot} LOGICAL {from} {options}");
+        wire.simple_query(TEXT_AS_IT_IS).await?;
         let (reader, writer) = wire.start_replication(&command).await?.split();
         let mut ticks = tokio::time::interval(ANSWER_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

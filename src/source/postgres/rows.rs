@@ -32,6 +32,7 @@ impl PostgresReader {
     /// Where the connection fails.
     pub(super) async fn new(mut wire: Wire, name: &str) -> Result<Self, Failure> {
         wire.simple_query(SETTINGS).await?;
+        wire.simple_query(TEXT_AS_IT_IS).await?;
         Ok(PostgresReader { wire, snapshot: name.to_owned(), in_transaction: false })
     }
 
@@ -48,6 +49,13 @@ impl PostgresReader {
 const UNDEFINED_TABLE: &str = "42P01";
 
 const SETTINGS: &str = "SET row_security = off; SET max_parallel_workers_per_gather = 0";
+
+/// A database in SQL_ASCII holds bytes of any encoding. It would send none that are not valid in
+/// the client's (`pg_server_to_any` in mbutils.c); so they are asked for as they are, and whether
+/// they are valid is for the target to say.
+pub(super) const TEXT_AS_IT_IS: &str = "\
+     SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
+     WHERE pg_catalog.getdatabaseencoding() = 'SQL_ASCII'";
 
 /// The statements that put a session into a transaction under the exported snapshot `name`.
 pub(super) fn under_snapshot(name: &str) -> String {

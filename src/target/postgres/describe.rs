@@ -214,6 +214,7 @@ mod tests {
             name: (*name).into(),
             type_name: (*type_name).into(),
             cast: "pg_catalog.int4".into(),
+            input: None,
             type_modifier: -1,
             generated: false,
             identity_always: false,
