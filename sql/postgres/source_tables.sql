@@ -32,7 +32,7 @@ wire (oid, base, travels) AS (
     WHERE t.typtype <> 'c'
 ),
 relation AS (
-    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,
+    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.relfilenode,
            c.relispartition, c.reltoastrelid, c.reltuples
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -65,6 +65,7 @@ SELECT r.oid,
        r.relname::text AS name,
        r.relkind::text AS kind,
        r.relpersistence = 'u' AS unlogged,
+       r.relfilenode AS storage,
        r.relreplident::text AS identity,
        r.relispartition AS partition,
        ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = r.oid) AS parents,

@@ -157,6 +157,10 @@ keys! {
         "Schemas to move with all their tables, as globs.";
     EXCLUDE_SCHEMA = "exclude-schema", Selection, List, "PATTERN", "":
         "Schemas to leave out with all their tables, as globs. Stronger than every include.";
+    PARTITIONS = "partitions", Selection, Text, "UNIT", "leaves":
+        "What partitioned tables are moved by: leaves (each partition as a table; the target is \
+         partitioned alike) or root (each as one table, from Postgres 13 on; the target's may be \
+         partitioned otherwise or not at all).";
 
     WORKERS = "workers", Resources, Number, "COUNT", "":
         "Copies that run at once during the snapshot. The default is one per core, at most 4.";

@@ -172,7 +172,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if migration.phase == Phase::Prepare {
             return Ok(());
         }
-        let tables = self.source.tables().await?;
+        let tables = self.source.tables(None).await?;
         let known = |table: &Table| {
             let same =
                 |other: &Table| other.source_id == table.source_id || other.name == table.name;
@@ -269,11 +269,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         for table in &tables {
             tracing::warn!(table = %table.name, "will be copied again from its start");
         }
-        let entries = migration.ledger.iter().filter(|entry| of(entry.chunk.table));
-        let chunks: Vec<_> = entries.map(|entry| entry.chunk.clone()).collect();
-        self.target.reset(&tables, &chunks).await?;
-        let entries = migration.ledger.iter_mut().filter(|entry| of(entry.chunk.table));
-        entries.for_each(|entry| entry.read = None);
+        self.target.reset(&tables).await?;
+        migration.ledger.retain(|entry| !of(entry.chunk.table));
         failpoint::reached("tables-reset");
         Ok(())
     }
@@ -299,12 +296,12 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         migration: &mut Migration,
         held: &HeldSnapshot,
     ) -> Result<(), Failure> {
-        let tables = unplanned(migration);
+        let mut tables = unplanned(migration);
         if tables.is_empty() {
             return Ok(());
         }
         let chunk_bytes = self.options.chunk_bytes;
-        let chunks = planner::plan(&self.source, Some(held), &tables, chunk_bytes).await?;
+        let chunks = planner::plan(&self.source, Some(held), &mut tables, chunk_bytes).await?;
         self.target.record_chunks(&tables, &chunks).await?;
         failpoint::reached("chunks-planned");
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
@@ -368,7 +365,33 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }
+            Followed::Unsettled(table) => {
+                self.settle(migration, table).await?;
+                Ok(None)
+            }
         }
+    }
+
+    /// Comes to terms with partitions that came or went: what is known of their tables is recorded
+    /// anew where the log tells all about them, and else the tables are copied again. `noticed` is
+    /// a table of which the log showed a partition that was not known.
+    async fn settle(
+        &self,
+        migration: &mut Migration,
+        noticed: Option<TableId>,
+    ) -> Result<(), Failure> {
+        let drift = self.source.drift(&migration.tables, migration.held.as_ref()).await?;
+        let mut outdated = drift.outdated;
+        // A partition that nobody sees any more took its rows along.
+        let settled = |id| drift.renewed.iter().any(|table| table.id == id);
+        outdated.extend(noticed.filter(|id| !settled(*id) && !outdated.contains(id)));
+        self.target.renew(&drift.renewed).await?;
+        failpoint::reached("partitions-settled");
+        if !outdated.is_empty() {
+            self.reset(migration, &outdated).await?;
+        }
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        Ok(())
     }
 }
 

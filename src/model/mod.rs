@@ -23,11 +23,11 @@ pub use chunk::{
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
 pub use handover::{
-    CarriedSchema, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth, SourceIdentity,
-    SourceSurvey,
+    CarriedSchema, Drift, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth,
+    SourceIdentity, SourceSurvey,
 };
 pub use objects::{SchemaArchive, SequenceValue};
 pub use phase::Phase;
 pub use position::{Bracket, Lsn, Mark, Position};
-pub use schema::{Column, ColumnOrder, Identity, Table, TableId, TableName};
+pub use schema::{Column, ColumnOrder, Identity, Partition, Partitions, Table, TableId, TableName};
 pub use value::{Row, Value, ValueRef};

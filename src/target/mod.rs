@@ -232,8 +232,8 @@ pub trait Target: Clone + Send + Sync + 'static {
         tables: Vec<Table>,
     ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
-    /// Takes tables into the migration that stand on the target: they are recorded, each with one
-    /// chunk to be copied, and the phase goes back to the snapshot.
+    /// Takes tables into the migration that stand on the target: they are recorded, still to be cut
+    /// into chunks and copied, and the phase goes back to the snapshot.
     fn adopt(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Makes the tables, without what is better built after the load. May be called again.
@@ -243,20 +243,20 @@ pub trait Target: Clone + Send + Sync + 'static {
         tables: &[Table],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Writes the chunks of tables into the ledger, in place of any that are there.
+    /// Writes the chunks of tables into the ledger, in place of any that are there, and the tables
+    /// as they were cut.
     fn record_chunks(
         &self,
         tables: &[Table],
         chunks: &[Chunk],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Empties tables, marks their chunks as still to be copied, and goes back to the snapshot,
-    /// under one that is still to be taken: all in one transaction.
-    fn reset(
-        &self,
-        tables: &[Table],
-        chunks: &[Chunk],
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Empties tables, forgets their chunks, and goes back to the snapshot, under one that is still
+    /// to be taken: all in one transaction.
+    fn reset(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Records tables of the migration as they are now.
+    fn renew(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// For each table, how its rows can be loaded.
     fn forms(&self, tables: &[Table])

@@ -151,6 +151,12 @@ pub enum SourceError {
         /// The table.
         table: String,
     },
+    /// A partition came whose changes are not in the log.
+    #[error("partition {table} is unlogged or a foreign table, so its changes are not in the log")]
+    PartitionUnlogged {
+        /// The partition.
+        table: TableName,
+    },
     /// A table without identity saw an update or delete.
     #[error("table {table}, which has no replica identity, saw updates or deletes")]
     IdentityNeeded {
@@ -203,6 +209,13 @@ impl Fault for SourceError {
                 Code::SlotForeign,
                 format!(
                     "{OTHER_NAME} nobody needs it, on the source: DROP PUBLICATION \"{publication}\""
+                ),
+            ),
+            SourceError::PartitionUnlogged { table } => Halt::with(
+                Code::TableUnlogged,
+                format!(
+                    "make {table} logged on the source (ALTER TABLE ... SET LOGGED), or detach it; \
+                     then run the same command again"
                 ),
             ),
             SourceError::UsedElsewhere { .. } => Halt::with(Code::MigrationMissing, SAME_AS_RUN),

@@ -34,12 +34,11 @@ use super::{Arrival, Build, BuildStage, Migration, Standing, StreamStatus, Targe
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
-use crate::connect::quote::quote_name;
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Phase, Position, RowForm,
-    SequenceValue, SourceIdentity, Table, TableName,
+    CarriedSchema, Chunk, Failure, HeldSnapshot, Phase, Position, RowForm, SequenceValue,
+    SourceIdentity, Table, TableName,
 };
 
 pub use error::TargetError;
@@ -191,11 +190,11 @@ impl PostgresTarget {
     }
 
     async fn empty_tables(&self, tables: &[TableName]) -> Result<(), Failure> {
-        let names: Vec<_> = tables.iter().map(quote_name).collect();
-        if names.is_empty() {
+        let found = catalog::tables(&self.shared.control, tables).await?;
+        if found.is_empty() {
             return Ok(());
         }
-        let text = format!("TRUNCATE ONLY {}", names.join(", ONLY "));
+        let text = statement::truncate(found.iter(), false);
         let emptied = self.shared.control.batch_execute(&text).await;
         Ok(emptied.map_err(attempting("empty tables of the target"))?)
     }
@@ -330,14 +329,6 @@ impl Target for PostgresTarget {
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
         state::store_tables(&transaction, self.name(), tables).await?;
-        let whole = |table: &Table| Chunk {
-            table: table.id,
-            number: 0,
-            range: ChunkRange::Whole,
-            bytes: table.bytes,
-        };
-        let chunks: Vec<Chunk> = tables.iter().map(whole).collect();
-        state::store_chunks(&transaction, self.name(), tables, &chunks).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
@@ -354,20 +345,31 @@ impl Target for PostgresTarget {
         let writing = || attempting("write the ledger");
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
         state::store_chunks(&transaction, self.name(), tables, chunks).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
-    async fn reset(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
+    async fn reset(&self, tables: &[Table]) -> Result<(), Failure> {
         let fence = self.fence()?;
         let mut session = self.shared.sessions.get().await?;
         let resetting = || attempting("have tables copied again");
         let transaction = session.transaction().await.map_err(resetting())?;
         fence.hold(&transaction).await?;
-        state::store_chunks(&transaction, self.name(), tables, chunks).await?;
+        state::store_chunks(&transaction, self.name(), tables, &[]).await?;
         work::empty(&transaction, tables).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(resetting())?)
+    }
+
+    async fn renew(&self, tables: &[Table]) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.shared.sessions.get().await?;
+        let writing = || attempting("record tables as they are now");
+        let transaction = session.transaction().await.map_err(writing())?;
+        fence.hold(&transaction).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
+        Ok(transaction.commit().await.map_err(writing())?)
     }
 
     async fn forms(&self, tables: &[Table]) -> Result<Vec<RowForm>, Failure> {
