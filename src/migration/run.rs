@@ -338,7 +338,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     async fn build_stage(&self, stage: BuildStage) -> Result<(), Failure> {
         let workers = self.options.build_workers;
-        build::run(&self.target, stage, workers, &self.handles.progress).await
+        let Handles { moved, progress, .. } = &self.handles;
+        build::run(&self.target, stage, workers, (moved, progress)).await
     }
 
     async fn is_built(&self) -> Result<bool, Failure> {
