@@ -23,7 +23,7 @@ mod status;
 mod work;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::apply::PostgresApplier;
@@ -63,22 +63,26 @@ pub struct Options {
     pub large_objects: bool,
     /// Memory for each index build, in bytes.
     pub maintenance_work_mem: u64,
-    /// The sessions by which this process has held the migration.
-    pub sessions: OwnSessions,
+    /// What earlier attempts of this process left.
+    pub remembered: Remembered,
 }
 
-/// Sessions by which this process has held the migration, from one attempt to the next: where the
-/// network failed on our side only, the server still keeps the last one, with its lock.
+/// What a process keeps from one attempt to the next.
 #[derive(Clone, Debug, Default)]
-pub struct OwnSessions(Arc<Mutex<Vec<String>>>);
+pub struct Remembered(Arc<Mutex<Memory>>);
 
-impl OwnSessions {
-    fn add(&self, session: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-    }
+#[derive(Debug, Default)]
+struct Memory {
+    /// Sessions by which it has held the migration: where the network failed on our side only, the
+    /// server still keeps the last one, with its lock.
+    sessions: HashSet<String>,
+    /// Sequences that are missing on the target, of which the operator was told.
+    missing_sequences: HashSet<TableName>,
+}
 
-    fn has(&self, session: &String) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(session)
+impl Remembered {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,8 +101,6 @@ struct Shared {
     fence: Mutex<Option<Fence>>,
     /// The steps of the build, by their numbers in the state.
     steps: Mutex<HashMap<i32, work::Step>>,
-    /// Sequences that are missing here, of which the operator was told.
-    missing_sequences: Mutex<HashSet<TableName>>,
 }
 
 impl PostgresTarget {
@@ -119,7 +121,6 @@ impl PostgresTarget {
                 options,
                 fence: Mutex::new(None),
                 steps: Mutex::new(HashMap::new()),
-                missing_sequences: Mutex::new(HashSet::new()),
             }),
         })
     }
@@ -161,14 +162,15 @@ impl PostgresTarget {
                 .query_one(include_str!("../../../sql/postgres/target_lock.sql"), &[&self.name()])
                 .await
                 .map_err(attempting("lock the migration on the target"))?;
-            let sessions = &self.shared.options.sessions;
+            let remembered = &self.shared.options.remembered;
             if row.get("locked") {
-                sessions.add(row.get("own_session"));
+                remembered.memory().sessions.insert(row.get("own_session"));
                 return Ok(());
             }
             let holder: Option<i32> = row.get("holder");
             let session: Option<String> = row.get("holding_session");
-            if let Some(pid) = holder.filter(|_| session.is_some_and(|held| sessions.has(&held))) {
+            let own = session.is_some_and(|held| remembered.memory().sessions.contains(&held));
+            if let Some(pid) = holder.filter(|_| own) {
                 self.terminate(pid).await?;
             }
             if since.elapsed() >= LOCK_PATIENCE {
@@ -402,9 +404,9 @@ impl Target for PostgresTarget {
 
     async fn set_sequences(&self, values: &[SequenceValue]) -> Result<(), Failure> {
         let missing = objects::set_sequences(&self.shared.control, values).await?;
-        let mut told = self.shared.missing_sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.shared.options.remembered.memory();
         for sequence in missing {
-            if told.insert(sequence.clone()) {
+            if memory.missing_sequences.insert(sequence.clone()) {
                 tracing::warn!(
                     "sequence {sequence} is not on the target, so its value is not carried: \
                      create it on the target likewise"
