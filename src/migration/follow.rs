@@ -188,18 +188,40 @@ impl Burden {
     }
 }
 
-/// Watches over the source while tables are copied and built. Ends only with a reason to halt.
-pub(super) async fn guard<S: Source, T: Target, B>(run: &Run<S, T, B>) -> Failure {
+/// Watches over the source while tables are copied and built, and records what it sees. The log will
+/// be followed from `checkpoint` on. Ends only with a reason to halt.
+pub(super) async fn guard<S: Source, T: Target, B>(
+    run: &Run<S, T, B>,
+    checkpoint: Option<Position>,
+) -> Failure {
     let mut burden = Burden::default();
     let mut ticks = tokio::time::interval(GUARD_INTERVAL);
     loop {
         ticks.tick().await;
-        let health = run.source.health().await;
-        let heeded = health.and_then(|health| burden.heed(&run.options.stream, &health));
-        if let Err(failure) = heeded {
+        if let Err(failure) = look_after(run, checkpoint.as_ref(), &mut burden).await {
             return failure;
         }
     }
+}
+
+async fn look_after<S: Source, T: Target, B>(
+    run: &Run<S, T, B>,
+    checkpoint: Option<&Position>,
+    burden: &mut Burden,
+) -> Result<(), Failure> {
+    let health = run.source.health().await?;
+    let applied = checkpoint.unwrap_or(&health.position).clone();
+    let status = StreamStatus {
+        lag_bytes: applied.bytes_until(&health.position),
+        lag_seconds: None,
+        source: health.position.clone(),
+        applied,
+        retained_bytes: health.retained_bytes,
+        safe_bytes: health.safe_bytes,
+        warnings: Vec::new(),
+    };
+    run.target.record_status(&status).await?;
+    burden.heed(&run.options.stream, &health)
 }
 
 /// Watches over the source while the pipeline applies.
@@ -319,7 +341,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             source: health.position.clone(),
             applied: figures.applied,
             lag_bytes: if caught_up { 0 } else { lag_bytes },
-            lag_seconds,
+            lag_seconds: Some(lag_seconds),
             retained_bytes: health.retained_bytes,
             safe_bytes: health.safe_bytes,
             warnings: self.warnings.clone(),

@@ -106,12 +106,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 return Ok(Ended::Stopped);
             }
             tracing::info!(phase = %migration.phase, "phase");
+            let checkpoint = migration.checkpoint.clone();
             match migration.phase {
                 Phase::Prepare => self.prepare(&mut migration).await?,
                 Phase::Snapshot => {
                     let copied = tokio::select! {
                         copied = self.snapshot(&mut migration) => copied?,
-                        failure = follow::guard(self) => return Err(failure),
+                        failure = follow::guard(self, checkpoint) => return Err(failure),
                     };
                     if copied == Copied::Stopped {
                         return Ok(Ended::Stopped);
@@ -119,7 +120,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 }
                 Phase::Build => tokio::select! {
                     built = self.build(&mut migration) => built?,
-                    failure = follow::guard(self) => return Err(failure),
+                    failure = follow::guard(self, checkpoint) => return Err(failure),
                 },
                 Phase::CatchUp | Phase::Stream => {
                     if self.options.until == Some(Until::Snapshot) && self.is_built().await? {

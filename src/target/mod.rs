@@ -53,8 +53,9 @@ pub struct StreamStatus {
     pub applied: Position,
     /// Log between the two.
     pub lag_bytes: u64,
-    /// Age of the newest applied transaction; zero where nothing is missing.
-    pub lag_seconds: f64,
+    /// Age of the newest applied transaction; zero where nothing is missing, None before the log is
+    /// followed.
+    pub lag_seconds: Option<f64>,
     /// Log that the source keeps for this migration.
     pub retained_bytes: u64,
     /// Log that may still be written before the source throws away what is needed; None without
