@@ -202,6 +202,9 @@ keys! {
     SLOT_TIMEOUT = "slot-timeout", Protection, Text, "DURATION", "60s":
         "How long to wait for the replication slot, which cannot be made before the transactions \
          that run at that moment have ended.";
+    SOURCE_TIMEOUT = "source-timeout", Protection, Text, "DURATION", "2m":
+        "How long the source may send nothing on the stream, though it is asked twice a second, \
+         before the connection is made anew. At least 1s.";
     RETRY_FOR = "retry-for", Protection, Text, "DURATION", "10m":
         "How long to go on retrying while a server cannot be reached. 0s means not at all.";
     RETAINED_WAL_WARN = "retained-wal-warn", Protection, Text, "SIZE", "10GiB":

@@ -286,9 +286,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             }
             self.tell(&health, caught_up).await?;
             if caught_up && self.ends_when_caught_up {
-                // Once more, for all that happened up to the position that was reached.
-                let unsettled = self.look_for_drift().await?;
-                return Ok(if unsettled { Watched::Unsettled } else { Watched::CaughtUp });
+                return Ok(Watched::CaughtUp);
             }
             if self.sequences_at.elapsed() >= SEQUENCE_INTERVAL {
                 let values = self.run.source.sequences().await?;

@@ -44,6 +44,7 @@ pub(super) async fn source(config: &Config) -> Result<PostgresSource, Failure> {
         selection: config.selection().clone(),
         insert_only: config.insert_only().clone(),
         slot_timeout: config.slot_timeout(),
+        source_timeout: config.source_timeout(),
         snapshot_hold: config.snapshot_hold(),
     };
     PostgresSource::connect(&endpoint(config.source())?, options).await
@@ -235,6 +236,7 @@ async fn health(
         selection: Selection::new(&standing.migration.selection)?,
         insert_only: NamedTables::default(),
         slot_timeout: Duration::ZERO,
+        source_timeout: Duration::ZERO,
         snapshot_hold: Duration::ZERO,
     };
     let source = PostgresSource::connect(endpoint, options).await?;

@@ -361,7 +361,11 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }
-            Followed::Reached => Ok(Some(Ended::Reached)),
+            Followed::Reached => {
+                // Once more, for all that happened up to the position that was reached.
+                let settled = self.settle(migration, None).await?;
+                Ok(settled.then_some(Ended::Reached))
+            }
             Followed::Recopy(table) => {
                 self.reset(migration, &[table]).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
@@ -376,24 +380,28 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     /// Comes to terms with partitions that came or went: what is known of their tables is recorded
     /// anew where the log tells all about them, and else the tables are copied again. `noticed` is
-    /// a table of which the log showed a partition that was not known.
+    /// a table of which the log showed a partition that was not known. Returns whether nothing was to
+    /// be done.
     async fn settle(
         &self,
         migration: &mut Migration,
         noticed: Option<TableId>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let drift = self.source.drift(&migration.tables, migration.held.as_ref()).await?;
         let mut outdated = drift.outdated;
         // A partition that nobody sees any more took its rows along.
         let settled = |id| drift.renewed.iter().any(|table| table.id == id);
         outdated.extend(noticed.filter(|id| !settled(*id) && !outdated.contains(id)));
+        if drift.renewed.is_empty() && outdated.is_empty() {
+            return Ok(true);
+        }
         self.target.renew(&drift.renewed).await?;
         failpoint::reached("partitions-settled");
         if !outdated.is_empty() {
             self.reset(migration, &outdated).await?;
         }
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -261,3 +261,32 @@ async fn as_one_a_partition_that_is_left_out_is_an_error() {
     let refused = Dunlin::run(&pair, "check", &arguments).await.expect_code(2);
     refused.expect_said("error[CONFIG_INVALID]").expect_said("public.event_1");
 }
+
+#[tokio::test]
+async fn as_one_a_detached_partition_does_not_come_back_as_a_table() {
+    let pair = with_events(None).await;
+    carry(&pair, "ALTER TABLE event DETACH PARTITION event_1").await.expect_said(AGAIN);
+    carry(&pair, "INSERT INTO event_1 (id, at) VALUES (3000, '2026-01-05')").await;
+}
+
+#[tokio::test]
+async fn as_one_a_partitioned_table_that_comes_later_is_taken_in() {
+    let pair = with_events(Some(PLAIN)).await;
+    pair.source_sql(
+        "CREATE TABLE late (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE TABLE late_1 PARTITION OF late FOR VALUES FROM (0) TO (100);
+         INSERT INTO late SELECT generate_series(1, 50)",
+    )
+    .await;
+    pair.target_sql("CREATE TABLE late (id int PRIMARY KEY)").await;
+    catch_up(&pair).await;
+    pair.source_sql(
+        "CREATE TABLE late_2 PARTITION OF late FOR VALUES FROM (100) TO (200);
+         INSERT INTO late SELECT generate_series(101, 150); DELETE FROM late WHERE id < 10",
+    )
+    .await;
+    catch_up(&pair).await;
+    let query = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM late";
+    let (source, target) = (pair.on_source().await, pair.on_target().await);
+    assert_eq!(text(&source, query).await, text(&target, query).await);
+}

@@ -60,6 +60,8 @@ pub struct Options {
     pub insert_only: NamedTables,
     /// How long to wait for locks and running transactions when a snapshot is taken.
     pub slot_timeout: Duration,
+    /// How long the stream may be silent.
+    pub source_timeout: Duration,
     /// How long a snapshot is held without a run.
     pub snapshot_hold: Duration,
 }
@@ -470,7 +472,10 @@ impl Source for PostgresSource {
         let registry = self.registry(tables).await?;
         let wire = self.wire(true).await?;
         let publications = names.publications();
-        let reader = LogReader::start(wire, &names.slot, &publications, registry, durable).await?;
+        let silence = self.shared.options.source_timeout;
+        let acknowledged = (durable, silence);
+        let reader =
+            LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
         reader.read(&out).await
     }
 

@@ -118,8 +118,8 @@ impl Tables {
 
     /// Puts one table in the place of all partitions of each root.
     fn join(&mut self, layout: &Layout, storages: &HashMap<u64, u64>) -> Result<(), CatalogError> {
-        let mut next = self.tables.len();
-        for root in self.partitioned.iter().filter(|table| table.root.is_none()) {
+        let roots = self.partitioned.iter().filter(|table| table.root.is_none());
+        for (id, root) in (self.tables.len()..).zip(roots) {
             if let Some(partition) = layout.left_out_of(&root.name) {
                 let (root, partition) = (root.name.clone(), partition.name.clone());
                 return Err(CatalogError::PartlySelected { root, partition });
@@ -128,9 +128,8 @@ impl Tables {
                 .into_iter()
                 .partition(|table| table.root.as_ref() == Some(&root.name));
             self.tables = others;
-            let id = TableId(u32::try_from(next).unwrap_or(u32::MAX));
+            let id = TableId(u32::try_from(id).unwrap_or(u32::MAX));
             self.tables.push(root.joined(id, &leaves, storages));
-            next += 1;
         }
         Ok(())
     }

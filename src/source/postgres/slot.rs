@@ -168,6 +168,16 @@ pub(super) async fn publish_more(
     names: &Names,
     tables: &[Table],
 ) -> Result<(), Failure> {
+    if tables.iter().any(|table| table.partitions.is_some()) {
+        for publication in names.publications() {
+            let text = format!(
+                "ALTER PUBLICATION {} SET (publish_via_partition_root = true)",
+                quote_ident(&publication)
+            );
+            let altered = client.batch_execute(&text).await;
+            altered.map_err(attempting(format!("alter the publication {publication}")))?;
+        }
+    }
     for table in tables {
         let publication = match table.identity {
             Identity::Nothing => &names.appending,

@@ -170,6 +170,8 @@ pub struct ExistingTable {
     pub name: TableName,
     /// It holds rows (a partitioned table: in any partition).
     pub has_rows: bool,
+    /// It is a partition: its rows are another table's too.
+    pub partition: bool,
 }
 
 /// Tables looked into by one statement: bounds the locks that one transaction holds.
@@ -199,7 +201,11 @@ pub async fn existing_tables(
         existing.extend(
             rows.iter()
                 .zip(answers)
-                .map(|(row, has_rows)| ExistingTable { name: name(row), has_rows }),
+                .map(|(row, has_rows)| ExistingTable {
+                    name: name(row),
+                    has_rows,
+                    partition: row.get("partition"),
+                }),
         );
     }
     Ok(existing)

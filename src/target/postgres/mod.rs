@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::apply::PostgresApplier;
+use self::catalog::ExistingTable;
 use self::load::PostgresLoader;
 use self::pool::Sessions;
 use self::state::Fence;
@@ -315,9 +316,13 @@ impl Target for PostgresTarget {
     async fn present(&self, mut tables: Vec<Table>) -> Result<Vec<Table>, Failure> {
         let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
         let existing = catalog::existing_tables(&self.shared.control, &names).await?;
-        tables.retain(|table| {
-            existing.iter().any(|found| found.name == table.name && !found.has_rows)
-        });
+        // A table by itself would bring its rows into the one that it is a partition of here.
+        let fits = |found: &ExistingTable, table: &Table| {
+            found.name == table.name
+                && !found.has_rows
+                && (!found.partition || table.root.is_some())
+        };
+        tables.retain(|table| existing.iter().any(|found| fits(found, table)));
         match work::schema_differences(&self.shared.control, &tables).await?.into_iter().next() {
             Some(difference) => Err(difference.into()),
             None => Ok(tables),
