@@ -72,7 +72,7 @@ async fn slots_17_a_stalled_target_costs_neither_connection_nor_work() {
     let source = pair.on_source().await;
     let sender = "SELECT pid FROM pg_stat_replication WHERE application_name = 'dunlin'";
     let pid: i32 = number(&source, sender).await;
-    let stalled = "SELECT now() - query_start > interval '6 s' FROM pg_stat_activity \
+    let stalled = "SELECT clock_timestamp() - query_start > interval '6 s' FROM pg_stat_activity \
                    WHERE application_name = 'dunlin dunlin' AND wait_event_type = 'Lock'";
     wait_until("the target stalls for several time-outs", async || {
         text(&target, stalled).await.as_deref() == Some("t")
@@ -99,7 +99,7 @@ async fn slots_18_a_frozen_source_is_noticed_and_resumed_from() {
     let mut command = Dunlin::command(&["run", "--source", &proxy.url(DATABASE)]);
     command.args(["--target", &pair.target_url(), "--source-timeout", "1s"]);
     let mut run = Dunlin::start_command(command);
-    run.says("following the source").await;
+    wait_until_streaming(&pair).await;
     proxy.freeze();
     pair.source_sql("INSERT INTO item VALUES (1)").await;
     run.says("has been silent for").await;

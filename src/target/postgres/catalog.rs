@@ -198,15 +198,11 @@ pub async fn existing_tables(
         let answer =
             client.query_one(&statement, &[]).await.map_err(reading("whether tables hold rows"))?;
         let answers: Vec<bool> = answer.get(0);
-        existing.extend(
-            rows.iter()
-                .zip(answers)
-                .map(|(row, has_rows)| ExistingTable {
-                    name: name(row),
-                    has_rows,
-                    partition: row.get("partition"),
-                }),
-        );
+        existing.extend(rows.iter().zip(answers).map(|(row, has_rows)| ExistingTable {
+            name: name(row),
+            has_rows,
+            partition: row.get("partition"),
+        }));
     }
     Ok(existing)
 }
