@@ -126,6 +126,24 @@ async fn slots_34_a_backlog_is_worked_off_while_writes_keep_coming() {
 }
 
 #[tokio::test]
+async fn the_status_shows_what_the_snapshot_costs_the_source() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item VALUES (1)").await;
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &[], "chunk-loaded");
+    run.reaches("chunk-loaded").await;
+    let target = pair.on_target().await;
+    wait_until("the slot's figures are recorded", async || {
+        number::<i64>(&target, "SELECT count(*) FROM dunlin.status").await == 1
+    })
+    .await;
+    let asked = Dunlin::command(&["status", "--target", &pair.target_url()]);
+    let shown = Dunlin::start_command(asked).finished().await.expect_code(0);
+    assert!(shown.stdout.contains("dunlin_dunlin, retains"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("phase         snapshot, running"), "{}", shown.stdout);
+    run.kill().await;
+}
+
+#[tokio::test]
 async fn slots_19_a_held_up_slot_names_the_process_and_leaves_no_orphan() {
     let pair = TestPair::start().await;
     pair.source_sql("CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE other (LIKE item)").await;
