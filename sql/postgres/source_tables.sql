@@ -57,7 +57,7 @@ byte_order (oid) AS (
            OR used.provider = 'b' AND used.builtin IN ('C', 'C.UTF-8', 'PG_UNICODE_FAST'))
 ),
 relation AS (
-    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,
+    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.relfilenode,
            c.relispartition, c.reltoastrelid, c.reltuples
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -96,6 +96,7 @@ SELECT r.oid,
        r.relname::text AS name,
        r.relkind::text AS kind,
        r.relpersistence = 'u' AS unlogged,
+       r.relfilenode AS storage,
        r.relreplident::text AS identity,
        r.relispartition AS partition,
        ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = r.oid) AS parents,

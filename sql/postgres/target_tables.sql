@@ -67,7 +67,9 @@ comparable AS (
 indexed AS (
     SELECT DISTINCT ON (i.indrelid, k.attnum) i.indrelid, k.attnum, o.amopopr
     FROM relation r
-    JOIN pg_catalog.pg_index i ON i.indrelid = r.oid AND i.indisunique AND i.indisvalid
+    -- That of a partitioned table is valid only once all of its partitions have theirs.
+    JOIN pg_catalog.pg_index i
+        ON i.indrelid = r.oid AND i.indisunique AND (i.indisvalid OR r.relkind = 'p')
     CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[])
         WITH ORDINALITY AS k (attnum, opclass, place)
     JOIN pg_catalog.pg_opclass c ON c.oid = k.opclass AND c.opcmethod = 403

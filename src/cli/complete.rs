@@ -1,4 +1,4 @@
-//! `dunlin complete`: nothing of dunlin is left on either server.
+//! `dunlin complete`: nothing of a migration is left on either server but the data.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::output::{ExitStatus, Output, OutputError, Style};
 Example:
   dunlin complete --source postgres://old.example/app --target postgres://new.example/app
 
-Next: nothing; both servers are as if dunlin had never been there, except for the data.")]
+Next: nothing; both servers are as if this migration had never been, except for the data.")]
 pub struct CompleteArgs {
     /// Print what was dropped as JSON
     #[arg(long)]
@@ -41,7 +41,7 @@ pub fn show(completed: &Completed, output: &Output) -> Result<ExitStatus, Output
 
 fn text(completed: &Completed, style: Style) -> String {
     let lines: Vec<_> = completed.dropped.iter().map(|what| format!("dropped {what}\n")).collect();
-    let end = style.green("nothing of dunlin is left on either server");
+    let end = style.green("nothing of this migration is left on either server but the data");
     format!("{}{end}\n", lines.concat())
 }
 
@@ -56,7 +56,7 @@ mod tests {
         insta::assert_snapshot!(text(&completed, Style::new(false)), @r#"
     dropped source: replication slot dunlin
     dropped target: schema dunlin
-    nothing of dunlin is left on either server
+    nothing of this migration is left on either server but the data
     "#);
     }
 }

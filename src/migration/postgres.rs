@@ -24,7 +24,7 @@ use crate::source::postgres::catalog::large_objects;
 use crate::source::postgres::{self as source, PostgresSource};
 use crate::target::postgres::objects::copy_large_objects;
 use crate::target::postgres::schema::Ownership;
-use crate::target::postgres::{self as target, OwnSessions, PostgresTarget};
+use crate::target::postgres::{self as target, PostgresTarget, Remembered};
 use crate::target::{Standing, Target};
 
 /// `too_many_connections`.
@@ -44,6 +44,7 @@ pub(super) async fn source(config: &Config) -> Result<PostgresSource, Failure> {
         selection: config.selection().clone(),
         insert_only: config.insert_only().clone(),
         slot_timeout: config.slot_timeout(),
+        source_timeout: config.source_timeout(),
         snapshot_hold: config.snapshot_hold(),
     };
     PostgresSource::connect(&endpoint(config.source())?, options).await
@@ -52,14 +53,14 @@ pub(super) async fn source(config: &Config) -> Result<PostgresSource, Failure> {
 /// Connects to the target.
 pub(super) async fn target(
     config: &Config,
-    sessions: &OwnSessions,
+    remembered: &Remembered,
 ) -> Result<PostgresTarget, Failure> {
     let options = target::Options {
         name: config.name().to_owned(),
         privileges: config.privileges(),
         large_objects: !config.skip_large_objects(),
         maintenance_work_mem: config.maintenance_work_mem(),
-        sessions: sessions.clone(),
+        remembered: remembered.clone(),
     };
     PostgresTarget::connect(&endpoint(config.target())?, options).await
 }
@@ -72,17 +73,17 @@ pub(super) async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Ended, Failure> {
     let options = options(config, until);
-    let sessions = OwnSessions::default();
+    let remembered = Remembered::default();
     // A server that is not there at the very beginning is said at once: the address may be wrong.
     let connected = begun("source", source(config).await)?;
-    let mut first = Some((connected, begun("target", target(config, &sessions).await)?));
+    let mut first = Some((connected, begun("target", target(config, &remembered).await)?));
     let attempt = |moved: watch::Sender<u64>| {
         let (first, options, stop) = (first.take(), options.clone(), stop.clone());
-        let sessions = sessions.clone();
+        let remembered = remembered.clone();
         async move {
             let (source, target) = match first {
                 Some(connected) => connected,
-                None => (source(config).await?, target(config, &sessions).await?),
+                None => (source(config).await?, target(config, &remembered).await?),
             };
             source.announce().await?;
             let handles = Handles { stop, moved, progress: progress.clone() };
@@ -148,7 +149,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
         Ok(source) => source,
         Err(failure) => return Ok(CheckReport { findings: vec![full("source", failure)?] }),
     };
-    let target = match target(config, &OwnSessions::default()).await {
+    let target = match target(config, &Remembered::default()).await {
         Ok(target) => target,
         Err(failure) => return Ok(CheckReport { findings: vec![full("target", failure)?] }),
     };
@@ -165,7 +166,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
 /// What a run would do. What is in the way of it, `check` tells.
 pub(super) async fn plan(config: &Config) -> Result<PlanReport, Failure> {
     let source = source(config).await?;
-    let target = target(config, &OwnSessions::default()).await?;
+    let target = target(config, &Remembered::default()).await?;
     let options = options(config, None);
     let found = source.check(&options.selection, options.connections).await?;
     let blocking = found.findings.iter().filter(|found| found.severity == Severity::Block).count();
@@ -205,7 +206,7 @@ pub(super) async fn status(config: &StateConfig) -> Result<StatusReport, Failure
         privileges: false,
         large_objects: false,
         maintenance_work_mem: 0,
-        sessions: OwnSessions::default(),
+        remembered: Remembered::default(),
     };
     let target = PostgresTarget::connect(&at, options).await?;
     let standing = target.status().await?;
@@ -235,6 +236,7 @@ async fn health(
         selection: Selection::new(&standing.migration.selection)?,
         insert_only: NamedTables::default(),
         slot_timeout: Duration::ZERO,
+        source_timeout: Duration::ZERO,
         snapshot_hold: Duration::ZERO,
     };
     let source = PostgresSource::connect(endpoint, options).await?;
@@ -245,7 +247,7 @@ async fn health(
 /// was there.
 pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
     let source = source(config).await?;
-    let target = target(config, &OwnSessions::default()).await?;
+    let target = target(config, &Remembered::default()).await?;
     match target.load().await? {
         Some(migration) => {
             match compare(&migration.source, &source.identify().await?) {

@@ -106,12 +106,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 return Ok(Ended::Stopped);
             }
             tracing::info!(phase = %migration.phase, "phase");
+            let checkpoint = migration.checkpoint.clone();
             match migration.phase {
                 Phase::Prepare => self.prepare(&mut migration).await?,
                 Phase::Snapshot => {
                     let copied = tokio::select! {
                         copied = self.snapshot(&mut migration) => copied?,
-                        failure = follow::guard(self) => return Err(failure),
+                        failure = follow::guard(self, checkpoint) => return Err(failure),
                     };
                     if copied == Copied::Stopped {
                         return Ok(Ended::Stopped);
@@ -119,7 +120,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 }
                 Phase::Build => tokio::select! {
                     built = self.build(&mut migration) => built?,
-                    failure = follow::guard(self) => return Err(failure),
+                    failure = follow::guard(self, checkpoint) => return Err(failure),
                 },
                 Phase::CatchUp | Phase::Stream => {
                     if self.options.until == Some(Until::Snapshot) && self.is_built().await? {
@@ -172,7 +173,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if migration.phase == Phase::Prepare {
             return Ok(());
         }
-        let tables = self.source.tables().await?;
+        let tables = self.source.tables(None).await?;
         let known = |table: &Table| {
             let same =
                 |other: &Table| other.source_id == table.source_id || other.name == table.name;
@@ -269,11 +270,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         for table in &tables {
             tracing::warn!(table = %table.name, "will be copied again from its start");
         }
-        let entries = migration.ledger.iter().filter(|entry| of(entry.chunk.table));
-        let chunks: Vec<_> = entries.map(|entry| entry.chunk.clone()).collect();
-        self.target.reset(&tables, &chunks).await?;
-        let entries = migration.ledger.iter_mut().filter(|entry| of(entry.chunk.table));
-        entries.for_each(|entry| entry.read = None);
+        self.target.reset(&tables).await?;
+        migration.ledger.retain(|entry| !of(entry.chunk.table));
         failpoint::reached("tables-reset");
         Ok(())
     }
@@ -299,12 +297,12 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         migration: &mut Migration,
         held: &HeldSnapshot,
     ) -> Result<(), Failure> {
-        let tables = unplanned(migration);
+        let mut tables = unplanned(migration);
         if tables.is_empty() {
             return Ok(());
         }
         let chunk_bytes = self.options.chunk_bytes;
-        let chunks = planner::plan(&self.source, Some(held), &tables, chunk_bytes).await?;
+        let chunks = planner::plan(&self.source, Some(held), &mut tables, chunk_bytes).await?;
         self.target.record_chunks(&tables, &chunks).await?;
         failpoint::reached("chunks-planned");
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
@@ -341,7 +339,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     async fn build_stage(&self, stage: BuildStage) -> Result<(), Failure> {
         let workers = self.options.build_workers;
-        build::run(&self.target, stage, workers, &self.handles.progress).await
+        let Handles { moved, progress, .. } = &self.handles;
+        build::run(&self.target, stage, workers, (moved, progress)).await
     }
 
     async fn is_built(&self) -> Result<bool, Failure> {
@@ -362,13 +361,47 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }
-            Followed::Reached => Ok(Some(Ended::Reached)),
+            Followed::Reached => {
+                // Once more, for all that happened up to the position that was reached.
+                let settled = self.settle(migration, None).await?;
+                Ok(settled.then_some(Ended::Reached))
+            }
             Followed::Recopy(table) => {
                 self.reset(migration, &[table]).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }
+            Followed::Unsettled(table) => {
+                self.settle(migration, table).await?;
+                Ok(None)
+            }
         }
+    }
+
+    /// Comes to terms with partitions that came or went: what is known of their tables is recorded
+    /// anew where the log tells all about them, and else the tables are copied again. `noticed` is
+    /// a table of which the log showed a partition that was not known. Returns whether nothing was to
+    /// be done.
+    async fn settle(
+        &self,
+        migration: &mut Migration,
+        noticed: Option<TableId>,
+    ) -> Result<bool, Failure> {
+        let drift = self.source.drift(&migration.tables, migration.held.as_ref()).await?;
+        let mut outdated = drift.outdated;
+        // A partition that nobody sees any more took its rows along.
+        let settled = |id| drift.renewed.iter().any(|table| table.id == id);
+        outdated.extend(noticed.filter(|id| !settled(*id) && !outdated.contains(id)));
+        if drift.renewed.is_empty() && outdated.is_empty() {
+            return Ok(true);
+        }
+        self.target.renew(&drift.renewed).await?;
+        failpoint::reached("partitions-settled");
+        if !outdated.is_empty() {
+            self.reset(migration, &outdated).await?;
+        }
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        Ok(false)
     }
 }
 

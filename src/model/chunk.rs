@@ -38,6 +38,13 @@ pub enum ChunkRange {
         /// The first block that is not in the chunk, if there is one.
         until: Option<u64>,
     },
+    /// Rows of one partition of a table that is copied as one.
+    Partition {
+        /// The partition, by the engine's own number on the source.
+        source_id: u64,
+        /// Which of its rows.
+        range: Box<ChunkRange>,
+    },
 }
 
 /// One chunk of one table.
@@ -292,6 +299,7 @@ mod tests {
             pages: 0,
             correlation: None,
             root: None,
+            partitions: None,
             binary_travels: false,
         }
     }

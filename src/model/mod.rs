@@ -25,12 +25,12 @@ pub use chunk::{
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
 pub use handover::{
-    CarriedSchema, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth, SourceIdentity,
-    SourceSurvey,
+    CarriedSchema, Drift, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth,
+    SourceIdentity, SourceSurvey,
 };
 pub use objects::{SchemaArchive, SequenceValue};
 pub use order::{ColumnOrder, KeyPart};
 pub use phase::Phase;
 pub use position::{Bracket, Lsn, Mark, Position};
-pub use schema::{Column, Identity, Table, TableId, TableName};
+pub use schema::{Column, Identity, Partition, Partitions, Table, TableId, TableName};
 pub use value::{Row, Value, ValueRef};

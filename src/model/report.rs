@@ -287,7 +287,7 @@ pub struct TableStatus {
 }
 
 /// What the slot costs the source.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SlotStatus {
     /// Its name.
     pub name: String,
@@ -296,6 +296,8 @@ pub struct SlotStatus {
     /// Log that may still be written before the server gives the slot up
     /// (`pg_replication_slots.safe_wal_size`); none where there is no limit.
     pub safe_wal_size_bytes: Option<i64>,
+    /// How long ago that was seen, by the target's clock.
+    pub seen_seconds_ago: f64,
 }
 
 #[cfg(test)]

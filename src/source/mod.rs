@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use crate::model::report::Transfer;
 use crate::model::selection::Selection;
 use crate::model::{
-    CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Position, RowForm, SequenceValue,
-    SourceHealth, SourceIdentity, SourceSurvey, Table,
+    CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, Position, RowForm,
+    SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
 };
 
 pub mod channel;
@@ -43,8 +43,12 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// again.
     fn publish(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// The selected tables, as they are now, numbered from zero.
-    fn tables(&self) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
+    /// The selected tables, each with a number of its own; as they are under the snapshot, or
+    /// without one as they are now.
+    fn tables(
+        &self,
+        held: Option<&HeldSnapshot>,
+    ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
     /// As [`Self::publish`], for tables that come to those that are published.
     fn publish_more(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -104,13 +108,13 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// How the source is faring. Cheap enough to be asked every second.
     fn health(&self) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
 
-    /// What changed since `held` was taken in a way that the log does not show, in words for the
-    /// operator. Fails where going on would lose something.
+    /// What changed since `held` was taken in a way that the log does not show. Fails where going
+    /// on would lose something.
     fn drift(
         &self,
         tables: &[Table],
         held: Option<&HeldSnapshot>,
-    ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Drift, Failure>> + Send;
 
     /// Reads the log from `from` on and sends what it says, until `out` is closed. Acknowledges
     /// what `durable` says, and nothing else.

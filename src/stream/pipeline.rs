@@ -118,6 +118,8 @@ pub enum End {
     SourceEnded,
     /// A table has to be copied again before the stream can go on.
     Recopy(TableId),
+    /// The log goes on with rows of a table of which it is not known yet whether it tells all.
+    Unsettled(TableId),
 }
 
 /// Applies what comes until something ends it.
@@ -215,6 +217,7 @@ struct Complete {
 enum Ending {
     Reached,
     SourceEnded,
+    Unsettled(TableId),
     Failed(Failure),
 }
 
@@ -254,6 +257,7 @@ impl<A: Applier> Pipeline<A> {
                 None => {}
                 Some(Ending::Reached) => return Ok(End::Reached),
                 Some(Ending::SourceEnded) => return Ok(End::SourceEnded),
+                Some(Ending::Unsettled(table)) => return Ok(End::Unsettled(table)),
                 Some(Ending::Failed(failure)) => return Err(failure),
             }
             if *self.feed.stop.borrow() {
@@ -316,6 +320,11 @@ impl<A: Applier> Pipeline<A> {
                     self.committed_at_us = Some(*committed_at_us);
                 }
                 Event::Change(_) | Event::Truncate(_) => self.gathered.changes += 1,
+                Event::Unsettled { table } => {
+                    self.push(&delivered, from..index);
+                    self.gathered.ending = Some(Ending::Unsettled(*table));
+                    return Ok(());
+                }
                 Event::Relation(relation) => {
                     self.push(&delivered, from..index);
                     from = index;
@@ -549,6 +558,7 @@ fn last_mark(parts: &[Part]) -> Option<Mark> {
         Event::Begin { mark, .. } => Some(mark.clone()),
         Event::Change(_)
         | Event::Truncate(_)
+        | Event::Unsettled { .. }
         | Event::Relation(_)
         | Event::Commit { .. }
         | Event::Idle { .. } => None,

@@ -53,8 +53,9 @@ pub struct StreamStatus {
     pub applied: Position,
     /// Log between the two.
     pub lag_bytes: u64,
-    /// Age of the newest applied transaction; zero where nothing is missing.
-    pub lag_seconds: f64,
+    /// Age of the newest applied transaction; zero where nothing is missing, None before the log is
+    /// followed.
+    pub lag_seconds: Option<f64>,
     /// Log that the source keeps for this migration.
     pub retained_bytes: u64,
     /// Log that may still be written before the source throws away what is needed; None without
@@ -235,8 +236,8 @@ pub trait Target: Clone + Send + Sync + 'static {
         tables: Vec<Table>,
     ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
-    /// Takes tables into the migration that stand on the target: they are recorded, each with one
-    /// chunk to be copied, and the phase goes back to the snapshot.
+    /// Takes tables into the migration that stand on the target: they are recorded, still to be cut
+    /// into chunks and copied, and the phase goes back to the snapshot.
     fn adopt(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Makes the tables, without what is better built after the load. May be called again.
@@ -246,20 +247,20 @@ pub trait Target: Clone + Send + Sync + 'static {
         tables: &[Table],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Writes the chunks of tables into the ledger, in place of any that are there.
+    /// Writes the chunks of tables into the ledger, in place of any that are there, and the tables
+    /// as they were cut.
     fn record_chunks(
         &self,
         tables: &[Table],
         chunks: &[Chunk],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Empties tables, marks their chunks as still to be copied, and goes back to the snapshot,
-    /// under one that is still to be taken: all in one transaction.
-    fn reset(
-        &self,
-        tables: &[Table],
-        chunks: &[Chunk],
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Empties tables, forgets their chunks, and goes back to the snapshot, under one that is still
+    /// to be taken: all in one transaction.
+    fn reset(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Records tables of the migration as they are now.
+    fn renew(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// For each table, how its rows can be loaded.
     fn forms(&self, tables: &[Table])

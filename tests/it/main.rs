@@ -21,6 +21,7 @@ mod loss;
 mod objects;
 mod partitions;
 mod preflight;
+mod roots;
 mod schema_change;
 mod second_snapshot;
 mod sizes;

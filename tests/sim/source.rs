@@ -105,6 +105,7 @@ fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
             pages: 0,
             correlation: None,
             root: None,
+            partitions: None,
             binary_travels: true,
         },
         full: false,

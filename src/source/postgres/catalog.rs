@@ -23,6 +23,14 @@ pub enum CatalogError {
     /// The selection does not fit the tables there are.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// A partitioned table cannot be copied as one.
+    #[error("partition {partition} of table {root} is left out, and {root} is moved as one table")]
+    PartlySelected {
+        /// The partitioned table.
+        root: TableName,
+        /// The partition.
+        partition: TableName,
+    },
     /// The server answered a position that is none.
     #[error("the source's log position cannot be read")]
     Position {
@@ -37,6 +45,13 @@ impl Fault for CatalogError {
         match self {
             CatalogError::Query(error) => error.disposition(),
             CatalogError::Selection(error) => error.disposition(),
+            CatalogError::PartlySelected { root, .. } => Halt::with(
+                Code::ConfigInvalid,
+                format!(
+                    "leave {root} out whole, or none of its partitions; or move partitioned tables \
+                     by --partitions leaves"
+                ),
+            ),
             CatalogError::Position { .. } => {
                 Halt::with(Code::ProtocolViolation, "check that the source is a Postgres server")
             }
@@ -105,6 +120,23 @@ pub async fn server(client: &Client) -> Result<Server, CatalogError> {
 pub(super) async fn has_rows(client: &Client, table: &TableName) -> Result<bool, CatalogError> {
     let text = format!("SELECT EXISTS (SELECT FROM ONLY {})", quote_name(table));
     Ok(client.query_one(&text, &[]).await.map_err(reading("whether a table has rows"))?.get(0))
+}
+
+/// Whether a partition came into being as one, so that every row of it is in the log: no table
+/// between it and `root` was attached.
+///
+/// # Errors
+///
+/// The query failed.
+pub(super) async fn created_as_partition(
+    client: &Client,
+    partition: u64,
+    root: u64,
+) -> Result<bool, CatalogError> {
+    let oids = [partition, root].map(|oid| u32::try_from(oid).unwrap_or_default());
+    let text = include_str!("../../../sql/postgres/source_partition_made.sql");
+    let row = client.query_one(text, &[&oids[0], &oids[1]]).await;
+    Ok(row.map_err(reading("how a partition came into being"))?.get(0))
 }
 
 /// How far the log is durable on the source (on a standby: replayed). Read twice, it gives the

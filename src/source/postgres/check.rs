@@ -6,11 +6,11 @@
 
 use tokio_postgres::Row;
 
-use super::PostgresSource;
 use super::catalog::{self, Server};
 use super::holdup;
 use super::relations::{self, Tables};
 use super::slot;
+use super::{PostgresSource, relation_oids};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::program::Programs;
@@ -23,6 +23,9 @@ use crate::model::{Code, Failure, Identity, Table, TableName};
 
 /// Versions that are supported, by their majors.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 12..=18;
+
+/// Partitioned tables are published as one from this version on.
+const PUBLISHES_ROOTS_SINCE: i32 = 130_000;
 
 /// The snapshot's holder and the log reader; a resumed run asks who the server is beside a holder.
 const SENDERS: i32 = 2;
@@ -51,6 +54,7 @@ pub(super) async fn survey(
     let found = relations::tables(control, selection).await;
     let found = holdup::named(control, found.map_err(Failure::from)).await?;
     selection.check(found.all.iter())?;
+    survey.findings.extend(as_one(&server, &found.tables));
     survey.findings.extend(refused(source, &found).await?);
     survey.findings.extend(privileges(control, &server, &found.tables).await?);
     survey.findings.extend(sequence_privileges(control, selection, &server.basics.role).await?);
@@ -79,6 +83,25 @@ fn version(version_num: u32) -> Option<Finding> {
         Finding::block(Code::VersionUnsupported, "source", format!("it runs Postgres {major}"))
             .with_hint("use a server of a version from 12 to 18")
     })
+}
+
+/// What stands against copying partitioned tables as one, each.
+fn as_one(server: &Server, tables: &[Table]) -> Vec<Finding> {
+    let roots = || tables.iter().filter(|table| table.partitions.is_some());
+    let by_leaves = "move partitioned tables by --partitions leaves";
+    if server.basics.version_num < PUBLISHES_ROOTS_SINCE && roots().next().is_some() {
+        let seen = "it publishes no partitioned table as one; that begins with Postgres 13";
+        return vec![Finding::block(Code::VersionUnsupported, "source", seen).with_hint(by_leaves)];
+    }
+    let full = roots().filter(|table| table.identity == Identity::Full);
+    full.map(|table| {
+        let seen = "its rows are told apart by all their columns: unless a partition that is \
+                    created later is given REPLICA IDENTITY FULL, every update and delete of it by \
+                    the application will fail";
+        Finding::warn("PARTITIONS_WITHOUT_KEY", format!("table {}", table.name), seen)
+            .with_hint(format!("add a primary key; or {by_leaves}"))
+    })
+    .collect()
 }
 
 /// What the server's settings and its load say.
@@ -330,7 +353,7 @@ async fn facts(control: &Client, server: &Server) -> Result<(ServerFacts, bool),
 }
 
 fn oids(tables: &[Table]) -> Vec<u32> {
-    tables.iter().filter_map(|table| u32::try_from(table.source_id).ok()).collect()
+    tables.iter().flat_map(relation_oids).collect()
 }
 
 fn name(row: &Row) -> TableName {

@@ -151,6 +151,12 @@ pub enum SourceError {
         /// The table.
         table: String,
     },
+    /// A partition came whose changes are not in the log.
+    #[error("partition {table} is unlogged or a foreign table, so its changes are not in the log")]
+    PartitionUnlogged {
+        /// The partition.
+        table: TableName,
+    },
     /// A table without identity saw an update or delete.
     #[error("table {table}, which has no replica identity, saw updates or deletes")]
     IdentityNeeded {
@@ -183,6 +189,20 @@ const SAME_AS_RUN: &str = "look at --name, --source and --target: they must be t
 /// How to get by something that stands under one of our names.
 const OTHER_NAME: &str = "choose another --name; only if";
 
+fn log_it(table: &TableName) -> String {
+    format!(
+        "make {table} logged on the source (ALTER TABLE ... SET LOGGED), or detach it; then run the \
+         same command again"
+    )
+}
+
+fn attach_likewise(table: &TableName) -> String {
+    format!(
+        "create {table} on the target and attach it likewise, then run the same command again: it \
+         copies the rows and goes on"
+    )
+}
+
 fn beside_slot(slot: &str, active: bool) -> String {
     if active {
         return "choose another --name: somebody needs that slot".to_owned();
@@ -205,6 +225,9 @@ impl Fault for SourceError {
                     "{OTHER_NAME} nobody needs it, on the source: DROP PUBLICATION \"{publication}\""
                 ),
             ),
+            SourceError::PartitionUnlogged { table } => {
+                Halt::with(Code::TableUnlogged, log_it(table))
+            }
             SourceError::UsedElsewhere { .. } => Halt::with(Code::MigrationMissing, SAME_AS_RUN),
             SourceError::NoFreeSlot { .. } => Halt::with(Code::NoFreeSlot, FREE_SLOT),
             SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => {
@@ -245,13 +268,9 @@ impl Fault for SourceError {
                  `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
             SourceError::Recreated { .. } => Halt::with(Code::TableRecreated, ANEW),
-            SourceError::PartitionCame { table } => Halt::with(
-                Code::PartitionsChanged,
-                format!(
-                    "create {table} on the target and attach it likewise, then run the same \
-                     command again: it copies the rows and goes on"
-                ),
-            ),
+            SourceError::PartitionCame { table } => {
+                Halt::with(Code::PartitionsChanged, attach_likewise(table))
+            }
             SourceError::IdentityNeeded { table } => Halt::with(
                 Code::IdentityNeeded,
                 format!(

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 
 use self::decode::Registry;
 use self::holder::{Handle, Order};
+use self::relations::Placement;
 use self::replication::LogReader;
 use self::rows::PostgresReader;
 use self::slot::Names;
@@ -42,7 +43,7 @@ use crate::connect::quote::type_name;
 use crate::model::report::Transfer;
 use crate::model::selection::Selection;
 use crate::model::{
-    CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
+    CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
     SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
 };
 
@@ -59,6 +60,8 @@ pub struct Options {
     pub insert_only: NamedTables,
     /// How long to wait for locks and running transactions when a snapshot is taken.
     pub slot_timeout: Duration,
+    /// How long the stream may be silent.
+    pub source_timeout: Duration,
     /// How long a snapshot is held without a run.
     pub snapshot_hold: Duration,
 }
@@ -167,20 +170,27 @@ impl PostgresSource {
             .map(|row| (row.get(0), type_name("pg_catalog", row.get(1))))
             .collect::<HashMap<u32, String>>();
         let placements = relations::placements(control, &self.shared.options.selection).await?;
-        let partitioned: HashSet<u32> = placements
-            .iter()
-            .filter(|placement| placement.partitioned)
-            .filter_map(|placement| u32::try_from(placement.source_id).ok())
-            .collect();
-        let tables = tables
-            .iter()
-            .filter_map(|table| Some((u32::try_from(table.source_id).ok()?, table.id)))
-            .collect();
-        Ok(Registry { tables, partitioned, types })
+        let mut registry = Registry { types, ..Registry::default() };
+        for table in tables {
+            let Ok(oid) = u32::try_from(table.source_id) else { continue };
+            registry.tables.insert(oid, table.id);
+            if let Some(partitions) = &table.partitions {
+                let oids = partitions.leaves.iter().map(|leaf| leaf.source_id);
+                registry.rowless.extend(oids.filter_map(|oid| u32::try_from(oid).ok()));
+                registry.roots.insert(oid, partitions.at.clone());
+            }
+        }
+        let partitioned = placements.iter().filter(|placement| placement.partitioned);
+        registry.rowless.extend(
+            partitioned
+                .filter_map(|placement| u32::try_from(placement.source_id).ok())
+                .filter(|oid| !registry.roots.contains_key(oid)),
+        );
+        Ok(registry)
     }
 
     /// What changed among the tables in a way that the log does not show.
-    async fn compare_placements(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
+    async fn compare_placements(&self, tables: &[Table]) -> Result<Drift, Failure> {
         let control = &self.shared.control;
         let placements = relations::placements(control, &self.shared.options.selection).await?;
         let drift = drift::compare(tables, &placements)?;
@@ -189,7 +199,45 @@ impl PostgresSource {
                 return Err(SourceError::PartitionCame { table: partition.clone() }.into());
             }
         }
-        Ok(drift.warnings)
+        let mut outdated: Vec<TableId> = drift.outdated.iter().map(|table| table.id).collect();
+        let mut renewed: Vec<Table> = Vec::new();
+        for (table, placement) in drift.joined {
+            if !self.is_logged_from_the_start(table, placement).await? {
+                tracing::warn!(
+                    table = %table.name, partition = %placement.name,
+                    "a partition came that may hold rows which the log does not"
+                );
+                outdated.push(table.id);
+                continue;
+            }
+            tracing::info!(table = %table.name, partition = %placement.name, "a partition came");
+            if renewed.iter().all(|known| known.id != table.id) {
+                renewed.push(table.clone());
+            }
+            let same = renewed.iter_mut().find(|known| known.id == table.id);
+            if let Some(partitions) = same.and_then(|table| table.partitions.as_mut()) {
+                partitions.leaves.push(placement.partition());
+            }
+        }
+        outdated.dedup();
+        renewed.retain(|table| !outdated.contains(&table.id));
+        Ok(Drift { warnings: drift.warnings, renewed, outdated })
+    }
+
+    /// Whether the log holds every row that a new partition ever had: it was made as a partition,
+    /// or has no row now, and was never emptied (a new table lies in a file of its own number).
+    async fn is_logged_from_the_start(
+        &self,
+        table: &Table,
+        placement: &Placement,
+    ) -> Result<bool, Failure> {
+        let control = &self.shared.control;
+        if placement.storage != placement.source_id {
+            return Ok(false);
+        }
+        let (partition, root) = (placement.source_id, table.source_id);
+        Ok(catalog::created_as_partition(control, partition, root).await?
+            || !catalog::has_rows(control, &placement.name).await?)
     }
 
     /// Tables whose rows cannot be told apart must not see updates or deletes; where they were
@@ -217,15 +265,15 @@ impl PostgresSource {
 
     /// Those of the tables that have seen an update or delete.
     async fn changed(&self, tables: &[&Table]) -> Result<HashSet<TableId>, Failure> {
-        let oid = |table: &Table| u32::try_from(table.source_id).unwrap_or_default();
-        let oids: Vec<u32> = tables.iter().map(|table| oid(table)).collect();
+        let oids: Vec<u32> = tables.iter().flat_map(|table| relation_oids(table)).collect();
         let changes = catalog::changes(&self.shared.control, &oids).await?;
         let changed: HashSet<u32> = changes
             .iter()
             .filter(|changes| changes.updates + changes.deletes > 0)
             .map(|changes| changes.table)
             .collect();
-        let seen = tables.iter().filter(|table| changed.contains(&oid(table)));
+        let seen =
+            tables.iter().filter(|table| relation_oids(table).any(|oid| changed.contains(&oid)));
         Ok(seen.map(|table| table.id).collect())
     }
 }
@@ -262,8 +310,12 @@ impl Source for PostgresSource {
         holdup::named(control, published).await
     }
 
-    async fn tables(&self) -> Result<Vec<Table>, Failure> {
+    async fn tables(&self, held: Option<&HeldSnapshot>) -> Result<Vec<Table>, Failure> {
         let selection = &self.shared.options.selection;
+        if let Some(held) = held {
+            let session = self.session_under(held).await?;
+            return Ok(relations::tables(&session, selection).await?.tables);
+        }
         let found = relations::tables(&self.shared.control, selection).await;
         Ok(holdup::named(&self.shared.control, found.map_err(Failure::from)).await?.tables)
     }
@@ -302,6 +354,10 @@ impl Source for PostgresSource {
         most_bytes: u64,
         longest: Duration,
     ) -> Result<Transfer, Failure> {
+        let leaves = table.partitions.iter().flat_map(|partitions| &partitions.leaves);
+        let largest = leaves.max_by_key(|leaf| leaf.bytes);
+        let leaf = largest.and_then(|leaf| table.partition(leaf.source_id));
+        let table = leaf.as_ref().unwrap_or(table);
         measure::read(self.wire(false).await?, table, most_bytes, longest).await
     }
 
@@ -386,25 +442,21 @@ impl Source for PostgresSource {
         })
     }
 
-    async fn drift(
-        &self,
-        tables: &[Table],
-        held: Option<&HeldSnapshot>,
-    ) -> Result<Vec<String>, Failure> {
+    async fn drift(&self, tables: &[Table], held: Option<&HeldSnapshot>) -> Result<Drift, Failure> {
         let control = &self.shared.control;
         slot::ensure_published(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
-        let mut warnings = self.compare_placements(tables).await?;
+        let mut drift = self.compare_placements(tables).await?;
         if let Some(held) = held
             && holder::large_objects(control).await? != handle(held)?.large_objects
         {
-            warnings.push(
+            drift.warnings.push(
                 "large objects were written on the source since the snapshot; the log does not \
                  carry them: copy them again before the cutover"
                     .to_owned(),
             );
         }
-        Ok(warnings)
+        Ok(drift)
     }
 
     async fn stream(
@@ -420,7 +472,10 @@ impl Source for PostgresSource {
         let registry = self.registry(tables).await?;
         let wire = self.wire(true).await?;
         let publications = names.publications();
-        let reader = LogReader::start(wire, &names.slot, &publications, registry, durable).await?;
+        let silence = self.shared.options.source_timeout;
+        let acknowledged = (durable, silence);
+        let reader =
+            LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
         reader.read(&out).await
     }
 
@@ -428,6 +483,14 @@ impl Source for PostgresSource {
         holder::end(&self.shared.control, &self.shared.names).await?;
         slot::remove(&self.shared.control, &self.shared.names).await
     }
+}
+
+/// The OIDs of a table and of the partitions that are copied with it.
+fn relation_oids(table: &Table) -> impl Iterator<Item = u32> {
+    let leaves = table.partitions.iter().flat_map(|partitions| &partitions.leaves);
+    std::iter::once(table.source_id)
+        .chain(leaves.map(|leaf| leaf.source_id))
+        .filter_map(|oid| u32::try_from(oid).ok())
 }
 
 fn handle(held: &HeldSnapshot) -> Result<Handle, SourceError> {

@@ -31,9 +31,6 @@ const GATHERED: Duration = Duration::from_millis(1);
 /// A read that brought this much was worth it.
 const WORTHWHILE_BYTES: usize = 32 * 1024;
 
-/// After how long without a byte, though it is asked twice a second, a server counts as gone.
-const SILENCE: Duration = Duration::from_secs(120);
-
 /// The options of START_REPLICATION that a server of this version understands. Streaming of open
 /// transactions is not asked for: a transaction comes once it has committed, in commit order.
 pub(super) fn options(server_version_num: u32, publications: &[String]) -> String {
@@ -55,6 +52,7 @@ pub(super) struct LogReader {
     writer: ReplicationWriter,
     decoder: Decoder,
     durable: watch::Receiver<Position>,
+    silence: Duration,
     ticks: Interval,
     received: Lsn,
     heard_at: Instant,
@@ -62,13 +60,14 @@ pub(super) struct LogReader {
 }
 
 impl LogReader {
-    /// Starts the stream.
+    /// Starts the stream. A server that says nothing for `silence`, though it is asked twice a second,
+    /// counts as gone.
     pub(super) async fn start(
         mut wire: Wire,
         slot: &str,
         publications: &[String],
         registry: Registry,
-        durable: watch::Receiver<Position>,
+        (durable, silence): (watch::Receiver<Position>, Duration),
     ) -> Result<Self, Failure> {
         let from = lsn(&durable.borrow());
         let options = options(wire.server_version_num(), publications);
@@ -83,6 +82,7 @@ impl LogReader {
             writer,
             decoder: Decoder::new(registry),
             durable,
+            silence,
             ticks,
             received: from,
             heard_at: Instant::now(),
@@ -148,7 +148,7 @@ impl LogReader {
 
     async fn tick(&mut self) -> Result<(), Failure> {
         let silence = self.heard_at.elapsed();
-        if silence > SILENCE {
+        if silence > self.silence {
             return Err(SourceError::Silent { seconds: silence.as_secs() }.into());
         }
         let ask = !std::mem::take(&mut self.heard_since_tick);

@@ -75,7 +75,7 @@ fn begin_under(name: &str) -> String {
 fn lock_and_compare(table: &Table) -> String {
     format!(
         "LOCK TABLE ONLY {} IN ACCESS SHARE MODE; \
-         SELECT c.relfilenode = pg_catalog.pg_relation_filenode(c.oid), \
+         SELECT c.relfilenode = COALESCE(pg_catalog.pg_relation_filenode(c.oid), 0), \
                 a.attname, n.nspname, t.typname, a.attgenerated <> '' \
          FROM pg_catalog.pg_class AS c \
          LEFT JOIN pg_catalog.pg_attribute AS a \
@@ -116,11 +116,14 @@ fn standing(table: &Table, rows: &[TextRow]) -> Standing {
         .columns
         .iter()
         .map(|column| (column.name.clone(), column.type_name.clone(), column.generated));
-    if planned.eq(rows.iter().filter_map(column)) {
-        Standing::AsPlanned
-    } else {
-        Standing::OtherColumns
+    let (mut planned, mut found): (Vec<_>, Vec<_>) =
+        (planned.collect(), rows.iter().filter_map(column).collect());
+    if table.root.is_some() {
+        // The columns may be those of the root, whose order differs.
+        planned.sort();
+        found.sort();
     }
+    if planned == found { Standing::AsPlanned } else { Standing::OtherColumns }
 }
 
 impl ChunkReader for PostgresReader {
@@ -132,6 +135,11 @@ impl ChunkReader for PostgresReader {
         chunk: &'a Chunk,
         form: RowForm,
     ) -> Result<Option<PostgresRows<'a>>, Failure> {
+        let (partition, range) = match &chunk.range {
+            ChunkRange::Partition { source_id, range } => (table.partition(*source_id), &**range),
+            range => (None, range),
+        };
+        let table = partition.as_ref().unwrap_or(table);
         self.leave().await?;
         let begun = self.wire.simple_query(&begin_under(&self.snapshot)).await;
         begun.map_err(|source| SourceError::Snapshot { source })?;
@@ -144,6 +152,11 @@ impl ChunkReader for PostgresReader {
         };
         match standing(table, &rows) {
             Standing::AsPlanned => {}
+            // A partition that is gone since makes its table as outdated as one that was emptied.
+            Standing::Absent if partition.is_some() => {
+                self.leave().await?;
+                return Ok(None);
+            }
             Standing::Overtaken => {
                 self.leave().await?;
                 return Ok(None);
@@ -155,7 +168,7 @@ impl ChunkReader for PostgresReader {
                 return Err(SourceError::Recreated { table: table.name.to_string() }.into());
             }
         }
-        let copy = self.wire.copy_out(&copy_text(table, &chunk.range, form)).await?;
+        let copy = self.wire.copy_out(&copy_text(table, range, form)).await?;
         Ok(Some(PostgresRows { copy }))
     }
 }
@@ -189,6 +202,10 @@ pub(super) fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> Str
         Some(condition) => {
             format!("COPY (SELECT {columns} FROM ONLY {name} WHERE {condition}) TO STDOUT{form}")
         }
+        // A partitioned table cannot be copied by its name; it has no rows but its partitions'.
+        None if table.partitions.is_some() => {
+            format!("COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT{form}")
+        }
         None if columns.is_empty() => format!("COPY {name} TO STDOUT{form}"),
         None => format!("COPY {name} ({columns}) TO STDOUT{form}"),
     }
@@ -196,7 +213,8 @@ pub(super) fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> Str
 
 fn condition(table: &Table, range: &ChunkRange) -> Option<String> {
     let (from, until) = match range {
-        ChunkRange::Whole => (None, None),
+        // A partition is read as a table by itself.
+        ChunkRange::Whole | ChunkRange::Partition { .. } => (None, None),
         ChunkRange::Key { from, until } => (
             from.as_ref().map(|bound| compare(table, ">=", bound)),
             until.as_ref().map(|bound| compare(table, "<", bound)),

@@ -3,7 +3,8 @@
 //! In: tables and names. Out: a publication that covers them, and the truth about the slot. Nothing
 //! is made again in silence: a slot that is lost, moved or foreign is an error with its own code.
 //!
-//! Partitioned tables are published by their leaves, each by name, so that one that is detached goes
+//! A partitioned table that is copied as one is published by itself, with the changes of all its
+//! partitions as its own. Others are published by their leaves, each by name, so that one that is detached goes
 //! on being published; and by their roots where these have a primary key, so that a partition
 //! created later shows in the log, where it halts the run. Without that key, the new partition would
 //! have no replica identity, and once it was published every UPDATE of it by the application would
@@ -167,6 +168,16 @@ pub(super) async fn publish_more(
     names: &Names,
     tables: &[Table],
 ) -> Result<(), Failure> {
+    if tables.iter().any(|table| table.partitions.is_some()) {
+        for publication in names.publications() {
+            let text = format!(
+                "ALTER PUBLICATION {} SET (publish_via_partition_root = true)",
+                quote_ident(&publication)
+            );
+            let altered = client.batch_execute(&text).await;
+            altered.map_err(attempting(format!("alter the publication {publication}")))?;
+        }
+    }
     for table in tables {
         let publication = match table.identity {
             Identity::Nothing => &names.appending,
@@ -223,10 +234,15 @@ fn create_publication(
     let appending = tables.first().is_some_and(|table| table.identity == Identity::Nothing);
     let operations =
         if appending { "insert, truncate" } else { "insert, update, delete, truncate" };
+    let as_one = |table: &&&Table| table.partitions.is_some();
+    let via_root = match tables.iter().chain(others).any(|table| as_one(&table)) {
+        true => ", publish_via_partition_root = true",
+        false => "",
+    };
     let tables =
         if names.is_empty() { String::new() } else { format!(" FOR TABLE {}", names.join(", ")) };
     format!(
-        "CREATE PUBLICATION {}{tables} WITH (publish = {})",
+        "CREATE PUBLICATION {}{tables} WITH (publish = {}{via_root})",
         quote_ident(name),
         quote_literal(operations)
     )

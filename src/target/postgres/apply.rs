@@ -250,6 +250,12 @@ impl PostgresApplier {
         Ok(())
     }
 
+    fn table(&self, shape: &Shape) -> Result<&TargetTable, Failure> {
+        let prepared = self.prepared.get(&address(shape));
+        let missing = || TargetError::TableMissing { table: shape.relation.name.clone() };
+        Ok(&prepared.ok_or_else(missing)?.table)
+    }
+
     fn statement(&self, shape: &Shape, kind: &Kind) -> Result<&Statement, Failure> {
         let prepared = self.prepared.get(&address(shape));
         let statement = prepared.and_then(|prepared| prepared.statements.get(kind));
@@ -287,13 +293,14 @@ impl PostgresApplier {
         truncate: &Truncate,
         shapes: &[Arc<Shape>],
     ) -> Result<(), Interruption> {
-        let names = || shapes.iter().map(|shape| &shape.relation.name);
+        let tables: Vec<&TargetTable> =
+            shapes.iter().map(|shape| self.table(shape)).collect::<Result<_, _>>()?;
         let act = || attempting(format!("truncate {} tables", shapes.len()));
-        let text = statement::truncate(names(), truncate.restart_identity);
+        let text = statement::truncate(tables.iter().copied(), truncate.restart_identity);
         let text = format!("SAVEPOINT dunlin_truncate; {text}; RELEASE SAVEPOINT dunlin_truncate");
         match self.session.batch_execute(&text).await {
             Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
-                let text = statement::delete_all(names());
+                let text = statement::delete_all(tables.iter().copied());
                 let text = format!("ROLLBACK TO SAVEPOINT dunlin_truncate; {text}");
                 Ok(self.session.batch_execute(&text).await.map_err(act())?)
             }

@@ -188,6 +188,8 @@ pub struct ExistingTable {
     pub name: TableName,
     /// It holds rows (a partitioned table: in any partition).
     pub has_rows: bool,
+    /// It is a partition: its rows are another table's too.
+    pub partition: bool,
 }
 
 /// Tables looked into by one statement: bounds the locks that one transaction holds.
@@ -214,11 +216,11 @@ pub async fn existing_tables(
         let answer =
             client.query_one(&statement, &[]).await.map_err(reading("whether tables hold rows"))?;
         let answers: Vec<bool> = answer.get(0);
-        existing.extend(
-            rows.iter()
-                .zip(answers)
-                .map(|(row, has_rows)| ExistingTable { name: name(row), has_rows }),
-        );
+        existing.extend(rows.iter().zip(answers).map(|(row, has_rows)| ExistingTable {
+            name: name(row),
+            has_rows,
+            partition: row.get("partition"),
+        }));
     }
     Ok(existing)
 }

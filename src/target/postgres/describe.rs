@@ -262,6 +262,7 @@ mod tests {
             pages: 0,
             correlation: None,
             root: None,
+            partitions: None,
             binary_travels: false,
         };
         check(&table, &relation, found)

@@ -23,10 +23,11 @@ mod status;
 mod work;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::apply::PostgresApplier;
+use self::catalog::ExistingTable;
 use self::load::PostgresLoader;
 use self::pool::Sessions;
 use self::state::Fence;
@@ -34,12 +35,11 @@ use super::{Arrival, Build, BuildStage, Migration, Standing, StreamStatus, Targe
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
-use crate::connect::quote::quote_name;
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Phase, Position, RowForm,
-    SequenceValue, SourceIdentity, Table, TableName,
+    CarriedSchema, Chunk, Failure, HeldSnapshot, Phase, Position, RowForm, SequenceValue,
+    SourceIdentity, Table, TableName,
 };
 
 pub use error::TargetError;
@@ -64,22 +64,26 @@ pub struct Options {
     pub large_objects: bool,
     /// Memory for each index build, in bytes.
     pub maintenance_work_mem: u64,
-    /// The sessions by which this process has held the migration.
-    pub sessions: OwnSessions,
+    /// What earlier attempts of this process left.
+    pub remembered: Remembered,
 }
 
-/// Sessions by which this process has held the migration, from one attempt to the next: where the
-/// network failed on our side only, the server still keeps the last one, with its lock.
+/// What a process keeps from one attempt to the next.
 #[derive(Clone, Debug, Default)]
-pub struct OwnSessions(Arc<Mutex<Vec<String>>>);
+pub struct Remembered(Arc<Mutex<Memory>>);
 
-impl OwnSessions {
-    fn add(&self, session: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-    }
+#[derive(Debug, Default)]
+struct Memory {
+    /// Sessions by which it has held the migration: where the network failed on our side only, the
+    /// server still keeps the last one, with its lock.
+    sessions: HashSet<String>,
+    /// Sequences that are missing on the target, of which the operator was told.
+    missing_sequences: HashSet<TableName>,
+}
 
-    fn has(&self, session: &String) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(session)
+impl Remembered {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,8 +102,6 @@ struct Shared {
     fence: Mutex<Option<Fence>>,
     /// The steps of the build, by their numbers in the state.
     steps: Mutex<HashMap<i32, work::Step>>,
-    /// Sequences that are missing here, of which the operator was told.
-    missing_sequences: Mutex<HashSet<TableName>>,
 }
 
 impl PostgresTarget {
@@ -120,7 +122,6 @@ impl PostgresTarget {
                 options,
                 fence: Mutex::new(None),
                 steps: Mutex::new(HashMap::new()),
-                missing_sequences: Mutex::new(HashSet::new()),
             }),
         })
     }
@@ -162,14 +163,15 @@ impl PostgresTarget {
                 .query_one(include_str!("../../../sql/postgres/target_lock.sql"), &[&self.name()])
                 .await
                 .map_err(attempting("lock the migration on the target"))?;
-            let sessions = &self.shared.options.sessions;
+            let remembered = &self.shared.options.remembered;
             if row.get("locked") {
-                sessions.add(row.get("own_session"));
+                remembered.memory().sessions.insert(row.get("own_session"));
                 return Ok(());
             }
             let holder: Option<i32> = row.get("holder");
             let session: Option<String> = row.get("holding_session");
-            if let Some(pid) = holder.filter(|_| session.is_some_and(|held| sessions.has(&held))) {
+            let own = session.is_some_and(|held| remembered.memory().sessions.contains(&held));
+            if let Some(pid) = holder.filter(|_| own) {
                 self.terminate(pid).await?;
             }
             if since.elapsed() >= LOCK_PATIENCE {
@@ -191,11 +193,11 @@ impl PostgresTarget {
     }
 
     async fn empty_tables(&self, tables: &[TableName]) -> Result<(), Failure> {
-        let names: Vec<_> = tables.iter().map(quote_name).collect();
-        if names.is_empty() {
+        let found = catalog::tables(&self.shared.control, tables).await?;
+        if found.is_empty() {
             return Ok(());
         }
-        let text = format!("TRUNCATE ONLY {}", names.join(", ONLY "));
+        let text = statement::truncate(found.iter(), false);
         let emptied = self.shared.control.batch_execute(&text).await;
         Ok(emptied.map_err(attempting("empty tables of the target"))?)
     }
@@ -314,9 +316,13 @@ impl Target for PostgresTarget {
     async fn present(&self, mut tables: Vec<Table>) -> Result<Vec<Table>, Failure> {
         let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
         let existing = catalog::existing_tables(&self.shared.control, &names).await?;
-        tables.retain(|table| {
-            existing.iter().any(|found| found.name == table.name && !found.has_rows)
-        });
+        // A table by itself would bring its rows into the one that it is a partition of here.
+        let fits = |found: &ExistingTable, table: &Table| {
+            found.name == table.name
+                && !found.has_rows
+                && (!found.partition || table.root.is_some())
+        };
+        tables.retain(|table| existing.iter().any(|found| fits(found, table)));
         match work::schema_differences(&self.shared.control, &tables).await?.into_iter().next() {
             Some(difference) => Err(difference.into()),
             None => Ok(tables),
@@ -330,14 +336,6 @@ impl Target for PostgresTarget {
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
         state::store_tables(&transaction, self.name(), tables).await?;
-        let whole = |table: &Table| Chunk {
-            table: table.id,
-            number: 0,
-            range: ChunkRange::Whole,
-            bytes: table.bytes,
-        };
-        let chunks: Vec<Chunk> = tables.iter().map(whole).collect();
-        state::store_chunks(&transaction, self.name(), tables, &chunks).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
@@ -354,20 +352,31 @@ impl Target for PostgresTarget {
         let writing = || attempting("write the ledger");
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
         state::store_chunks(&transaction, self.name(), tables, chunks).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
-    async fn reset(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
+    async fn reset(&self, tables: &[Table]) -> Result<(), Failure> {
         let fence = self.fence()?;
         let mut session = self.shared.sessions.get().await?;
         let resetting = || attempting("have tables copied again");
         let transaction = session.transaction().await.map_err(resetting())?;
         fence.hold(&transaction).await?;
-        state::store_chunks(&transaction, self.name(), tables, chunks).await?;
+        state::store_chunks(&transaction, self.name(), tables, &[]).await?;
         work::empty(&transaction, tables).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(resetting())?)
+    }
+
+    async fn renew(&self, tables: &[Table]) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.shared.sessions.get().await?;
+        let writing = || attempting("record tables as they are now");
+        let transaction = session.transaction().await.map_err(writing())?;
+        fence.hold(&transaction).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
+        Ok(transaction.commit().await.map_err(writing())?)
     }
 
     async fn forms(&self, tables: &[Table]) -> Result<Vec<RowForm>, Failure> {
@@ -400,9 +409,9 @@ impl Target for PostgresTarget {
 
     async fn set_sequences(&self, values: &[SequenceValue]) -> Result<(), Failure> {
         let missing = objects::set_sequences(&self.shared.control, values).await?;
-        let mut told = self.shared.missing_sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.shared.options.remembered.memory();
         for sequence in missing {
-            if told.insert(sequence.clone()) {
+            if memory.missing_sequences.insert(sequence.clone()) {
                 tracing::warn!(
                     "sequence {sequence} is not on the target, so its value is not carried: \
                      create it on the target likewise"

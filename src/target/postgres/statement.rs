@@ -16,7 +16,7 @@ use std::fmt::Write;
 
 use super::catalog::{TargetColumn, TargetTable};
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::{Shape, TableName};
+use crate::model::Shape;
 
 /// What a statement does.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -219,20 +219,16 @@ fn replace(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
 /// Empties the tables that one statement emptied on the source. Never with CASCADE: the log names
 /// every table that was emptied, and on the target others may refer to them by now.
 pub(super) fn truncate<'a>(
-    tables: impl Iterator<Item = &'a TableName>,
+    tables: impl Iterator<Item = &'a TargetTable>,
     restart_identity: bool,
 ) -> String {
     let identity = if restart_identity { " RESTART IDENTITY" } else { "" };
-    format!("TRUNCATE {}{identity}", only(tables).collect::<Vec<_>>().join(", "))
+    format!("TRUNCATE {}{identity}", tables.map(relation).collect::<Vec<_>>().join(", "))
 }
 
 /// Empties tables for which TRUNCATE is refused, since a foreign key refers to one of them.
-pub(super) fn delete_all<'a>(tables: impl Iterator<Item = &'a TableName>) -> String {
-    only(tables).map(|name| format!("DELETE FROM {name}")).collect::<Vec<_>>().join("; ")
-}
-
-fn only<'a>(tables: impl Iterator<Item = &'a TableName>) -> impl Iterator<Item = String> {
-    tables.map(|table| format!("ONLY {}", quote_name(table)))
+pub(super) fn delete_all<'a>(tables: impl Iterator<Item = &'a TargetTable>) -> String {
+    tables.map(|table| format!("DELETE FROM {}", relation(table))).collect::<Vec<_>>().join("; ")
 }
 
 /// The columns in parentheses; nothing where there are none.
@@ -263,7 +259,7 @@ fn copy(target: &TargetTable, columns: &Columns<'_>) -> String {
 mod tests {
     use super::super::catalog::InputFunction;
     use super::*;
-    use crate::model::{Relation, RelationColumn, RowIdentity, TableId};
+    use crate::model::{Relation, RelationColumn, RowIdentity, TableId, TableName};
     use std::sync::Arc;
 
     fn column(name: &str, cast: &str) -> TargetColumn {
@@ -362,8 +358,11 @@ mod tests {
 
     #[test]
     fn tables_are_emptied_together_and_no_others_with_them() {
-        let names = ["a", "b"].map(|name| TableName { schema: "public".into(), name: name.into() });
-        insta::assert_snapshot!(truncate(names.iter(), true), @r#"TRUNCATE ONLY "public"."a", ONLY "public"."b" RESTART IDENTITY"#);
-        insta::assert_snapshot!(delete_all(names.iter()), @r#"DELETE FROM ONLY "public"."a"; DELETE FROM ONLY "public"."b""#);
+        let tables = [("a", false), ("b", true)].map(|(name, partitioned)| {
+            let name = TableName { schema: "public".into(), name: name.into() };
+            TargetTable { name, partitioned, columns: Vec::new() }
+        });
+        insta::assert_snapshot!(truncate(tables.iter(), true), @r#"TRUNCATE ONLY "public"."a", "public"."b" RESTART IDENTITY"#);
+        insta::assert_snapshot!(delete_all(tables.iter()), @r#"DELETE FROM ONLY "public"."a"; DELETE FROM "public"."b""#);
     }
 }
