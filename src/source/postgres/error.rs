@@ -92,6 +92,30 @@ pub enum SourceError {
         /// Its name.
         publication: String,
     },
+    /// The publications, which cannot be made on a standby, are not as they are needed.
+    #[error("the standby has not the publications that this migration needs")]
+    PublicationNeeded {
+        /// What its primary has to run.
+        statements: String,
+    },
+    /// Tables came, which cannot be published on a standby.
+    #[error("tables came to the migration that are not published yet")]
+    TableUnpublished {
+        /// What its primary has to run.
+        statements: String,
+    },
+    /// A table without identity came, on a standby, which does not count updates.
+    #[error("table {table} came to the migration, and has no replica identity")]
+    IdentityUnwatched {
+        /// The table.
+        table: String,
+    },
+    /// The standby is a primary now.
+    #[error("the standby was promoted: its log goes on in another timeline")]
+    Promoted,
+    /// The snapshot could not be had in time on a standby.
+    #[error("the snapshot could not be taken in time: {}", super::standby::SLOW_SLOT)]
+    PrimarySlow,
     /// The snapshot could not be had in time.
     #[error("the snapshot could not be taken in time: {holdup}")]
     HeldUp {
@@ -183,6 +207,26 @@ const SAME_AS_RUN: &str = "look at --name, --source and --target: they must be t
 /// How to get by something that stands under one of our names.
 const OTHER_NAME: &str = "choose another --name; only if";
 
+/// What keeps a slot from being lost for this reason (`invalidation_reason` in the manual's page on
+/// pg_replication_slots).
+fn against_loss(why: &str) -> &'static str {
+    match why {
+        "rows_removed" => {
+            "set hot_standby_feedback = on on the standby, and give it a physical slot on its primary"
+        }
+        "wal_level_insufficient" => "set wal_level = logical on the standby's primary",
+        "idle_timeout" => "set idle_replication_slot_timeout = 0 on the source",
+        _ => "raise max_slot_wal_keep_size on the source",
+    }
+}
+
+fn on_primary(statements: &str) -> String {
+    format!(
+        "on the standby's primary, in the same database:\n{statements}\nthen run the same command \
+         again, once the standby has replayed it"
+    )
+}
+
 fn beside_slot(slot: &str, active: bool) -> String {
     if active {
         return "choose another --name: somebody needs that slot".to_owned();
@@ -210,14 +254,34 @@ impl Fault for SourceError {
             SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => {
                 Halt::with(Code::SlotMissing, ANEW)
             }
-            SourceError::SlotLost { .. } => Halt::with(
-                Code::SlotLost,
-                format!("{ANEW}; raise max_slot_wal_keep_size on the source first"),
-            ),
+            SourceError::SlotLost { why, .. } => {
+                Halt::with(Code::SlotLost, format!("{ANEW}; first {}", against_loss(why)))
+            }
             SourceError::SlotAhead { .. } => Halt::with(Code::SlotAhead, ANEW),
             SourceError::SlotActive { .. }
             | SourceError::Snapshot { .. }
+            | SourceError::Promoted
             | SourceError::Silent { .. } => Disposition::Retry,
+            SourceError::PublicationNeeded { statements } => {
+                Halt::with(Code::PublicationNeeded, on_primary(statements))
+            }
+            SourceError::TableUnpublished { statements } => {
+                Halt::with(Code::TableUnpublished, on_primary(statements))
+            }
+            SourceError::IdentityUnwatched { table } => Halt::with(
+                Code::IdentityNeeded,
+                format!(
+                    "on a standby its updates and deletes would pass unseen; on the primary: ALTER \
+                     TABLE {table} REPLICA IDENTITY FULL; or, where it never sees any: \
+                     --insert-only '{table}'; then run the same command again"
+                ),
+            ),
+            SourceError::PrimarySlow => Halt::with(
+                Code::SlotHeldUp,
+                "on the primary: end what has been open for long (pg_stat_activity, \
+                 pg_prepared_xacts); run the same command again and, while it waits, on the \
+                 primary: SELECT pg_log_standby_snapshot(); --slot-timeout waits longer",
+            ),
             SourceError::PublicationMissing { .. } => Halt::with(Code::PublicationMissing, ANEW),
             SourceError::HeldUp { .. } => Halt::with(
                 Code::SlotHeldUp,
