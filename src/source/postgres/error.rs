@@ -251,9 +251,14 @@ impl Fault for SourceError {
             ),
             SourceError::UsedElsewhere { .. } => Halt::with(Code::MigrationMissing, SAME_AS_RUN),
             SourceError::NoFreeSlot { .. } => Halt::with(Code::NoFreeSlot, FREE_SLOT),
-            SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => {
-                Halt::with(Code::SlotMissing, ANEW)
-            }
+            SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => Halt::with(
+                Code::SlotMissing,
+                format!(
+                    "where --source is another server of the cluster than the migration began \
+                     with, name that one (a primary and its standbys have each slots of their \
+                     own); otherwise {ANEW}"
+                ),
+            ),
             SourceError::SlotLost { why, .. } => {
                 Halt::with(Code::SlotLost, format!("{ANEW}; first {}", against_loss(why)))
             }
