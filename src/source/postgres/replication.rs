@@ -164,7 +164,7 @@ impl LogReader {
         loop {
             tokio::select! {
                 ended = &mut awaited => return ended,
-                _ = self.ticks.tick() => self.answer(false).await?,
+                _ = self.ticks.tick() => self.tick().await?,
             }
         }
     }
