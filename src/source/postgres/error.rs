@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::standby::StandbyError;
 use super::wire::WireError;
 use crate::model::{Code, Disposition, Fault, Halt, Lsn, TableName};
 
@@ -92,30 +93,6 @@ pub enum SourceError {
         /// Its name.
         publication: String,
     },
-    /// The publications, which cannot be made on a standby, are not as they are needed.
-    #[error("the standby has not the publications that this migration needs")]
-    PublicationNeeded {
-        /// What its primary has to run.
-        statements: String,
-    },
-    /// Tables came, which cannot be published on a standby.
-    #[error("tables came to the migration that are not published yet")]
-    TableUnpublished {
-        /// What its primary has to run.
-        statements: String,
-    },
-    /// A table without identity came, on a standby, which does not count updates.
-    #[error("table {table} came to the migration, and has no replica identity")]
-    IdentityUnwatched {
-        /// The table.
-        table: String,
-    },
-    /// The standby is a primary now.
-    #[error("the standby was promoted: its log goes on in another timeline")]
-    Promoted,
-    /// The snapshot could not be had in time on a standby.
-    #[error("the snapshot could not be taken in time: {}", super::standby::SLOW_SLOT)]
-    PrimarySlow,
     /// The snapshot could not be had in time.
     #[error("the snapshot could not be taken in time: {holdup}")]
     HeldUp {
@@ -187,6 +164,9 @@ pub enum SourceError {
         /// For how long.
         seconds: u64,
     },
+    /// The source is a standby.
+    #[error(transparent)]
+    Standby(#[from] StandbyError),
     /// The connection failed.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -195,6 +175,11 @@ pub enum SourceError {
 /// How to begin anew where the log that is needed is gone.
 const ANEW: &str = "the changes in between are not to be had from the log: begin anew with \
                     `dunlin complete`, then `dunlin run --truncate-target '*'`";
+
+/// Which server is meant.
+const OTHER_SERVER: &str = "where --source is another server of the cluster than the migration \
+                            began with, name that one (a primary and its standbys have each \
+                            slots of their own)";
 
 /// How to make room for a slot.
 const FREE_SLOT: &str = "drop a slot that nobody needs (pg_replication_slots lists them), or raise \
@@ -218,13 +203,6 @@ fn against_loss(why: &str) -> &'static str {
         "idle_timeout" => "set idle_replication_slot_timeout = 0 on the source",
         _ => "raise max_slot_wal_keep_size on the source",
     }
-}
-
-fn on_primary(statements: &str) -> String {
-    format!(
-        "on the standby's primary, in the same database:\n{statements}\nthen run the same command \
-         again, once the standby has replayed it"
-    )
 }
 
 fn beside_slot(slot: &str, active: bool) -> String {
@@ -251,42 +229,16 @@ impl Fault for SourceError {
             ),
             SourceError::UsedElsewhere { .. } => Halt::with(Code::MigrationMissing, SAME_AS_RUN),
             SourceError::NoFreeSlot { .. } => Halt::with(Code::NoFreeSlot, FREE_SLOT),
-            SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => Halt::with(
-                Code::SlotMissing,
-                format!(
-                    "where --source is another server of the cluster than the migration began \
-                     with, name that one (a primary and its standbys have each slots of their \
-                     own); otherwise {ANEW}"
-                ),
-            ),
+            SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => {
+                Halt::with(Code::SlotMissing, format!("{OTHER_SERVER}; otherwise {ANEW}"))
+            }
             SourceError::SlotLost { why, .. } => {
                 Halt::with(Code::SlotLost, format!("{ANEW}; first {}", against_loss(why)))
             }
             SourceError::SlotAhead { .. } => Halt::with(Code::SlotAhead, ANEW),
             SourceError::SlotActive { .. }
             | SourceError::Snapshot { .. }
-            | SourceError::Promoted
             | SourceError::Silent { .. } => Disposition::Retry,
-            SourceError::PublicationNeeded { statements } => {
-                Halt::with(Code::PublicationNeeded, on_primary(statements))
-            }
-            SourceError::TableUnpublished { statements } => {
-                Halt::with(Code::TableUnpublished, on_primary(statements))
-            }
-            SourceError::IdentityUnwatched { table } => Halt::with(
-                Code::IdentityNeeded,
-                format!(
-                    "on a standby its updates and deletes would pass unseen; on the primary: ALTER \
-                     TABLE {table} REPLICA IDENTITY FULL; or, where it never sees any: \
-                     --insert-only '{table}'; then run the same command again"
-                ),
-            ),
-            SourceError::PrimarySlow => Halt::with(
-                Code::SlotHeldUp,
-                "on the primary: end what has been open for long (pg_stat_activity, \
-                 pg_prepared_xacts); run the same command again and, while it waits, on the \
-                 primary: SELECT pg_log_standby_snapshot(); --slot-timeout waits longer",
-            ),
             SourceError::PublicationMissing { .. } => Halt::with(Code::PublicationMissing, ANEW),
             SourceError::HeldUp { .. } => Halt::with(
                 Code::SlotHeldUp,
@@ -328,6 +280,7 @@ impl Fault for SourceError {
                      `dunlin complete`, `dunlin run --truncate-target '*'`"
                 ),
             ),
+            SourceError::Standby(error) => error.disposition(),
             SourceError::Wire(error) => error.disposition(),
         }
     }

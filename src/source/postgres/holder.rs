@@ -19,7 +19,7 @@ use tokio_postgres::Client as Driver;
 use super::catalog::{self, LARGE_OBJECT_TABLES};
 use super::error::SourceError;
 use super::slot::Names;
-use super::standby::SLOW_SLOT;
+use super::standby::{SLOW_SLOT, StandbyError};
 use super::wire::{Wire, WireOptions};
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
@@ -107,7 +107,7 @@ pub(super) async fn start(order: &Order) -> Result<HeldSnapshot, Failure> {
             handle: serde_json::to_value(handle)
                 .map_err(|source| SourceError::Handle { source })?,
         }),
-        Answer::HeldUp { .. } if order.standby => Err(SourceError::PrimarySlow.into()),
+        Answer::HeldUp { .. } if order.standby => Err(StandbyError::PrimarySlow.into()),
         Answer::HeldUp { holdup } => Err(SourceError::HeldUp { holdup }.into()),
         Answer::Failed { message, code, hint } => {
             Err(SourceError::HolderFailed { message, disposition: disposition(code, hint) }.into())

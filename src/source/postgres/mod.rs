@@ -33,7 +33,7 @@ use self::holder::{Handle, Order};
 use self::replication::LogReader;
 use self::rows::PostgresReader;
 use self::slot::Names;
-use self::standby::PromotionGuard;
+use self::standby::{PromotionGuard, StandbyError};
 use self::wire::{Wire, WireOptions};
 use super::{BatchSender, Source};
 use crate::config::NamedTables;
@@ -164,7 +164,7 @@ impl PostgresSource {
         })
         .await?;
         if standby && !standby::in_recovery(&self.shared.control).await? {
-            return Err(SourceError::Promoted.into());
+            return Err(StandbyError::Promoted.into());
         }
         Ok(held)
     }
@@ -174,11 +174,11 @@ impl PostgresSource {
         let unwatched =
             |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
         if let Some(table) = tables.iter().find(unwatched) {
-            return Err(SourceError::IdentityUnwatched { table: table.name.to_string() }.into());
+            return Err(StandbyError::IdentityUnwatched { table: table.name.to_string() }.into());
         }
         let (control, names) = (&self.shared.control, &self.shared.names);
         match publication::lacking_more(control, names, tables).await? {
-            Some(statements) => Err(SourceError::TableUnpublished { statements }.into()),
+            Some(statements) => Err(StandbyError::TableUnpublished { statements }.into()),
             None => Ok(()),
         }
     }
@@ -297,7 +297,7 @@ impl Source for PostgresSource {
         let (control, names) = (&self.shared.control, &self.shared.names);
         if self.shared.standby {
             return match publication::lacking(control, names, tables).await? {
-                Some(statements) => Err(SourceError::PublicationNeeded { statements }.into()),
+                Some(statements) => Err(StandbyError::PublicationNeeded { statements }.into()),
                 None => Ok(()),
             };
         }

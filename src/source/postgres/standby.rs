@@ -21,7 +21,7 @@ use crate::connect::attempting;
 use crate::connect::postgres::Client as Session;
 use crate::connect::quote::quote_name;
 use crate::model::report::Finding;
-use crate::model::{Code, Failure, Lsn, TableName};
+use crate::model::{Code, Disposition, Failure, Fault, Halt, Lsn, TableName};
 
 /// The version from which on a standby can be decoded, as `server_version_num`.
 pub(super) const DECODES_SINCE: i32 = 160_000;
@@ -33,6 +33,70 @@ pub(super) const SLOW_SLOT: &str = "on a standby a slot waits until its primary 
 
 /// A slot of this name there cannot be: it is no letter, digit or underscore.
 const NO_SLOT: &str = "-";
+
+/// What goes wrong on a standby alone.
+#[derive(Debug, thiserror::Error)]
+pub enum StandbyError {
+    /// The publications, which cannot be made on a standby, are not as they are needed.
+    #[error("the standby has not the publications that this migration needs")]
+    PublicationNeeded {
+        /// What its primary has to run.
+        statements: String,
+    },
+    /// Tables came, which cannot be published on a standby.
+    #[error("tables came to the migration that are not published yet")]
+    TableUnpublished {
+        /// What its primary has to run.
+        statements: String,
+    },
+    /// A table without identity came, whose updates a standby does not count.
+    #[error("table {table} came to the migration, and has no replica identity")]
+    IdentityUnwatched {
+        /// The table.
+        table: String,
+    },
+    /// The standby is a primary now.
+    #[error("the standby was promoted: its log goes on in another timeline")]
+    Promoted,
+    /// The snapshot could not be had in time.
+    #[error("the snapshot could not be taken in time: {SLOW_SLOT}")]
+    PrimarySlow,
+}
+
+impl Fault for StandbyError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            StandbyError::PublicationNeeded { statements } => {
+                Halt::with(Code::PublicationNeeded, on_primary(statements))
+            }
+            StandbyError::TableUnpublished { statements } => {
+                Halt::with(Code::TableUnpublished, on_primary(statements))
+            }
+            StandbyError::IdentityUnwatched { table } => Halt::with(
+                Code::IdentityNeeded,
+                format!(
+                    "on a standby its updates and deletes would pass unseen; on the primary: ALTER \
+                     TABLE {table} REPLICA IDENTITY FULL; or, where it never sees any: \
+                     --insert-only '{table}'; then run the same command again"
+                ),
+            ),
+            StandbyError::Promoted => Disposition::Retry,
+            StandbyError::PrimarySlow => Halt::with(
+                Code::SlotHeldUp,
+                "on the primary: end what has been open for long (pg_stat_activity, \
+                 pg_prepared_xacts); run the same command again and, while it waits, on the \
+                 primary: SELECT pg_log_standby_snapshot(); --slot-timeout waits longer",
+            ),
+        }
+    }
+}
+
+fn on_primary(statements: &str) -> String {
+    format!(
+        "on the standby's primary, in the same database:\n{statements}\nthen run the same command \
+         again, once the standby has replayed it"
+    )
+}
 
 /// Whether the server is a standby, now.
 pub(super) async fn in_recovery(client: &Client) -> Result<bool, Failure> {
@@ -57,7 +121,7 @@ impl PromotionGuard {
     pub(super) async fn check(&self) -> Result<(), Failure> {
         match in_recovery(&self.session).await? {
             true => Ok(()),
-            false => Err(SourceError::Promoted.into()),
+            false => Err(StandbyError::Promoted.into()),
         }
     }
 }
