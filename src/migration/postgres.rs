@@ -15,7 +15,7 @@ use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
 use crate::config::{Config, NamedTables, StateConfig};
 use crate::connect::ConnectError;
-use crate::model::report::{CheckReport, Finding, PlanReport, Severity, StatusReport};
+use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
 use crate::model::selection::Selection;
 use crate::model::{Code, Failure, HeldSnapshot, SourceHealth};
 use crate::observe::progress::Progress;
@@ -244,8 +244,8 @@ async fn health(
 }
 
 /// Ends a migration: sequences carried over one last time, then all traces removed. Returns what
-/// was there.
-pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
+/// was there, and what is left to the operator.
+pub(super) async fn complete(config: &Config) -> Result<Removal, Failure> {
     let source = source(config).await?;
     let target = target(config, &Remembered::default()).await?;
     match target.load().await? {
@@ -261,9 +261,9 @@ pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
         }
         None => source.claim_leftover().await?,
     }
-    let mut dropped = source.remove().await?;
-    dropped.extend(target.remove().await?);
-    Ok(dropped)
+    let mut removal = source.remove().await?;
+    removal.dropped.extend(target.remove().await?);
+    Ok(removal)
 }
 
 /// Says how much of the source's log the target goes without, once the migration is ended.

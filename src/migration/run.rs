@@ -143,13 +143,40 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         }
         let identity = self.source.identify().await?;
         self.target.take_over().await?;
-        let migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
-        compare(&migration.source, &identity)?;
+        let mut migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        self.recognise(&mut migration, identity).await?;
         if migration.selection != *self.options.selection.patterns() {
             return Err(MigrationError::SettingsChanged.into());
         }
         failpoint::reached("taken-over");
         Ok(migration)
+    }
+
+    /// The source must be the one that the migration began with. Where it went over to another
+    /// timeline behind all that was read from it, it still is, and that timeline is recorded.
+    async fn recognise(
+        &self,
+        migration: &mut Migration,
+        found: SourceIdentity,
+    ) -> Result<(), Failure> {
+        let compared = compare(&migration.source, &found);
+        let Err(MigrationError::OtherTimeline { .. }) = compared else {
+            return Ok(compared?);
+        };
+        let goes_on = match furthest(migration) {
+            Some(position) => self.source.continues(&migration.source, &position).await?,
+            None => true,
+        };
+        if !goes_on {
+            return Ok(compared?);
+        }
+        tracing::warn!(
+            timeline = %found.timeline,
+            "the source was promoted, after all that was read from it: its log goes on"
+        );
+        self.target.record_source(&found).await?;
+        migration.source = found;
+        Ok(())
     }
 
     /// Looks at both sides, then writes the state of a new migration. Nothing is written before
@@ -410,6 +437,14 @@ fn unplanned(migration: &Migration) -> Vec<Table> {
     let planned: HashSet<TableId> =
         migration.ledger.iter().map(|entry| entry.chunk.table).collect();
     migration.tables.iter().filter(|table| !planned.contains(&table.id)).cloned().collect()
+}
+
+/// The last position of the source's log that anything in the migration goes by.
+fn furthest(migration: &Migration) -> Option<Position> {
+    let read = migration.ledger.iter().filter_map(|entry| entry.read.as_ref());
+    let held = migration.held.iter().map(|held| &held.position);
+    let all = read.map(|read| &read.high).chain(held).chain(&migration.checkpoint);
+    all.cloned().reduce(Position::further)
 }
 
 /// Whether all chunks were read at one position.

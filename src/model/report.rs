@@ -106,6 +106,15 @@ impl CheckReport {
     }
 }
 
+/// What became of all that a migration wrote on its servers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Removal {
+    /// Each object that was dropped, with its side: `source: replication slot dunlin`.
+    pub dropped: Vec<String>,
+    /// What the operator has to do, where dunlin cannot.
+    pub left: Vec<String>,
+}
+
 /// A table as it will be copied.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PlannedTable {

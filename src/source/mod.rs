@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::model::report::Transfer;
+use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
     CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, Position, RowForm,
@@ -31,6 +31,14 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Which server and database this is.
     fn identify(&self) -> impl Future<Output = Result<SourceIdentity, Failure>> + Send;
 
+    /// Whether this is the source that `known` was, on another timeline, and its log up to
+    /// `position` is the same.
+    fn continues(
+        &self,
+        known: &SourceIdentity,
+        position: &Position,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
+
     /// The selected tables, and everything that would make a new migration of them fail or lose
     /// something. Only reads. `connections` is how many there will be at most.
     fn check(
@@ -41,6 +49,10 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// Has the changes of `tables` written to the log in the form that is needed. May be called
     /// again.
+    ///
+    /// # Errors
+    ///
+    /// Where the source takes no writes, and what is needed is not there.
     fn publish(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The selected tables, each with a number of its own; as they are under the snapshot, or
@@ -126,9 +138,9 @@ pub trait Source: Clone + Send + Sync + 'static {
         durable: watch::Receiver<Position>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Removes all that this migration wrote on the source, and returns what of it was there. May
-    /// be called again.
-    fn remove(&self) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+    /// Removes all that this migration wrote on the source, and returns what of it was there, and
+    /// what others have to remove. May be called again.
+    fn remove(&self) -> impl Future<Output = Result<Removal, Failure>> + Send;
 }
 
 /// Reads one chunk after another.

@@ -186,6 +186,12 @@ pub trait Target: Clone + Send + Sync + 'static {
         checkpoint: Option<&Position>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Records under which identity the source is known from now on.
+    fn record_source(
+        &self,
+        source: &SourceIdentity,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Records a phase.
     fn record_phase(&self, phase: Phase) -> impl Future<Output = Result<(), Failure>> + Send;
 

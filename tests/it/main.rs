@@ -26,4 +26,5 @@ mod schema_change;
 mod second_snapshot;
 mod sizes;
 mod slots;
+mod standby;
 mod takeover;

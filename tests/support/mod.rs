@@ -13,6 +13,7 @@ pub mod pair;
 pub mod proxy;
 pub mod scene;
 pub mod secured;
+pub mod standby;
 pub mod wait;
 
 pub use binary::Dunlin;

@@ -13,6 +13,7 @@ use crate::model::selection::{Selection, SelectionError};
 use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, TableName};
 
 use super::relations::{self, Layout};
+use super::standby;
 
 /// What can go wrong in reading the source's catalog.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,14 @@ pub struct Server {
     pub has_replication: bool,
 }
 
+impl Server {
+    /// It is a standby from which the log can be decoded.
+    #[must_use]
+    pub fn decodes_as_standby(&self) -> bool {
+        self.in_recovery && self.basics.version_num >= standby::DECODES_SINCE
+    }
+}
+
 /// Reads what the server says about itself.
 ///
 /// # Errors
@@ -139,20 +148,15 @@ pub(super) async fn created_as_partition(
     Ok(row.map_err(reading("how a partition came into being"))?.get(0))
 }
 
-/// How far the log is durable on the source (on a standby: replayed). Read twice, it gives the
-/// rate at which the source writes.
+/// How far the log is durable on the source, or on its primary where it is a standby. Read twice,
+/// it gives the rate at which the source writes.
 ///
 /// # Errors
 ///
 /// The query failed.
 pub async fn flushed(client: &Client) -> Result<Position, CatalogError> {
     let row = client
-        .query_one(
-            "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery()
-                          THEN pg_catalog.pg_last_wal_replay_lsn()
-                          ELSE pg_catalog.pg_current_wal_flush_lsn() END)::text",
-            &[],
-        )
+        .query_one(include_str!("../../../sql/postgres/source_end_of_log.sql"), &[])
         .await
         .map_err(reading("the log position"))?;
     let lsn: Lsn =

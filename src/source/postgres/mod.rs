@@ -13,11 +13,13 @@ pub mod holder;
 mod holdup;
 mod measure;
 pub mod objects;
+mod publication;
 pub mod relations;
 mod replication;
 mod rows;
 pub mod slot;
 mod split;
+mod standby;
 pub mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -32,6 +34,7 @@ use self::relations::Placement;
 use self::replication::LogReader;
 use self::rows::PostgresReader;
 use self::slot::Names;
+use self::standby::{PromotionGuard, StandbyError};
 use self::wire::{Wire, WireOptions};
 use super::{BatchSender, Source};
 use crate::config::NamedTables;
@@ -40,7 +43,7 @@ use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::program::Programs;
 use crate::connect::quote::type_name;
-use crate::model::report::Transfer;
+use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
     CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
@@ -77,6 +80,8 @@ struct Shared {
     control: Client,
     names: Names,
     options: Options,
+    /// It was a standby when we connected. Where it no longer is, everything begins again.
+    standby: bool,
 }
 
 /// What retains the log for the migration `name`.
@@ -96,8 +101,11 @@ impl PostgresSource {
         let control = connect(endpoint, names.application).await?;
         let patience = format!("SET lock_timeout = {}", options.slot_timeout.as_millis());
         control.batch_execute(&patience).await.map_err(attempting("bound the wait for locks"))?;
+        let standby = standby::in_recovery(&control).await?;
         let endpoint = control.endpoint().clone();
-        Ok(PostgresSource { shared: Arc::new(Shared { endpoint, control, names, options }) })
+        Ok(PostgresSource {
+            shared: Arc::new(Shared { endpoint, control, names, options, standby }),
+        })
     }
 
     /// A session inside of a transaction that sees exactly what the held snapshot sees.
@@ -148,15 +156,34 @@ impl PostgresSource {
     }
 
     async fn take_snapshot(&self, permanent: bool) -> Result<HeldSnapshot, Failure> {
-        let options = &self.shared.options;
-        holder::start(&Order {
+        let (options, standby) = (&self.shared.options, self.shared.standby);
+        let held = holder::start(&Order {
             endpoint: self.shared.endpoint.to_exposed_json()?,
             name: options.name.clone(),
             permanent,
+            standby,
             patience_ms: options.slot_timeout.as_millis() as u64,
             stay_ms: options.snapshot_hold.as_millis() as u64,
         })
-        .await
+        .await?;
+        if standby && !standby::in_recovery(&self.shared.control).await? {
+            return Err(StandbyError::Promoted.into());
+        }
+        Ok(held)
+    }
+
+    /// Tables that come to a migration from a standby, where nothing can be published.
+    async fn expect_published(&self, tables: &[Table]) -> Result<(), Failure> {
+        let unwatched =
+            |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
+        if let Some(table) = tables.iter().find(unwatched) {
+            return Err(StandbyError::IdentityUnwatched { table: table.name.to_string() }.into());
+        }
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        match publication::lacking_more(control, names, tables).await? {
+            Some(statements) => Err(StandbyError::TableUnpublished { statements }.into()),
+            None => Ok(()),
+        }
     }
 
     async fn registry(&self, tables: &[Table]) -> Result<Registry, Failure> {
@@ -295,6 +322,17 @@ impl Source for PostgresSource {
         Ok(SourceIdentity { cluster, timeline, database, version })
     }
 
+    async fn continues(
+        &self,
+        known: &SourceIdentity,
+        position: &Position,
+    ) -> Result<bool, Failure> {
+        let mut wire = self.wire(true).await?;
+        let left = standby::left(&mut wire, &known.timeline).await?;
+        wire.close().await?;
+        Ok(left.is_some_and(|left| replication::lsn(position) <= left))
+    }
+
     async fn check(
         &self,
         selection: &Selection,
@@ -304,10 +342,14 @@ impl Source for PostgresSource {
     }
 
     async fn publish(&self, tables: &[Table]) -> Result<(), Failure> {
-        let control = &self.shared.control;
-        let version = control.server_version_num();
-        let published = slot::publish(control, &self.shared.names, tables, version).await;
-        holdup::named(control, published).await
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        if self.shared.standby {
+            return match publication::lacking(control, names, tables).await? {
+                Some(statements) => Err(StandbyError::PublicationNeeded { statements }.into()),
+                None => Ok(()),
+            };
+        }
+        holdup::named(control, publication::create(control, names, tables).await).await
     }
 
     async fn tables(&self, held: Option<&HeldSnapshot>) -> Result<Vec<Table>, Failure> {
@@ -322,7 +364,10 @@ impl Source for PostgresSource {
 
     async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {
         let (control, names) = (&self.shared.control, &self.shared.names);
-        holdup::named(control, slot::publish_more(control, names, tables).await).await
+        if self.shared.standby {
+            return self.expect_published(tables).await;
+        }
+        holdup::named(control, publication::add(control, names, tables).await).await
     }
 
     async fn begin(&self) -> Result<HeldSnapshot, Failure> {
@@ -363,8 +408,9 @@ impl Source for PostgresSource {
 
     fn footprint(&self) -> Vec<String> {
         let names = &self.shared.names;
+        let by_whom = if self.shared.standby { ", by hand on its primary" } else { "" };
         vec![
-            format!("source: publications {} and {}", names.publication, names.appending),
+            format!("source: publications {} and {}{by_whom}", names.publication, names.appending),
             format!("source: logical replication slot {}", names.slot),
             format!(
                 "source: temporary slot {}, only where a snapshot has to be taken again",
@@ -444,9 +490,12 @@ impl Source for PostgresSource {
 
     async fn drift(&self, tables: &[Table], held: Option<&HeldSnapshot>) -> Result<Drift, Failure> {
         let control = &self.shared.control;
-        slot::ensure_published(control, &self.shared.names).await?;
+        publication::ensure(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
         let mut drift = self.compare_placements(tables).await?;
+        if self.shared.standby && !standby::is_connected(control).await? {
+            drift.warnings.push(standby::ALONE.to_owned());
+        }
         if let Some(held) = held
             && holder::large_objects(control).await? != handle(held)?.large_objects
         {
@@ -472,16 +521,37 @@ impl Source for PostgresSource {
         let registry = self.registry(tables).await?;
         let wire = self.wire(true).await?;
         let publications = names.publications();
+        let guard = match self.shared.standby {
+            true => Some(connect(&self.shared.endpoint, names.application).await?),
+            false => None,
+        };
+        let guard = guard.map(PromotionGuard::new);
         let silence = self.shared.options.source_timeout;
         let acknowledged = (durable, silence);
         let reader =
             LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
-        reader.read(&out).await
+        reader.read(&out, guard.as_ref()).await
     }
 
-    async fn remove(&self) -> Result<Vec<String>, Failure> {
-        holder::end(&self.shared.control, &self.shared.names).await?;
-        slot::remove(&self.shared.control, &self.shared.names).await
+    async fn remove(&self) -> Result<Removal, Failure> {
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        holder::end(control, names).await?;
+        let mut removal = Removal::default();
+        if slot::drop_slot(control, &names.slot).await? {
+            removal.dropped.push(format!("source: replication slot {}", names.slot));
+        }
+        if self.shared.standby {
+            let left = publication::present(control, names).await?;
+            let statement = |name: &String| {
+                format!("on the source's primary: {};", publication::drop_publication(name))
+            };
+            removal.left.extend(left.iter().map(statement));
+        } else {
+            let dropped = publication::remove(control, names).await?;
+            let names = dropped.into_iter().map(|name| format!("source: publication {name}"));
+            removal.dropped.extend(names);
+        }
+        Ok(removal)
     }
 }
 

@@ -7,6 +7,7 @@
 //! before the stream starts, since the server moves a start before `confirmed_flush_lsn` forward
 //! without a word (`CreateDecodingContext` in logical.c).
 
+use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{BufMut, BytesMut};
@@ -16,6 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::decode::{Decoded, Decoder, POSTGRES_EPOCH_US, Registry};
 use super::error::SourceError;
 use super::rows::TEXT_AS_IT_IS;
+use super::standby::PromotionGuard;
 use super::wire::{FrameBatch, ReplicationReader, ReplicationWriter, Wire};
 use crate::model::{Batch, Event, Failure, Lsn, Position, ValueRef};
 use crate::source::BatchSender;
@@ -90,8 +92,12 @@ impl LogReader {
         })
     }
 
-    /// Reads until the receiver of `out` is gone.
-    pub(super) async fn read(mut self, out: &BatchSender) -> Result<(), Failure> {
+    /// Reads until the receiver of `out` is gone, or the standby, if it is one, was promoted.
+    pub(super) async fn read(
+        mut self,
+        out: &BatchSender,
+        guard: Option<&PromotionGuard>,
+    ) -> Result<(), Failure> {
         loop {
             let frames = tokio::select! {
                 frames = self.reader.read_frames() => frames?,
@@ -103,6 +109,9 @@ impl LogReader {
             };
             let Some(frames) = frames else { return Ok(()) };
             self.heard_since_tick = true;
+            if let Some(guard) = guard {
+                self.answering(guard.check()).await?;
+            }
             if self.pass_on(&frames, out).await?.is_break() {
                 return self.part().await;
             }
@@ -144,6 +153,20 @@ impl LogReader {
         }
         result?;
         Ok(Continue(()))
+    }
+
+    /// Waits for something without leaving the server without an answer.
+    async fn answering(
+        &mut self,
+        awaited: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        tokio::pin!(awaited);
+        loop {
+            tokio::select! {
+                ended = &mut awaited => return ended,
+                _ = self.ticks.tick() => self.tick().await?,
+            }
+        }
     }
 
     async fn tick(&mut self) -> Result<(), Failure> {

@@ -256,6 +256,12 @@ impl Target for PostgresTarget {
         state::record_snapshot(&mut session, &fence, held, checkpoint).await
     }
 
+    async fn record_source(&self, source: &SourceIdentity) -> Result<(), Failure> {
+        let (fence, source) = (self.fence()?, state::json_text(source));
+        let column = "source = $3::text::jsonb";
+        state::update(&self.shared.control, &fence, column, &[&source]).await
+    }
+
     async fn record_phase(&self, phase: Phase) -> Result<(), Failure> {
         let fence = self.fence()?;
         let phase = phase.to_string();
