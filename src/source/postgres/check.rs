@@ -15,7 +15,6 @@ use super::standby;
 use super::{PostgresSource, Shared, relation_oids};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
-use crate::connect::program::Programs;
 use crate::connect::quote::{quote_ident, quote_name};
 use crate::connect::server::missing_privilege;
 use crate::model::handover::{Refusal, ServerFacts, SourceSurvey};
@@ -66,7 +65,7 @@ pub(super) async fn survey(
     }
     survey.findings.extend(privileges(control, &server, &found.tables).await?);
     survey.findings.extend(sequence_privileges(control, selection, &server.basics.role).await?);
-    survey.findings.extend(programs(control).await);
+    survey.findings.extend(programs(source).await);
     survey.findings.extend(firing(control, &found).await?);
     survey.findings.extend(holdups(control).await?);
     survey.findings.extend(large_objects(control, standby).await?);
@@ -276,10 +275,8 @@ async fn sequence_privileges(
     }))
 }
 
-async fn programs(control: &Client) -> Option<Finding> {
-    let major = control.server_version_num() / 10_000;
-    let found = Programs::find(major.cast_signed()).await;
-    found.err().map(|error| Finding::of(&error, "this machine"))
+async fn programs(source: &PostgresSource) -> Option<Finding> {
+    source.programs().await.err().map(|error| Finding::of(&error, "this machine"))
 }
 
 /// Triggers and rules that do not rest while dunlin writes.

@@ -76,7 +76,8 @@ pub(super) async fn make_tables(
     carried: &CarriedSchema,
     tables: &[Table],
 ) -> Result<(), Failure> {
-    let programs = Programs::find(carried.facts.programs_version).await?;
+    let version = carried.facts.programs_version;
+    let programs = Programs::find(version, version).await?;
     let ownership = Ownership { owners: options.privileges, privileges: options.privileges };
     let mut entries = schema::entries(&programs, &carried.archive, ownership).await?;
     let facts = &carried.facts;
