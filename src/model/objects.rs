@@ -85,7 +85,7 @@ pub enum DefinitionKind {
         /// Every row is known to satisfy it.
         validated: bool,
     },
-    /// A check, an exclusion constraint, or the key of a partitioned table.
+    /// A check or an exclusion constraint.
     Other,
 }
 
