@@ -49,14 +49,14 @@ pub struct Limits {
 }
 
 /// Why following ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Followed {
     /// The operator wanted it.
     Stopped,
     /// It came to where it was to end.
     Reached,
-    /// A table has to be copied again.
-    Recopy(TableId),
+    /// Tables have to be copied again.
+    Recopy(Vec<TableId>),
 }
 
 /// Reads and applies the log from the stored checkpoint until something ends it. `horizon`
@@ -91,7 +91,7 @@ pub(super) async fn follow<S: Source, T: Target, B>(
     let mut reader = JoinSet::new();
     let (source, tables) = (run.source.clone(), migration.tables.clone());
     reader.spawn(async move { source.stream(from, &tables, sender, durable_seen).await });
-    let applying = pipeline::run(feed, Report { durable, figures }, applier);
+    let applying = pipeline::run(feed, Report { durable, figures }, run.source.clone(), applier);
     let ends_when_caught_up = horizon.is_none() && run.options.until == Some(Until::CaughtUp);
     let watching = Watch::new(run, migration, figures_seen, ends_when_caught_up).keep();
     let (end, watched) = supervise(run, applying, watching, &stop).await?;
@@ -132,7 +132,7 @@ async fn conclude(
     reader: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<Followed, Failure> {
     match (end, watched) {
-        (End::Recopy(table), _) => Ok(Followed::Recopy(table)),
+        (End::Recopy(tables), _) => Ok(Followed::Recopy(tables)),
         (End::Reached, _) | (End::Stopped, Some(Ok(()))) => Ok(Followed::Reached),
         (End::Stopped, Some(Err(failure))) => Err(failure),
         (End::Stopped, None) => Ok(Followed::Stopped),

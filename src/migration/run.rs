@@ -216,6 +216,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if unread || !unplanned(migration).is_empty() {
             let held = self.hold(migration).await?;
             self.make_tables(migration, &held).await?;
+            self.retake(migration, &held).await?;
             self.plan_chunks(migration, &held).await?;
             // Before the last chunk is done: what is done is what the next run goes by.
             self.besides.carry(&self.source, &self.target, &held).await?;
@@ -294,6 +295,27 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         Ok(())
     }
 
+    /// Brings tables that are still to be copied up to what they are like under the snapshot, and
+    /// with them those that were altered by the same act.
+    async fn retake(&self, migration: &mut Migration, held: &HeldSnapshot) -> Result<(), Failure> {
+        let read = |table: &&Table| {
+            let mut entries = migration.ledger.iter().filter(|e| e.chunk.table == table.id);
+            entries.clone().next().is_some() && entries.all(|entry| entry.read.is_some())
+        };
+        let unread: Vec<TableId> =
+            migration.tables.iter().filter(|table| !read(table)).map(|table| table.id).collect();
+        let alterations = self.source.alterations(held, &migration.tables, &unread).await?;
+        if alterations.is_empty() {
+            return Ok(());
+        }
+        for alteration in &alterations {
+            tracing::info!(table = %alteration.table.name, "is copied as it is by now");
+        }
+        self.target.retake(&alterations).await?;
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        Ok(())
+    }
+
     async fn plan_chunks(
         &self,
         migration: &mut Migration,
@@ -363,8 +385,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 Ok(None)
             }
             Followed::Reached => Ok(Some(Ended::Reached)),
-            Followed::Recopy(table) => {
-                self.reset(migration, &[table]).await?;
+            Followed::Recopy(tables) => {
+                self.reset(migration, &tables).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }

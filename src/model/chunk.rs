@@ -269,6 +269,8 @@ mod tests {
     fn table(orders: &[ColumnOrder]) -> Table {
         let column = |order: &ColumnOrder| Column {
             name: "key".into(),
+            number: 1,
+            version: 0,
             type_name: String::new(),
             type_modifier: -1,
             not_null: true,
@@ -288,6 +290,9 @@ mod tests {
             correlation: None,
             root: None,
             binary_travels: false,
+            columns_ever: 0,
+            kept: Vec::new(),
+            storage: 0,
         }
     }
 

@@ -20,6 +20,7 @@ pub const NAMES: &[&str] = &[
     "chunk-committed",
     "snapshot-released",
     "built",
+    "table-altered",
     "group-applied",
     "group-committed",
 ];

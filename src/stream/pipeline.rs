@@ -11,6 +11,11 @@
 //! one target transaction that is committed with its last piece. What ends the stream (a halt, a
 //! stop, the position that was asked for) ends it between transactions: the complete ones before
 //! are applied first.
+//!
+//! A table that has other columns from some point of the log on is altered at that point: what came
+//! before is sent to the target first, whole transactions with their checkpoint, and the alteration
+//! commits with the transaction that shows it. Where the table's copy is of a later moment, it has
+//! the columns of that moment, and what the log says of its shape before is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,11 +25,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::group::{self, Part, PlanError, Shapes};
-use crate::model::{
-    Coverage, Event, Failure, Mark, Position, Relation, RowIdentity, Shape, Table, TableId,
-};
+use super::shape::{has_other_columns, shape_of};
+use crate::model::{Coverage, Event, Failure, Mark, Position, Relation, Table, TableId, Verdict};
 use crate::observe::failpoint;
-use crate::source::{BatchReceiver, Delivered};
+use crate::source::{BatchReceiver, Catalog, Delivered};
 use crate::target::{Applied, Applier, Checkpoint};
 
 /// How long an idle stream goes without storing a checkpoint.
@@ -106,29 +110,38 @@ pub enum End {
     Reached,
     /// No more batches will come; the source knows why.
     SourceEnded,
-    /// A table has to be copied again before the stream can go on.
-    Recopy(TableId),
+    /// Tables have to be copied again before the stream can go on.
+    Recopy(Vec<TableId>),
 }
 
-/// Applies what comes until something ends it.
+/// Applies what comes until something ends it. `catalog` is asked what changed columns mean.
 ///
 /// # Errors
 ///
 /// Whatever the target reports, and logs that cannot be carried. The checkpoint stays where the
 /// last whole group left it.
-pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<End, Failure> {
+pub async fn run<C: Catalog, A: Applier>(
+    feed: Feed,
+    report: Report,
+    catalog: C,
+    applier: A,
+) -> Result<End, Failure> {
     let group_bytes = feed.group_bytes.min(feed.batches.most_gathered());
     let mut pipeline = Pipeline {
         gathered: Gathered::default(),
+        rest: None,
         shapes: Arc::default(),
+        unseen: BTreeMap::new(),
         applied: feed.from.clone(),
         stored: feed.from.clone(),
         stored_at: Instant::now(),
         open: None,
+        mark: None,
         clashed: BTreeMap::new(),
         committed_at_us: None,
         feed: Feed { group_bytes, ..feed },
         report,
+        catalog,
         applier,
     };
     // After an error the session is given up with all that it left open.
@@ -165,15 +178,22 @@ struct Complete {
 enum Ending {
     Reached,
     SourceEnded,
+    /// A table has other columns from here on; what comes next waits in [`Pipeline::rest`].
+    Altered(Arc<Relation>),
     Failed(Failure),
 }
 
-struct Pipeline<A> {
+struct Pipeline<C, A> {
     feed: Feed,
     report: Report,
+    catalog: C,
     applier: A,
     gathered: Gathered,
+    /// A batch that is to be gathered from this event on.
+    rest: Option<(Delivered, usize)>,
     shapes: Arc<Shapes>,
+    /// Relations of tables of which no change was to be applied since: the target need not fit.
+    unseen: BTreeMap<TableId, Arc<Relation>>,
     /// Everything before this is on the target.
     applied: Position,
     /// The checkpoint as stored.
@@ -181,6 +201,8 @@ struct Pipeline<A> {
     stored_at: Instant,
     /// The transaction of which the target holds the first pieces, uncommitted.
     open: Option<Mark>,
+    /// The transaction that is being gathered.
+    mark: Option<Mark>,
     /// Tables that clashed lately, each with the number of groups for which it is still replayed:
     /// what clashed once is likely to clash again, and finding out costs a group's work.
     clashed: BTreeMap<TableId, u32>,
@@ -188,7 +210,7 @@ struct Pipeline<A> {
     committed_at_us: Option<i64>,
 }
 
-impl<A: Applier> Pipeline<A> {
+impl<C: Catalog, A: Applier> Pipeline<C, A> {
     async fn work(&mut self) -> Result<End, Failure> {
         loop {
             self.gather().await?;
@@ -199,6 +221,11 @@ impl<A: Applier> Pipeline<A> {
                 None => {}
                 Some(Ending::Reached) => return Ok(End::Reached),
                 Some(Ending::SourceEnded) => return Ok(End::SourceEnded),
+                Some(Ending::Altered(relation)) => {
+                    if let Some(end) = self.alter(&relation).await? {
+                        return Ok(end);
+                    }
+                }
                 Some(Ending::Failed(failure)) => return Err(failure),
             }
             if *self.feed.stop.borrow() {
@@ -212,7 +239,10 @@ impl<A: Applier> Pipeline<A> {
         if self.gathered.ending.is_some() || self.gathered.bytes >= self.feed.group_bytes {
             return Ok(());
         }
-        if self.gathered.complete.is_none() {
+        if let Some((delivered, from)) = self.rest.take() {
+            self.take_from(delivered, from).await?;
+        }
+        if self.gathered.complete.is_none() && self.gathered.ending.is_none() {
             let delivered = tokio::select! {
                 biased;
                 _ = self.feed.stop.wait_for(|stop| *stop) => return Ok(()),
@@ -234,10 +264,26 @@ impl<A: Applier> Pipeline<A> {
             self.gathered.ending = Some(Ending::SourceEnded);
             return Ok(());
         };
+        self.take_from(delivered, 0).await
+    }
+
+    /// Takes a batch from one of its events on.
+    async fn take_from(&mut self, delivered: Delivered, mut from: usize) -> Result<(), Failure> {
         self.gathered.bytes += delivered.bytes;
         let batch = Arc::clone(&delivered.batch);
-        let mut from = 0;
-        for (index, event) in batch.events.iter().enumerate() {
+        for (index, event) in batch.events.iter().enumerate().skip(from) {
+            while let Some((relation, next)) = self.shows(event, index) {
+                self.push(&delivered, from..index);
+                from = index;
+                if let Some(ending) = self.describe(&relation).await {
+                    self.gathered.ending = Some(ending);
+                    self.rest = Some((delivered, next));
+                    return Ok(());
+                }
+                if next > index {
+                    break;
+                }
+            }
             match event {
                 Event::Begin { mark, committed_at_us } => {
                     if self.feed.until.as_ref().is_some_and(|until| !until.contains(mark)) {
@@ -246,16 +292,16 @@ impl<A: Applier> Pipeline<A> {
                         return Ok(());
                     }
                     self.committed_at_us = Some(*committed_at_us);
+                    self.mark = Some(mark.clone());
                 }
                 Event::Change(_) | Event::Truncate(_) => self.gathered.changes += 1,
-                Event::Relation(relation) => {
+                Event::Relation(relation) if self.is_contained(relation.table) => {
                     self.push(&delivered, from..index);
                     from = index;
-                    if let Err(failure) = self.describe(relation).await {
-                        self.gathered.ending = Some(Ending::Failed(failure));
-                        return Ok(());
-                    }
+                    self.unseen.insert(relation.table, Arc::clone(relation));
+                    self.keep_shape(relation);
                 }
+                Event::Relation(_) => {}
                 Event::Commit { end } => {
                     self.push(&delivered, from..index + 1);
                     from = index + 1;
@@ -310,16 +356,90 @@ impl<A: Applier> Pipeline<A> {
         });
     }
 
-    async fn describe(&mut self, relation: &Arc<Relation>) -> Result<(), Failure> {
+    /// The relation that the target's table has to fit by this event, and the event to go on from
+    /// where that table has to be altered first. A relation is looked at when it comes; where all of
+    /// its table's copy is of a later moment, with the first change that comes after that.
+    fn shows(&mut self, event: &Event, index: usize) -> Option<(Arc<Relation>, usize)> {
+        match event {
+            Event::Relation(relation) if self.is_contained(relation.table) => None,
+            Event::Relation(relation) => {
+                self.unseen.remove(&relation.table);
+                Some((Arc::clone(relation), index + 1))
+            }
+            Event::Change(_) | Event::Truncate(_) if self.unseen.is_empty() => None,
+            Event::Change(change) => self.comes_into_sight(&[change.table()], index),
+            Event::Truncate(truncate) => self.comes_into_sight(&truncate.tables, index),
+            Event::Begin { .. } | Event::Commit { .. } | Event::Idle { .. } => None,
+        }
+    }
+
+    fn comes_into_sight(
+        &mut self,
+        tables: &[TableId],
+        index: usize,
+    ) -> Option<(Arc<Relation>, usize)> {
+        let unseen = |table: &&TableId| self.unseen.contains_key(table);
+        let seen = tables.iter().filter(unseen).find(|table| !self.is_contained(**table))?;
+        // The event is looked at again: it may be about several such tables.
+        self.unseen.remove(seen).map(|relation| (relation, index))
+    }
+
+    /// Whether the open transaction is contained in all of a table's copy.
+    fn is_contained(&self, table: TableId) -> bool {
+        let judged = self.mark.as_ref().map(|mark| self.feed.coverage.judge_table(table, mark));
+        matches!(judged, Some(Ok(Verdict::Contained)))
+    }
+
+    /// Has the target fit a relation; says what is in the way.
+    async fn describe(&mut self, relation: &Arc<Relation>) -> Option<Ending> {
         let Some(table) = self.feed.tables.iter().find(|table| table.id == relation.table) else {
-            return Err(PlanError::OutOfPlace.into());
+            return Some(Ending::Failed(PlanError::OutOfPlace.into()));
         };
-        self.applier.describe(table, relation).await?;
-        let shape = Arc::new(shape_of(table, relation));
-        let mut shapes = Shapes::clone(&self.shapes);
-        shapes.insert(relation.table, shape);
-        self.shapes = Arc::new(shapes);
-        Ok(())
+        if has_other_columns(table, relation) {
+            return Some(Ending::Altered(Arc::clone(relation)));
+        }
+        if let Err(failure) = self.applier.describe(table, relation).await {
+            return Some(Ending::Failed(failure));
+        }
+        self.keep_shape(relation);
+        None
+    }
+
+    fn keep_shape(&mut self, relation: &Arc<Relation>) {
+        if let Some(table) = self.feed.tables.iter().find(|table| table.id == relation.table) {
+            let shape = Arc::new(shape_of(table, relation));
+            let mut shapes = Shapes::clone(&self.shapes);
+            shapes.insert(relation.table, shape);
+            self.shapes = Arc::new(shapes);
+        }
+    }
+
+    /// Alters the target's table as the source's was, after everything before that is sent to it.
+    async fn alter(&mut self, relation: &Arc<Relation>) -> Result<Option<End>, Failure> {
+        let parts = self.gathered.cut_all();
+        if !parts.is_empty()
+            && let Some(end) = self.carry_out(parts, None).await?
+        {
+            return Ok(Some(end));
+        }
+        let alteration = self.catalog.alteration(&self.feed.tables, relation).await?;
+        if alteration.is_untold() {
+            return Ok(Some(End::Recopy(alteration.ids())));
+        }
+        let altered = self.applier.alter(&alteration).await?;
+        failpoint::reached("table-altered");
+        for table in altered {
+            self.feed.tables.retain(|known| known.id != table.id);
+            self.feed.tables.push(table);
+        }
+        match self.describe(relation).await {
+            None => Ok(None),
+            Some(Ending::Failed(failure)) => Err(failure),
+            // What was read of the table does not agree with the log that it was read for.
+            Some(Ending::Altered(_) | Ending::Reached | Ending::SourceEnded) => {
+                Ok(Some(End::Recopy(alteration.ids())))
+            }
+        }
     }
 
     /// Applies what is whole; or, where nothing is and the group is full, a piece of the open
@@ -367,7 +487,7 @@ impl<A: Applier> Pipeline<A> {
                     Applied::Clash { table, .. } => table,
                 },
                 Err(PlanError::Clash { table }) if !replayed.contains(&table) => table,
-                Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(id))),
+                Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(vec![id]))),
                 Err(error) => return Err(error.into()),
             };
             replayed.insert(clashed);
@@ -469,28 +589,4 @@ fn last_mark(parts: &[Part]) -> Option<Mark> {
         | Event::Commit { .. }
         | Event::Idle { .. } => None,
     })
-}
-
-/// How the rows of a relation are told apart.
-fn shape_of(table: &Table, relation: &Arc<Relation>) -> Shape {
-    let index_of = |name: &str| {
-        let found = relation.columns.iter().position(|column| column.name == name);
-        found.and_then(|index| u16::try_from(index).ok())
-    };
-    let key: Option<Vec<u16>> = table.key_columns().map(|column| index_of(&column.name)).collect();
-    let primary_key = key.unwrap_or_default();
-    let flagged =
-        || (0u16..).zip(&relation.columns).filter(|(_, column)| column.key).map(|(index, _)| index);
-    let identity = if relation.full {
-        if primary_key.is_empty() {
-            RowIdentity::WholeRow
-        } else {
-            RowIdentity::Key(primary_key.clone())
-        }
-    } else if flagged().next().is_some() {
-        RowIdentity::Key(flagged().collect())
-    } else {
-        RowIdentity::Nothing
-    };
-    Shape { relation: Arc::clone(relation), identity, primary_key }
 }

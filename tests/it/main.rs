@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod chunks;
+mod columns;
 mod complete;
 mod faults;
 mod groups;

@@ -4,6 +4,7 @@
 //! the snapshot, replication and decode for the log. One control session lives as long as the
 //! source and holds the advisory lock by which the snapshot's holder knows that a run is there.
 
+mod alteration;
 pub mod catalog;
 mod check;
 pub mod decode;
@@ -18,10 +19,11 @@ mod replication;
 mod rows;
 pub mod slot;
 mod split;
+mod storage;
 pub mod wire;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -31,8 +33,9 @@ use self::holder::{Handle, Order};
 use self::replication::LogReader;
 use self::rows::PostgresReader;
 use self::slot::Names;
+use self::storage::Storages;
 use self::wire::{Wire, WireOptions};
-use super::{BatchSender, Source};
+use super::{BatchSender, Catalog, Source};
 use crate::config::NamedTables;
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
@@ -42,8 +45,8 @@ use crate::connect::quote::type_name;
 use crate::model::report::Transfer;
 use crate::model::selection::Selection;
 use crate::model::{
-    CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
-    SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
+    Alteration, CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Position, Relation,
+    SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
 };
 
 pub use error::SourceError;
@@ -74,6 +77,8 @@ struct Shared {
     control: Client,
     names: Names,
     options: Options,
+    /// Where the tables' rows lie, as far as that was watched.
+    storages: Mutex<Storages>,
 }
 
 /// What retains the log for the migration `name`.
@@ -94,7 +99,9 @@ impl PostgresSource {
         let patience = format!("SET lock_timeout = {}", options.slot_timeout.as_millis());
         control.batch_execute(&patience).await.map_err(attempting("bound the wait for locks"))?;
         let endpoint = control.endpoint().clone();
-        Ok(PostgresSource { shared: Arc::new(Shared { endpoint, control, names, options }) })
+        let storages = Mutex::default();
+        let shared = Shared { endpoint, control, names, options, storages };
+        Ok(PostgresSource { shared: Arc::new(shared) })
     }
 
     /// A session inside of a transaction that sees exactly what the held snapshot sees.
@@ -210,6 +217,13 @@ impl PostgresSource {
         }
     }
 
+    /// Says which tables were written anew with other values.
+    async fn watch_storage(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
+        let found = storage::read(&self.shared.control, tables).await?;
+        let mut storages = self.shared.storages.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(storages.watch(tables, &found))
+    }
+
     fn is_insert_only(&self, table: &Table) -> bool {
         let above: Vec<_> = table.root.iter().collect();
         self.shared.options.insert_only.names(&table.name, &above)
@@ -227,6 +241,27 @@ impl PostgresSource {
             .collect();
         let seen = tables.iter().filter(|table| changed.contains(&oid(table)));
         Ok(seen.map(|table| table.id).collect())
+    }
+}
+
+impl Catalog for PostgresSource {
+    async fn alteration(
+        &self,
+        tables: &[Table],
+        relation: &Relation,
+    ) -> Result<Alteration, Failure> {
+        let control = &self.shared.control;
+        let table = tables.iter().find(|table| table.id == relation.table);
+        let table =
+            table.ok_or_else(|| SourceError::Recreated { table: relation.name.to_string() })?;
+        let family = alteration::family(control, table).await?;
+        let read = {
+            let storages = self.shared.storages.lock().unwrap_or_else(PoisonError::into_inner);
+            let in_place = |table: &Table, storage| storages.holds(table, storage);
+            let context = alteration::Context { tables, family: &family, in_place: &in_place };
+            alteration::read(table, relation, &context)
+        };
+        Ok(alteration::write_types(control, read).await?)
     }
 }
 
@@ -326,6 +361,25 @@ impl Source for PostgresSource {
         split::split(&self.shared.control, table, chunk_bytes).await
     }
 
+    async fn alterations(
+        &self,
+        held: &HeldSnapshot,
+        tables: &[Table],
+        wanted: &[TableId],
+    ) -> Result<Vec<Alteration>, Failure> {
+        let session = self.session_under(held).await?;
+        let now = relations::tables(&session, &self.shared.options.selection).await?.tables;
+        let mut read: Vec<Alteration> = Vec::new();
+        for table in tables.iter().filter(|table| wanted.contains(&table.id)) {
+            if !alteration::differs(table, &now) || read.iter().any(|a| a.table.id == table.id) {
+                continue;
+            }
+            let family = alteration::family(&session, table).await?;
+            read.extend(alteration::between_all(table, tables, &now, &family));
+        }
+        Ok(read)
+    }
+
     async fn reader(&self, held: &HeldSnapshot) -> Result<PostgresReader, Failure> {
         PostgresReader::new(self.wire(false).await?, &handle(held)?.snapshot).await
     }
@@ -395,6 +449,7 @@ impl Source for PostgresSource {
         slot::ensure_published(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
         let mut warnings = self.compare_placements(tables).await?;
+        warnings.extend(self.watch_storage(tables).await?);
         if let Some(held) = held
             && holder::large_objects(control).await? != handle(held)?.large_objects
         {

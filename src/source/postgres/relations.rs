@@ -313,11 +313,16 @@ fn table(id: TableId, layout: &Layout, relation: &Relation, row: &Row) -> Table 
         correlation: row.get("correlation"),
         root: layout.root(relation).map(|root| root.name.clone()),
         binary_travels: row.get("binary_travels"),
+        columns_ever: row.get::<_, i16>("columns_ever").cast_unsigned(),
+        kept: Vec::new(),
+        storage: u64::from(row.get::<_, u32>("storage")),
     }
 }
 
 fn columns(row: &Row) -> Vec<Column> {
     let names: Vec<String> = row.get("names");
+    let numbers: Vec<i16> = row.get("numbers");
+    let versions: Vec<i64> = row.get("versions");
     let schemas: Vec<&str> = row.get("type_schemas");
     let types: Vec<&str> = row.get("type_names");
     let modifiers: Vec<i32> = row.get("type_modifiers");
@@ -329,6 +334,8 @@ fn columns(row: &Row) -> Vec<Column> {
         .enumerate()
         .map(|(at, name)| Column {
             name,
+            number: numbers[at].cast_unsigned(),
+            version: u32::try_from(versions[at]).unwrap_or_default(),
             type_name: type_name(schemas[at], types[at]),
             type_modifier: modifiers[at],
             not_null: not_null[at],
@@ -339,7 +346,7 @@ fn columns(row: &Row) -> Vec<Column> {
 }
 
 /// OIDs of built-in types are fixed (`pg_type.dat` in the server's source).
-fn order(base_type: u32) -> ColumnOrder {
+pub(super) fn order(base_type: u32) -> ColumnOrder {
     match base_type {
         20 | 21 | 23 => ColumnOrder::Integer,
         2950 => ColumnOrder::Uuid,

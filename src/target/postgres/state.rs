@@ -244,6 +244,26 @@ pub(super) async fn store_tables(
     Ok(())
 }
 
+/// Replaces the stored definitions of some tables, in the open transaction.
+pub(super) async fn restate_tables(
+    client: &impl GenericClient,
+    name: &str,
+    tables: &[Table],
+) -> Result<(), Failure> {
+    let ids: Vec<i32> = tables.iter().map(|table| number(table.id.0)).collect();
+    let definitions: Vec<String> = tables.iter().map(json_text).collect();
+    client
+        .execute(
+            "UPDATE dunlin.tables AS s SET definition = t.definition::jsonb \
+             FROM ROWS FROM (pg_catalog.unnest($2::int4[]), pg_catalog.unnest($3::text[])) \
+             AS t(id, definition) WHERE s.migration = $1 AND s.id = t.id",
+            &[&name, &ids, &definitions],
+        )
+        .await
+        .map_err(attempting("write what tables are like now"))?;
+    Ok(())
+}
+
 /// Ends the sessions of this name: those of a process that lost the migration's lock. One that is
 /// frozen, or whose machine is gone, would otherwise keep the state's row locked in a transaction
 /// that never ends.
