@@ -12,4 +12,4 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 WHERE c.oid = ANY ($1)
-GROUP BY c.oid
+GROUP BY c.oid, c.relfilenode, c.relnatts

@@ -293,7 +293,12 @@ impl Context<'_> {
             .collect();
         match (told, others) {
             (Some(mut told), Some(others)) if one_act => {
-                told.iter_mut().for_each(|new| new.on = on.name.clone());
+                for new in &mut told {
+                    // Of one that is gone the catalog does not say where it came from.
+                    let gone = new.column.version == 0;
+                    let on = if gone { table.root.as_ref() } else { Some(&on.name) };
+                    new.on = on.unwrap_or(&own.name).clone();
+                }
                 (told, others)
             }
             _ => {
