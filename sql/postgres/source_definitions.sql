@@ -33,6 +33,7 @@ SELECT k.oid,
        CASE WHEN k.contype = 'f' THEN 'foreign key'
             WHEN k.contype = 'p' AND a.amname = 'btree' AND t.relkind = 'r' THEN 'primary key'
             WHEN k.contype = 'u' AND a.amname = 'btree' AND t.relkind = 'r' THEN 'unique'
+            WHEN k.contype IN ('p', 'u') AND t.relkind = 'p' THEN 'partitioned key'
             ELSE 'other' END,
        COALESCE(i.indisreplident OR i.indisprimary, false),
        CASE WHEN k.contype IN ('p', 'u') AND a.amname = 'btree' AND t.relkind = 'r'

@@ -25,8 +25,9 @@ descent (type, base) AS (
 ),
 -- What remains of a type when its domains are taken off.
 plain AS (
-    SELECT d.type, t.oid AS base, t.typname, n.nspname, t.typtype,
-           CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END AS element
+    SELECT d.type, t.oid AS base, t.typname, n.nspname, t.typtype, t.typinput,
+           CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END AS element,
+           COALESCE(NULLIF(t.typelem, 0), t.oid) AS io_parameter
     FROM descent d
     JOIN pg_catalog.pg_type t ON t.oid = d.base AND t.typtype <> 'd'
     JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
@@ -34,34 +35,41 @@ plain AS (
 -- The equality of a type's default B-tree operator class, found as GetDefaultOpClass in the
 -- server's indexcmds.c finds it: by the type, its polymorphic kin, or what it is coercible to.
 comparable AS (
-    SELECT DISTINCT ON (t.oid) t.oid, o.amopopr
+    SELECT p.oid, found.amopopr
     FROM (SELECT base FROM plain UNION SELECT element FROM plain) p (oid)
-    JOIN pg_catalog.pg_type t ON t.oid = p.oid
-    JOIN pg_catalog.pg_opclass c
-        ON c.opcmethod = 403
-        AND c.opcdefault
-        AND (c.opcintype = t.oid
-             OR c.opcintype = CASE t.typtype
-                                  WHEN 'e' THEN 'pg_catalog.anyenum'::regtype
-                                  WHEN 'r' THEN 'pg_catalog.anyrange'::regtype
-                                  WHEN 'm' THEN pg_catalog.to_regtype('pg_catalog.anymultirange')
-                              END
-             OR (t.typcategory = 'A' AND c.opcintype = 'pg_catalog.anyarray'::regtype)
-             OR EXISTS (SELECT FROM pg_catalog.pg_cast k
-                        WHERE k.castsource = t.oid AND k.casttarget = c.opcintype
-                          AND k.castmethod = 'b' AND k.castcontext = 'i'))
-    JOIN pg_catalog.pg_amop o
-        ON o.amopfamily = c.opcfamily
-        AND o.amoplefttype = c.opcintype
-        AND o.amoprighttype = c.opcintype
-        AND o.amopstrategy = 3
-    ORDER BY t.oid, c.opcintype = t.oid DESC, c.oid
+    CROSS JOIN LATERAL (
+        SELECT o.amopopr
+        FROM pg_catalog.pg_type t
+        JOIN pg_catalog.pg_opclass c
+            ON c.opcmethod = 403
+            AND c.opcdefault
+            AND (c.opcintype = t.oid
+                 OR c.opcintype = CASE t.typtype
+                                      WHEN 'e' THEN 'pg_catalog.anyenum'::regtype
+                                      WHEN 'r' THEN 'pg_catalog.anyrange'::regtype
+                                      WHEN 'm' THEN pg_catalog.to_regtype('pg_catalog.anymultirange')
+                                  END
+                 OR (t.typcategory = 'A' AND c.opcintype = 'pg_catalog.anyarray'::regtype)
+                 OR EXISTS (SELECT FROM pg_catalog.pg_cast k
+                            WHERE k.castsource = t.oid AND k.casttarget = c.opcintype
+                              AND k.castmethod = 'b' AND k.castcontext = 'i'))
+        JOIN pg_catalog.pg_amop o
+            ON o.amopfamily = c.opcfamily
+            AND o.amoplefttype = c.opcintype
+            AND o.amoprighttype = c.opcintype
+            AND o.amopstrategy = 3
+        WHERE t.oid = p.oid
+        ORDER BY c.opcintype = t.oid DESC, c.oid
+        LIMIT 1
+    ) AS found
 ),
 -- The equality that a unique index itself goes by. The primary key's comes first.
 indexed AS (
     SELECT DISTINCT ON (i.indrelid, k.attnum) i.indrelid, k.attnum, o.amopopr
     FROM relation r
-    JOIN pg_catalog.pg_index i ON i.indrelid = r.oid AND i.indisunique AND i.indisvalid
+    -- That of a partitioned table is valid only once all of its partitions have theirs.
+    JOIN pg_catalog.pg_index i
+        ON i.indrelid = r.oid AND i.indisunique AND (i.indisvalid OR r.relkind = 'p')
     CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[])
         WITH ORDINALITY AS k (attnum, opclass, place)
     JOIN pg_catalog.pg_opclass c ON c.oid = k.opclass AND c.opcmethod = 403
@@ -85,6 +93,9 @@ SELECT r.schema,
        a.attgenerated <> '' AS generated,
        a.attidentity = 'a' AS identity_always,
        x.attnum IS NOT NULL AS in_unique_index,
+       inn.nspname::text AS input_schema,
+       input.proname::text AS input_name,
+       CASE WHEN input.pronargs > 1 THEN p.io_parameter END AS input_parameter,
        opn.nspname::text AS operator_schema,
        op.oprname::text AS operator
 FROM relation r
@@ -95,6 +106,11 @@ LEFT JOIN plain p ON p.type = a.atttypid
 LEFT JOIN indexed x ON x.indrelid = r.oid AND x.attnum = a.attnum
 LEFT JOIN comparable c ON c.oid = p.base
 LEFT JOIN comparable ce ON ce.oid = p.element
+-- What reads a text, where a cast from text would call another function.
+LEFT JOIN pg_catalog.pg_cast k
+    ON k.castsource = 'pg_catalog.text'::regtype AND k.casttarget = p.base AND k.castmethod = 'f'
+LEFT JOIN pg_catalog.pg_proc input ON input.oid = p.typinput AND k.oid IS NOT NULL
+LEFT JOIN pg_catalog.pg_namespace inn ON inn.oid = input.pronamespace
 LEFT JOIN pg_catalog.pg_operator op
     ON op.oid = COALESCE(x.amopopr,
                          CASE WHEN p.element = 0 OR ce.oid IS NOT NULL THEN c.amopopr END)

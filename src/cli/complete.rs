@@ -1,10 +1,10 @@
-//! `dunlin complete`: nothing of dunlin is left on either server.
+//! `dunlin complete`: nothing of a migration is left on either server but the data.
 
 use clap::Args;
-use serde::Serialize;
 
 use super::args::{Everything, Settings};
 use super::output::{ExitStatus, Output, OutputError, Style};
+use crate::model::report::Removal;
 
 /// The options of `dunlin complete`.
 #[derive(Debug, Args)]
@@ -12,7 +12,7 @@ use super::output::{ExitStatus, Output, OutputError, Style};
 Example:
   dunlin complete --source postgres://old.example/app --target postgres://new.example/app
 
-Next: nothing; both servers are as if dunlin had never been there, except for the data.")]
+Next: nothing; both servers are as if this migration had never been, except for the data.")]
 pub struct CompleteArgs {
     /// Print what was dropped as JSON
     #[arg(long)]
@@ -22,26 +22,26 @@ pub struct CompleteArgs {
     pub settings: Settings<Everything>,
 }
 
-/// What was dropped.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Completed {
-    /// Each object, with its side: `source: replication slot dunlin`.
-    pub dropped: Vec<String>,
-}
-
-/// Prints what was dropped.
+/// Prints what was dropped, and what is left to be done.
 ///
 /// # Errors
 ///
 /// Where it cannot be printed.
-pub fn show(completed: &Completed, output: &Output) -> Result<ExitStatus, OutputError> {
-    output.report(completed, text)?;
+pub fn show(removal: &Removal, output: &Output) -> Result<ExitStatus, OutputError> {
+    output.report(removal, text)?;
     Ok(ExitStatus::Done)
 }
 
-fn text(completed: &Completed, style: Style) -> String {
-    let lines: Vec<_> = completed.dropped.iter().map(|what| format!("dropped {what}\n")).collect();
-    let end = style.green("nothing of dunlin is left on either server");
+fn text(removal: &Removal, style: Style) -> String {
+    let dropped = removal.dropped.iter().map(|what| format!("dropped {what}\n"));
+    let left = removal.left.iter().map(|what| format!("to be run {what}\n"));
+    let lines: Vec<_> = dropped.chain(left).collect();
+    let end = match removal.left.is_empty() {
+        true => style.green("nothing of this migration is left on either server but the data"),
+        false => {
+            style.yellow("after that, nothing of this migration is left on any server but the data")
+        }
+    };
     format!("{}{end}\n", lines.concat())
 }
 
@@ -52,11 +52,19 @@ mod tests {
     #[test]
     fn each_dropped_object_is_named() {
         let dropped = ["source: replication slot dunlin", "target: schema dunlin"];
-        let completed = Completed { dropped: dropped.map(str::to_owned).to_vec() };
-        insta::assert_snapshot!(text(&completed, Style::new(false)), @r#"
+        let dropped = dropped.map(str::to_owned).to_vec();
+        let mut removal = Removal { dropped, left: Vec::new() };
+        insta::assert_snapshot!(text(&removal, Style::new(false)), @r#"
     dropped source: replication slot dunlin
     dropped target: schema dunlin
-    nothing of dunlin is left on either server
+    nothing of this migration is left on either server but the data
+    "#);
+        removal.left.push("on the source's primary: DROP PUBLICATION dunlin;".to_owned());
+        insta::assert_snapshot!(text(&removal, Style::new(false)), @r#"
+    dropped source: replication slot dunlin
+    dropped target: schema dunlin
+    to be run on the source's primary: DROP PUBLICATION dunlin;
+    after that, nothing of this migration is left on any server but the data
     "#);
     }
 }

@@ -156,9 +156,9 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
         Verb::Complete(args) => {
             let (config, session) = session(args.settings, args.json)?;
             let output = session.output;
-            let dropped = migration::complete(&config).await;
+            let removal = migration::complete(&config).await;
             session.end().await;
-            Ok(complete::show(&complete::Completed { dropped: dropped? }, &output)?)
+            Ok(complete::show(&removal?, &output)?)
         }
         Verb::Status(args) => {
             let config = StateConfig::try_from(collect(args.settings)?)?;

@@ -84,7 +84,8 @@ fn retained(slot: &SlotStatus) -> String {
         Some(room) => format!("{} more before the server gives it up", bytes(room.max(0) as u64)),
         None => "no limit set on the server".to_owned(),
     };
-    format!("{}, retains {}, {room}", slot.name, bytes(slot.retained_bytes))
+    let seen = duration(slot.seen_seconds_ago);
+    format!("{}, retains {}, {room} (seen {seen} ago)", slot.name, bytes(slot.retained_bytes))
 }
 
 fn tables(snapshot: &SnapshotStatus, style: Style) -> String {
@@ -150,6 +151,7 @@ mod tests {
                 name: "dunlin".to_owned(),
                 retained_bytes: 48 << 20,
                 safe_wal_size_bytes: None,
+                seen_seconds_ago: 1.2,
             }),
             updated_seconds_ago: 1.2,
             running: true,
@@ -170,7 +172,7 @@ mod tests {
       durable       1/1000
       received      1/2000
       source's end  1/3000
-      slot          dunlin, retains 48.00 MiB, no limit set on the server
+      slot          dunlin, retains 48.00 MiB, no limit set on the server (seen 1.2s ago)
 
     snapshot: 9 of 9 chunks, 1,200,000 rows, 150.00 MiB
       public.orders  9/9 chunks  1,200,000 rows  150.00 MiB
@@ -224,7 +226,8 @@ mod tests {
       "slot": {
         "name": "dunlin",
         "retained_bytes": 50331648,
-        "safe_wal_size_bytes": null
+        "safe_wal_size_bytes": null,
+        "seen_seconds_ago": 1.2
       },
       "updated_seconds_ago": 1.2,
       "running": true,

@@ -157,6 +157,10 @@ keys! {
         "Schemas to move with all their tables, as globs.";
     EXCLUDE_SCHEMA = "exclude-schema", Selection, List, "PATTERN", "":
         "Schemas to leave out with all their tables, as globs. Stronger than every include.";
+    PARTITIONS = "partitions", Selection, Text, "UNIT", "leaves":
+        "What partitioned tables are moved by: leaves (each partition as a table; the target is \
+         partitioned alike) or root (each as one table, from Postgres 13 on; the target's may be \
+         partitioned otherwise or not at all).";
 
     WORKERS = "workers", Resources, Number, "COUNT", "":
         "Copies that run at once during the snapshot. The default is one per core, at most 4.";
@@ -203,6 +207,9 @@ keys! {
     SLOT_TIMEOUT = "slot-timeout", Protection, Text, "DURATION", "60s":
         "How long to wait for the replication slot, which cannot be made before the transactions \
          that run at that moment have ended.";
+    SOURCE_TIMEOUT = "source-timeout", Protection, Text, "DURATION", "2m":
+        "How long the source may send nothing on the stream, though it is asked twice a second, \
+         before the connection is made anew. At least 1s.";
     RETRY_FOR = "retry-for", Protection, Text, "DURATION", "10m":
         "How long to go on retrying while a server cannot be reached. 0s means not at all.";
     RETAINED_WAL_WARN = "retained-wal-warn", Protection, Text, "SIZE", "10GiB":

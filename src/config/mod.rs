@@ -34,6 +34,9 @@ pub const DEFAULT_FILE: &str = "dunlin.toml";
 /// snapshot's holder.
 const SPARE_CONNECTIONS: usize = 4;
 
+/// The source is asked twice a second; a shorter patience would give up a sound connection.
+const LEAST_SOURCE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -176,6 +179,7 @@ pub struct Config {
     skip_large_objects: bool,
     snapshot_hold: Duration,
     slot_timeout: Duration,
+    source_timeout: Duration,
     retry_for: Duration,
     retained_wal_warn: Option<u64>,
     retained_wal_halt: Option<u64>,
@@ -241,6 +245,7 @@ impl TryFrom<RawConfig> for Config {
             skip_large_objects: reader.switch(keys::SKIP_LARGE_OBJECTS),
             snapshot_hold: reader.duration(keys::SNAPSHOT_HOLD),
             slot_timeout: reader.duration(keys::SLOT_TIMEOUT),
+            source_timeout: reader.duration(keys::SOURCE_TIMEOUT).max(LEAST_SOURCE_TIMEOUT),
             retry_for: reader.duration(keys::RETRY_FOR),
             retained_wal_warn: reader.limit(keys::RETAINED_WAL_WARN),
             retained_wal_halt: reader.limit(keys::RETAINED_WAL_HALT),
@@ -476,6 +481,12 @@ impl Config {
     #[must_use]
     pub fn slot_timeout(&self) -> Duration {
         self.slot_timeout
+    }
+
+    /// How long the source may be silent.
+    #[must_use]
+    pub fn source_timeout(&self) -> Duration {
+        self.source_timeout
     }
 
     /// How long to retry what may pass by itself; zero for not at all.

@@ -10,7 +10,7 @@ use super::ConfigError;
 use super::keys::{self, Key, Kind};
 use super::raw::{Problem, RawConfig};
 use super::selection::NamedTables;
-use crate::model::selection::{Patterns, Selection};
+use crate::model::selection::{PartitionUnit, Patterns, Selection};
 
 /// The longest duration that is accepted: ten years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -88,6 +88,10 @@ impl<'r> Reader<'r> {
             exclude_tables: self.patterns(keys::EXCLUDE, for_tables),
             include_schemas: self.patterns(keys::INCLUDE_SCHEMA, for_schemas),
             exclude_schemas: self.patterns(keys::EXCLUDE_SCHEMA, for_schemas),
+            partitions: self.choice(
+                keys::PARTITIONS,
+                &[("leaves", PartitionUnit::Leaves), ("root", PartitionUnit::Root)],
+            ),
         };
         // Each pattern was read by itself before, so that all that are wrong are reported.
         Selection::new(&patterns).unwrap_or_default()

@@ -130,12 +130,21 @@ impl ServerError {
                 Code::TargetReadOnly,
                 "name a server that takes writes, or end its read-only mode",
             ),
+            "22021" => Halt::with(
+                Code::TargetRefused,
+                "a text, of a source in SQL_ASCII say, is not valid in the target's encoding: \
+                 mend it on the source, then `dunlin complete`, empty the target's database and \
+                 run anew; or move to a database in SQL_ASCII",
+            ),
             "23505" => Halt::with(
                 Code::TargetRefused,
                 "a row came twice, somebody else wrote to the target, or the target has a unique \
                  constraint that the source lacks: mend that and run the same command again, or \
                  copy anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
+            "54000" => too_large(),
+            // No code of its own for what palloc refuses (mcxt.c).
+            "XX000" if self.message.starts_with("invalid memory alloc request size") => too_large(),
             code if code.starts_with("22") || code.starts_with("23") => Halt::with(
                 Code::TargetRefused,
                 "mend the constraint or the row it names, then run the same command again",
@@ -145,6 +154,16 @@ impl ServerError {
             }
         }
     }
+}
+
+/// A limit of the server's: of a message, a value, a row or an index entry.
+fn too_large() -> Disposition {
+    Halt::with(
+        Code::ValueTooLarge,
+        "shorten the value or lift the limit that the cause names, then run the same command \
+         again; a value that the log holds already cannot be shortened: copy anew by `dunlin \
+         complete`, then `dunlin run --truncate-target '*'`",
+    )
 }
 
 /// What follows from a driver's error.
@@ -245,6 +264,7 @@ mod tests {
         assert_eq!(halted("42501"), Some(Code::PrivilegeMissing));
         assert_eq!(halted("23505"), Some(Code::TargetRefused));
         assert_eq!(halted("22P02"), Some(Code::TargetRefused));
+        assert_eq!(halted("54000"), Some(Code::ValueTooLarge));
         assert_eq!(halted("42P01"), Some(Code::StatementFailed));
         assert_eq!(halted("28P01"), Some(Code::AuthFailed));
     }

@@ -3,7 +3,7 @@
 //! In: a TCP stream whose peer is ready for a handshake, and the endpoint's TLS settings. Out: an
 //! encrypted [`Socket`] that also knows the hash to which SCRAM can be bound. The certificate is
 //! looked at as far as `sslmode` demands and no further; signatures over the handshake are
-//! always verified. Two habits of Postgres servers are met that web servers do not have: a
+//! always verified, by the certificate's key whatever else it holds. Two habits of Postgres servers are met that web servers do not have: a
 //! self-signed certificate that is its own root, and a name only in the subject's common name.
 
 use super::dial::Place;
@@ -13,13 +13,16 @@ use crate::config::endpoint::{RootCertificates, SslMode, TlsSettings};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature_with_raw_key,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use std::error::Error;
@@ -28,7 +31,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use x509_cert::Certificate;
+use x509_cert::certificate::{Certificate, Version};
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
@@ -175,6 +178,9 @@ impl Trusted {
         if self.certificates.iter().any(|own| own == end_entity) {
             return verify_validity(end_entity, now);
         }
+        if decode(end_entity)?.tbs_certificate().version() == Version::V1 {
+            return Err(CertificateError::Other(OtherError(Arc::new(VersionOne))).into());
+        }
         let parsed = ParsedCertificate::try_from(end_entity)?;
         verify_server_cert_signed_by_trust_anchor(
             &parsed,
@@ -186,9 +192,48 @@ impl Trusted {
     }
 }
 
+/// A certificate without extensions, which cannot say what it may be used for.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the certificate is of X.509 version 1 (openssl makes it so where it is given no extensions), \
+     which cannot be verified: issue one of version 3, or let sslmode=require encrypt without \
+     verifying it"
+)]
+struct VersionOne;
+
 fn decode(certificate: &CertificateDer<'_>) -> Result<Certificate, rustls::Error> {
-    Certificate::from_der(certificate)
-        .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding))
+    Certificate::from_der(certificate).map_err(|_| bad_encoding())
+}
+
+fn bad_encoding() -> rustls::Error {
+    CertificateError::BadEncoding.into()
+}
+
+/// Verifies the handshake's signature by the certificate's key alone, as `verify_tls12_signature` of
+/// rustls does, but whatever the certificate's version: the certificate itself is looked at elsewhere,
+/// as far as `sslmode` demands.
+fn verify_tls12_signature(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let decoded = decode(certificate)?;
+    let key = decoded.tbs_certificate().subject_public_key_info();
+    let identifier = key.algorithm.to_der().map_err(|_| bad_encoding())?;
+    let of_scheme = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+    let verified = of_scheme
+        .flat_map(|(_, algorithms)| algorithms.iter())
+        // The identifiers are without the tag and length of the sequence that they are.
+        .filter(|algorithm| identifier.ends_with(algorithm.public_key_alg_id().as_ref()))
+        .any(|algorithm| {
+            let key = key.subject_public_key.raw_bytes();
+            algorithm.verify_signature(key, message, signed.signature()).is_ok()
+        });
+    match verified {
+        true => Ok(HandshakeSignatureValid::assertion()),
+        false => Err(CertificateError::BadSignature.into()),
+    }
 }
 
 fn verify_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
@@ -282,7 +327,9 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        let key = decode(certificate)?.tbs_certificate().subject_public_key_info().to_der();
+        let key = SubjectPublicKeyInfoDer::from(key.map_err(|_| bad_encoding())?);
+        verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -109,6 +109,37 @@ impl Server {
             Some(folder) => Programs::in_folder(folder)?,
             None => Programs::find(options.major)?,
         };
+        let mut server = Server::unmade(programs, options)?;
+        create_data(&server.programs, server.user, &server.data())?;
+        server.configure(&own_settings(options, server.folder.path()))?;
+        server.start_on_free_port()?;
+        Ok(server)
+    }
+
+    /// Makes a standby of this running server, of its version, and starts it. It has a replication
+    /// slot of its own here.
+    ///
+    /// # Errors
+    /// When it cannot be copied, or a file or the start fails.
+    pub fn create_standby(&self, options: &ServerOptions) -> Result<Server, DemoError> {
+        let mut standby = Server::unmade(self.programs.clone(), options)?;
+        let mut command = Command::new(self.programs.path("pg_basebackup"));
+        command
+            .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--create-slot"])
+            .arg(format!("--slot=standby_{}", rand::random::<u32>()))
+            .args(["--host=127.0.0.1", "--username=postgres", "--port"])
+            .arg(self.port.to_string())
+            .arg("--pgdata")
+            .arg(standby.data())
+            .current_dir("/");
+        run(as_user(&mut command, self.user))?;
+        standby.configure(&own_settings(options, standby.folder.path()))?;
+        standby.start_on_free_port()?;
+        Ok(standby)
+    }
+
+    /// A server with an empty folder.
+    fn unmade(programs: Programs, options: &ServerOptions) -> Result<Server, DemoError> {
         let user = ServerUser::for_this_process()?;
         let folder = tempfile::Builder::new()
             .prefix("dunlin-")
@@ -116,12 +147,7 @@ impl Server {
             .tempdir()
             .map_err(file_error(&std::env::temp_dir()))?;
         give(folder.path(), user)?;
-        create_data(&programs, user, &folder.path().join("data"))?;
-        let mut server =
-            Server { programs, user, port: 0, running: None, keep: options.keep, folder };
-        server.configure(&own_settings(options, server.folder.path()))?;
-        server.start_on_free_port()?;
-        Ok(server)
+        Ok(Server { programs, user, port: 0, running: None, keep: options.keep, folder })
     }
 
     /// The URL of one of its databases, for the superuser.

@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::MigrationError;
 use super::run::{Run, Until};
-use crate::model::{Coverage, Failure, Phase, Position, SourceHealth, TableId};
+use crate::model::{Coverage, Drift, Failure, Phase, Position, SourceHealth, TableId};
 use crate::observe::progress::StreamFigures;
 use crate::source::{Source, channel};
 use crate::stream::pipeline::{self, End, Feed, Figures, Report};
@@ -31,6 +31,9 @@ const LITTLE_LEFT_BYTES: i64 = 1 << 30;
 
 /// How often the source is looked at for what the log does not show.
 const DRIFT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a commit on the target may go without being durable, and so unacknowledged.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often sequences are carried over.
 const SEQUENCE_INTERVAL: Duration = Duration::from_secs(10);
@@ -57,6 +60,17 @@ pub(super) enum Followed {
     Reached,
     /// Tables have to be copied again.
     Recopy(Vec<TableId>),
+    /// Partitions came or went, of this table where the log showed it.
+    Unsettled(Option<TableId>),
+}
+
+/// Why watching ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    /// The target has caught up, which is to end the run.
+    CaughtUp,
+    /// Partitions came or went.
+    Unsettled,
 }
 
 /// Reads and applies the log from the stored checkpoint until something ends it. `horizon`
@@ -74,7 +88,8 @@ pub(super) async fn follow<S: Source, T: Target, B>(
         (None, Some(Until::Snapshot | Until::CaughtUp) | None) => None,
     };
     let limits = &run.options.stream;
-    let applier = run.target.applier().await?;
+    let mut applier = run.target.applier().await?;
+    pipeline::store_durably(&mut applier, from.clone()).await?;
     let (sender, batches) = channel::bounded(limits.queue_bytes);
     let (durable, durable_seen) = watch::channel(from.clone());
     let (figures, figures_seen) = watch::channel(Figures::starting_at(from.clone()));
@@ -85,6 +100,7 @@ pub(super) async fn follow<S: Source, T: Target, B>(
         from: from.clone(),
         until,
         group_bytes: limits.group_bytes.min(limits.queue_bytes / 2),
+        flush: FLUSH_INTERVAL,
         batches,
         stop: stop_seen,
     };
@@ -105,9 +121,9 @@ pub(super) async fn follow<S: Source, T: Target, B>(
 async fn supervise<S, T, B>(
     run: &Run<S, T, B>,
     applying: impl Future<Output = Result<End, Failure>>,
-    watching: impl Future<Output = Result<(), Failure>>,
+    watching: impl Future<Output = Result<Watched, Failure>>,
     stop: &watch::Sender<bool>,
-) -> Result<(End, Option<Result<(), Failure>>), Failure> {
+) -> Result<(End, Option<Result<Watched, Failure>>), Failure> {
     tokio::pin!(applying, watching);
     let mut operator = run.handles.stop.clone();
     let mut watched = None;
@@ -128,12 +144,14 @@ async fn supervise<S, T, B>(
 /// What the ends of all parts amount to.
 async fn conclude(
     end: End,
-    watched: Option<Result<(), Failure>>,
+    watched: Option<Result<Watched, Failure>>,
     reader: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<Followed, Failure> {
     match (end, watched) {
         (End::Recopy(tables), _) => Ok(Followed::Recopy(tables)),
-        (End::Reached, _) | (End::Stopped, Some(Ok(()))) => Ok(Followed::Reached),
+        (End::Unsettled(table), _) => Ok(Followed::Unsettled(Some(table))),
+        (End::Reached, _) | (End::Stopped, Some(Ok(Watched::CaughtUp))) => Ok(Followed::Reached),
+        (End::Stopped, Some(Ok(Watched::Unsettled))) => Ok(Followed::Unsettled(None)),
         (End::Stopped, Some(Err(failure))) => Err(failure),
         (End::Stopped, None) => Ok(Followed::Stopped),
         (End::SourceEnded, _) => match reader.join_next().await {
@@ -175,18 +193,40 @@ impl Burden {
     }
 }
 
-/// Watches over the source while tables are copied and built. Ends only with a reason to halt.
-pub(super) async fn guard<S: Source, T: Target, B>(run: &Run<S, T, B>) -> Failure {
+/// Watches over the source while tables are copied and built, and records what it sees. The log will
+/// be followed from `checkpoint` on. Ends only with a reason to halt.
+pub(super) async fn guard<S: Source, T: Target, B>(
+    run: &Run<S, T, B>,
+    checkpoint: Option<Position>,
+) -> Failure {
     let mut burden = Burden::default();
     let mut ticks = tokio::time::interval(GUARD_INTERVAL);
     loop {
         ticks.tick().await;
-        let health = run.source.health().await;
-        let heeded = health.and_then(|health| burden.heed(&run.options.stream, &health));
-        if let Err(failure) = heeded {
+        if let Err(failure) = look_after(run, checkpoint.as_ref(), &mut burden).await {
             return failure;
         }
     }
+}
+
+async fn look_after<S: Source, T: Target, B>(
+    run: &Run<S, T, B>,
+    checkpoint: Option<&Position>,
+    burden: &mut Burden,
+) -> Result<(), Failure> {
+    let health = run.source.health().await?;
+    let applied = checkpoint.unwrap_or(&health.position).clone();
+    let status = StreamStatus {
+        lag_bytes: applied.bytes_until(&health.position),
+        lag_seconds: None,
+        source: health.position.clone(),
+        applied,
+        retained_bytes: health.retained_bytes,
+        safe_bytes: health.safe_bytes,
+        warnings: Vec::new(),
+    };
+    run.target.record_status(&status).await?;
+    burden.heed(&run.options.stream, &health)
 }
 
 /// Watches over the source while the pipeline applies.
@@ -229,14 +269,18 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
     }
 
     /// Looks after the source until the target has caught up, if that is to end the run.
-    async fn keep(mut self) -> Result<(), Failure> {
+    async fn keep(mut self) -> Result<Watched, Failure> {
         let mut ticks = tokio::time::interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let health = self.run.source.health().await?;
             self.burden.heed(&self.run.options.stream, &health)?;
-            self.look_for_drift().await?;
+            if self.drift_at.is_none_or(|at| at.elapsed() >= DRIFT_INTERVAL)
+                && self.look_for_drift().await?
+            {
+                return Ok(Watched::Unsettled);
+            }
             let caught_up = self.is_caught_up(&health.position).await;
             if caught_up && !std::mem::replace(&mut self.follows, true) {
                 tracing::info!(position = %health.position, "caught up; following the source");
@@ -247,7 +291,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             }
             self.tell(&health, caught_up).await?;
             if caught_up && self.ends_when_caught_up {
-                return Ok(());
+                return Ok(Watched::CaughtUp);
             }
             if self.sequences_at.elapsed() >= SEQUENCE_INTERVAL {
                 let values = self.run.source.sequences().await?;
@@ -263,19 +307,18 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
         tokio::time::timeout(WATCH_INTERVAL, reached).await.is_ok_and(|reached| reached.is_ok())
     }
 
-    /// Says what changed in a way that the log does not show.
-    async fn look_for_drift(&mut self) -> Result<(), Failure> {
-        if self.drift_at.is_some_and(|at| at.elapsed() < DRIFT_INTERVAL) {
-            return Ok(());
-        }
+    /// Says what changed in a way that the log does not show. Returns whether something has to be
+    /// done about it.
+    async fn look_for_drift(&mut self) -> Result<bool, Failure> {
         let Migration { tables, held, .. } = self.migration;
-        let warnings = self.run.source.drift(tables, held.as_ref()).await?;
+        let Drift { warnings, renewed, outdated } =
+            self.run.source.drift(tables, held.as_ref()).await?;
         for warning in warnings.iter().filter(|warning| !self.warnings.contains(warning)) {
             tracing::warn!("{warning}");
         }
         self.warnings = warnings;
         self.drift_at = Some(Instant::now());
-        Ok(())
+        Ok(!renewed.is_empty() || !outdated.is_empty())
     }
 
     /// Figures for the screen and for `status`.
@@ -301,7 +344,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             source: health.position.clone(),
             applied: figures.applied,
             lag_bytes: if caught_up { 0 } else { lag_bytes },
-            lag_seconds,
+            lag_seconds: Some(lag_seconds),
             retained_bytes: health.retained_bytes,
             safe_bytes: health.safe_bytes,
             warnings: self.warnings.clone(),

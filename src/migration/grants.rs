@@ -80,7 +80,8 @@ mod tests {
     CREATE ROLE "dunlin" LOGIN REPLICATION;
     GRANT CONNECT ON DATABASE "app" TO "dunlin";
     -- A publication is made by a role with CREATE on the database that owns the tables in it:
-    -- dunlin's role becomes a member of the owner's.
+    -- dunlin's role becomes a member of the owner's. Where the source is a standby neither is needed:
+    -- its primary makes the publications by hand. All of this is then run on the primary.
     GRANT CREATE ON DATABASE "app" TO "dunlin";
     GRANT "shop" TO "dunlin";
     -- Only where tables have row security, which would hide rows from the copy:

@@ -15,7 +15,7 @@ mod status;
 use tokio::sync::watch;
 
 use crate::config::{self, Config, StateConfig};
-use crate::model::report::{CheckReport, Finding, PlanReport, StatusReport};
+use crate::model::report::{CheckReport, Finding, PlanReport, Removal, StatusReport};
 use crate::model::{Code, Disposition, Failure, Fault, Halt};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
@@ -41,12 +41,13 @@ pub async fn run(
     postgres::run(config, until, progress, stop).await
 }
 
-/// Ends a migration and removes what it left on both servers. Returns what was removed.
+/// Ends a migration and removes what it left on both servers. Returns what was removed, and what is
+/// left to the operator.
 ///
 /// # Errors
 ///
 /// Where a server cannot be reached or refuses.
-pub async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
+pub async fn complete(config: &Config) -> Result<Removal, Failure> {
     postgres::complete(config).await
 }
 
@@ -169,8 +170,9 @@ impl Fault for MigrationError {
             ),
             MigrationError::OtherTimeline { .. } => Halt::with(
                 Code::SourceTimeline,
-                "the source was promoted or restored, and its log may have diverged: begin anew \
-                 with `dunlin complete`, then `dunlin run --truncate-target '*'`",
+                "the source was promoted or restored at a point before what the target holds, or \
+                 its history is gone, so that its log may have diverged: begin anew with `dunlin \
+                 complete`, then `dunlin run --truncate-target '*'`",
             ),
             MigrationError::SettingsChanged => Halt::with(
                 Code::SettingsChanged,

@@ -32,7 +32,7 @@ pub(super) async fn plan<S: Source, T: Target>(
     options: &Options,
     tables: &[Table],
 ) -> Result<PlanReport, Failure> {
-    let chunks = planner::plan(source, None, tables, options.chunk_bytes).await?;
+    let chunks = planner::plan(source, None, &mut tables.to_vec(), options.chunk_bytes).await?;
     let (wal_rate, bandwidth) =
         tokio::try_join!(log_rate(source), bandwidth(source, target, options, tables))?;
     let mut writes = source.footprint();
@@ -108,6 +108,7 @@ fn planned(tables: &[Table], chunks: &[Chunk]) -> Vec<PlannedTable> {
 fn method(table: &Table, range: &ChunkRange) -> String {
     let form = if table.binary_travels { "binary" } else { "text" };
     match range {
+        ChunkRange::Partition { .. } => format!("by partitions, {form}"),
         ChunkRange::Whole => format!("whole, {form}"),
         ChunkRange::Blocks { .. } => format!("block ranges, {form}"),
         ChunkRange::Key { .. } => {

@@ -15,7 +15,7 @@ use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
 use crate::config::{Config, NamedTables, StateConfig};
 use crate::connect::ConnectError;
-use crate::model::report::{CheckReport, Finding, PlanReport, Severity, StatusReport};
+use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
 use crate::model::selection::Selection;
 use crate::model::{Code, Failure, HeldSnapshot, OnDropColumn, SourceHealth};
 use crate::observe::progress::Progress;
@@ -24,7 +24,7 @@ use crate::source::postgres::catalog::large_objects;
 use crate::source::postgres::{self as source, PostgresSource};
 use crate::target::postgres::objects::copy_large_objects;
 use crate::target::postgres::schema::Ownership;
-use crate::target::postgres::{self as target, OwnSessions, PostgresTarget};
+use crate::target::postgres::{self as target, PostgresTarget, Remembered};
 use crate::target::{Standing, Target};
 
 /// `too_many_connections`.
@@ -44,6 +44,7 @@ pub(super) async fn source(config: &Config) -> Result<PostgresSource, Failure> {
         selection: config.selection().clone(),
         insert_only: config.insert_only().clone(),
         slot_timeout: config.slot_timeout(),
+        source_timeout: config.source_timeout(),
         snapshot_hold: config.snapshot_hold(),
     };
     PostgresSource::connect(&endpoint(config.source())?, options).await
@@ -52,7 +53,7 @@ pub(super) async fn source(config: &Config) -> Result<PostgresSource, Failure> {
 /// Connects to the target.
 pub(super) async fn target(
     config: &Config,
-    sessions: &OwnSessions,
+    remembered: &Remembered,
 ) -> Result<PostgresTarget, Failure> {
     let options = target::Options {
         name: config.name().to_owned(),
@@ -60,7 +61,7 @@ pub(super) async fn target(
         large_objects: !config.skip_large_objects(),
         maintenance_work_mem: config.maintenance_work_mem(),
         on_drop_column: config.on_drop_column(),
-        sessions: sessions.clone(),
+        remembered: remembered.clone(),
     };
     PostgresTarget::connect(&endpoint(config.target())?, options).await
 }
@@ -73,17 +74,17 @@ pub(super) async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Ended, Failure> {
     let options = options(config, until);
-    let sessions = OwnSessions::default();
+    let remembered = Remembered::default();
     // A server that is not there at the very beginning is said at once: the address may be wrong.
     let connected = begun("source", source(config).await)?;
-    let mut first = Some((connected, begun("target", target(config, &sessions).await)?));
+    let mut first = Some((connected, begun("target", target(config, &remembered).await)?));
     let attempt = |moved: watch::Sender<u64>| {
         let (first, options, stop) = (first.take(), options.clone(), stop.clone());
-        let sessions = sessions.clone();
+        let remembered = remembered.clone();
         async move {
             let (source, target) = match first {
                 Some(connected) => connected,
-                None => (source(config).await?, target(config, &sessions).await?),
+                None => (source(config).await?, target(config, &remembered).await?),
             };
             source.announce().await?;
             let handles = Handles { stop, moved, progress: progress.clone() };
@@ -115,7 +116,7 @@ impl Besides<PostgresSource, PostgresTarget> for LargeObjects {
         held: &HeldSnapshot,
     ) -> Result<(), Failure> {
         let reading = source.session_under(held).await?;
-        if self.skipped || large_objects(&reading).await?.count == 0 {
+        if self.skipped || large_objects(&reading).await? == 0 {
             return Ok(());
         }
         let mut writing = target.session().await?;
@@ -149,7 +150,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
         Ok(source) => source,
         Err(failure) => return Ok(CheckReport { findings: vec![full("source", failure)?] }),
     };
-    let target = match target(config, &OwnSessions::default()).await {
+    let target = match target(config, &Remembered::default()).await {
         Ok(target) => target,
         Err(failure) => return Ok(CheckReport { findings: vec![full("target", failure)?] }),
     };
@@ -166,7 +167,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
 /// What a run would do. What is in the way of it, `check` tells.
 pub(super) async fn plan(config: &Config) -> Result<PlanReport, Failure> {
     let source = source(config).await?;
-    let target = target(config, &OwnSessions::default()).await?;
+    let target = target(config, &Remembered::default()).await?;
     let options = options(config, None);
     let found = source.check(&options.selection, options.connections).await?;
     let blocking = found.findings.iter().filter(|found| found.severity == Severity::Block).count();
@@ -207,7 +208,7 @@ pub(super) async fn status(config: &StateConfig) -> Result<StatusReport, Failure
         large_objects: false,
         maintenance_work_mem: 0,
         on_drop_column: OnDropColumn::Halt,
-        sessions: OwnSessions::default(),
+        remembered: Remembered::default(),
     };
     let target = PostgresTarget::connect(&at, options).await?;
     let standing = target.status().await?;
@@ -237,6 +238,7 @@ async fn health(
         selection: Selection::new(&standing.migration.selection)?,
         insert_only: NamedTables::default(),
         slot_timeout: Duration::ZERO,
+        source_timeout: Duration::ZERO,
         snapshot_hold: Duration::ZERO,
     };
     let source = PostgresSource::connect(endpoint, options).await?;
@@ -244,10 +246,10 @@ async fn health(
 }
 
 /// Ends a migration: sequences carried over one last time, then all traces removed. Returns what
-/// was there.
-pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
+/// was there, and what is left to the operator.
+pub(super) async fn complete(config: &Config) -> Result<Removal, Failure> {
     let source = source(config).await?;
-    let target = target(config, &OwnSessions::default()).await?;
+    let target = target(config, &Remembered::default()).await?;
     match target.load().await? {
         Some(migration) => {
             match compare(&migration.source, &source.identify().await?) {
@@ -261,9 +263,9 @@ pub(super) async fn complete(config: &Config) -> Result<Vec<String>, Failure> {
         }
         None => source.claim_leftover().await?,
     }
-    let mut dropped = source.remove().await?;
-    dropped.extend(target.remove().await?);
-    Ok(dropped)
+    let mut removal = source.remove().await?;
+    removal.dropped.extend(target.remove().await?);
+    Ok(removal)
 }
 
 /// Says how much of the source's log the target goes without, once the migration is ended.

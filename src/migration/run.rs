@@ -106,12 +106,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 return Ok(Ended::Stopped);
             }
             tracing::info!(phase = %migration.phase, "phase");
+            let checkpoint = migration.checkpoint.clone();
             match migration.phase {
                 Phase::Prepare => self.prepare(&mut migration).await?,
                 Phase::Snapshot => {
                     let copied = tokio::select! {
                         copied = self.snapshot(&mut migration) => copied?,
-                        failure = follow::guard(self) => return Err(failure),
+                        failure = follow::guard(self, checkpoint) => return Err(failure),
                     };
                     if copied == Copied::Stopped {
                         return Ok(Ended::Stopped);
@@ -119,7 +120,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 }
                 Phase::Build => tokio::select! {
                     built = self.build(&mut migration) => built?,
-                    failure = follow::guard(self) => return Err(failure),
+                    failure = follow::guard(self, checkpoint) => return Err(failure),
                 },
                 Phase::CatchUp | Phase::Stream => {
                     if self.options.until == Some(Until::Snapshot) && self.is_built().await? {
@@ -142,13 +143,40 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         }
         let identity = self.source.identify().await?;
         self.target.take_over().await?;
-        let migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
-        compare(&migration.source, &identity)?;
+        let mut migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        self.recognise(&mut migration, identity).await?;
         if migration.selection != *self.options.selection.patterns() {
             return Err(MigrationError::SettingsChanged.into());
         }
         failpoint::reached("taken-over");
         Ok(migration)
+    }
+
+    /// The source must be the one that the migration began with. Where it went over to another
+    /// timeline behind all that was read from it, it still is, and that timeline is recorded.
+    async fn recognise(
+        &self,
+        migration: &mut Migration,
+        found: SourceIdentity,
+    ) -> Result<(), Failure> {
+        let compared = compare(&migration.source, &found);
+        let Err(MigrationError::OtherTimeline { .. }) = compared else {
+            return Ok(compared?);
+        };
+        let goes_on = match furthest(migration) {
+            Some(position) => self.source.continues(&migration.source, &position).await?,
+            None => true,
+        };
+        if !goes_on {
+            return Ok(compared?);
+        }
+        tracing::warn!(
+            timeline = %found.timeline,
+            "the source was promoted, after all that was read from it: its log goes on"
+        );
+        self.target.record_source(&found).await?;
+        migration.source = found;
+        Ok(())
     }
 
     /// Looks at both sides, then writes the state of a new migration. Nothing is written before
@@ -172,7 +200,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if migration.phase == Phase::Prepare {
             return Ok(());
         }
-        let tables = self.source.tables().await?;
+        let tables = self.source.tables(None).await?;
         let known = |table: &Table| {
             let same =
                 |other: &Table| other.source_id == table.source_id || other.name == table.name;
@@ -270,11 +298,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         for table in &tables {
             tracing::warn!(table = %table.name, "will be copied again from its start");
         }
-        let entries = migration.ledger.iter().filter(|entry| of(entry.chunk.table));
-        let chunks: Vec<_> = entries.map(|entry| entry.chunk.clone()).collect();
-        self.target.reset(&tables, &chunks).await?;
-        let entries = migration.ledger.iter_mut().filter(|entry| of(entry.chunk.table));
-        entries.for_each(|entry| entry.read = None);
+        self.target.reset(&tables).await?;
+        migration.ledger.retain(|entry| !of(entry.chunk.table));
         failpoint::reached("tables-reset");
         Ok(())
     }
@@ -321,12 +346,12 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         migration: &mut Migration,
         held: &HeldSnapshot,
     ) -> Result<(), Failure> {
-        let tables = unplanned(migration);
+        let mut tables = unplanned(migration);
         if tables.is_empty() {
             return Ok(());
         }
         let chunk_bytes = self.options.chunk_bytes;
-        let chunks = planner::plan(&self.source, Some(held), &tables, chunk_bytes).await?;
+        let chunks = planner::plan(&self.source, Some(held), &mut tables, chunk_bytes).await?;
         self.target.record_chunks(&tables, &chunks).await?;
         failpoint::reached("chunks-planned");
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
@@ -363,7 +388,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     async fn build_stage(&self, stage: BuildStage) -> Result<(), Failure> {
         let workers = self.options.build_workers;
-        build::run(&self.target, stage, workers, &self.handles.progress).await
+        let Handles { moved, progress, .. } = &self.handles;
+        build::run(&self.target, stage, workers, (moved, progress)).await
     }
 
     async fn is_built(&self) -> Result<bool, Failure> {
@@ -377,20 +403,55 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         let horizon = coverage.horizon().cloned();
         let until = if self.is_built().await? { None } else { horizon };
         let followed = follow::follow(self, migration, coverage, until.as_ref()).await?;
+        // The stream recorded what became of the tables meanwhile.
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         match followed {
             Followed::Stopped => Ok(Some(Ended::Stopped)),
             Followed::Reached if until.is_some() => {
                 self.build_stage(BuildStage::Rest).await?;
-                *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }
-            Followed::Reached => Ok(Some(Ended::Reached)),
+            Followed::Reached => {
+                // Once more, for all that happened up to the position that was reached.
+                let settled = self.settle(migration, None).await?;
+                Ok(settled.then_some(Ended::Reached))
+            }
             Followed::Recopy(tables) => {
                 self.reset(migration, &tables).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }
+            Followed::Unsettled(table) => {
+                self.settle(migration, table).await?;
+                Ok(None)
+            }
         }
+    }
+
+    /// Comes to terms with partitions that came or went: what is known of their tables is recorded
+    /// anew where the log tells all about them, and else the tables are copied again. `noticed` is
+    /// a table of which the log showed a partition that was not known. Returns whether nothing was to
+    /// be done.
+    async fn settle(
+        &self,
+        migration: &mut Migration,
+        noticed: Option<TableId>,
+    ) -> Result<bool, Failure> {
+        let drift = self.source.drift(&migration.tables, migration.held.as_ref()).await?;
+        let mut outdated = drift.outdated;
+        // A partition that nobody sees any more took its rows along.
+        let settled = |id| drift.renewed.iter().any(|table| table.id == id);
+        outdated.extend(noticed.filter(|id| !settled(*id) && !outdated.contains(id)));
+        if drift.renewed.is_empty() && outdated.is_empty() {
+            return Ok(true);
+        }
+        self.target.renew(&drift.renewed).await?;
+        failpoint::reached("partitions-settled");
+        if !outdated.is_empty() {
+            self.reset(migration, &outdated).await?;
+        }
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        Ok(false)
     }
 }
 
@@ -399,6 +460,14 @@ fn unplanned(migration: &Migration) -> Vec<Table> {
     let planned: HashSet<TableId> =
         migration.ledger.iter().map(|entry| entry.chunk.table).collect();
     migration.tables.iter().filter(|table| !planned.contains(&table.id)).cloned().collect()
+}
+
+/// The last position of the source's log that anything in the migration goes by.
+fn furthest(migration: &Migration) -> Option<Position> {
+    let read = migration.ledger.iter().filter_map(|entry| entry.read.as_ref());
+    let held = migration.held.iter().map(|held| &held.position);
+    let all = read.map(|read| &read.high).chain(held).chain(&migration.checkpoint);
+    all.cloned().reduce(Position::further)
 }
 
 /// Whether all chunks were read at one position.

@@ -89,7 +89,7 @@ impl Lag {
         let (source, bytes, seconds, is_old) = match (fresh, live, figures) {
             (Some(figures), live, _) => {
                 let end = live.map_or(&figures.source, |health| &health.position);
-                (Some(end), Some(figures.lag_bytes), Some(figures.lag_seconds), false)
+                (Some(end), Some(figures.lag_bytes), figures.lag_seconds, false)
             }
             (None, Some(health), _) => {
                 let bytes = durable.as_ref().map(|durable| durable.bytes_until(&health.position));
@@ -101,8 +101,8 @@ impl Lag {
                 (Some(&health.position), bytes, seconds, false)
             }
             (None, None, Some(figures)) => {
-                let seconds = figures.lag_seconds + age;
-                (Some(&figures.source), Some(figures.lag_bytes), Some(seconds), true)
+                let seconds = figures.lag_seconds.map(|seconds| seconds + age);
+                (Some(&figures.source), Some(figures.lag_bytes), seconds, true)
             }
             (None, None, None) => (None, None, None, false),
         };
@@ -127,11 +127,12 @@ fn durable(standing: &Standing) -> Option<Position> {
 }
 
 fn slot(name: String, standing: &Standing, live: Option<&SourceHealth>) -> Option<SlotStatus> {
-    let live = live.map(|health| (health.retained_bytes, health.safe_bytes));
+    let live = live.map(|health| (health.retained_bytes, health.safe_bytes, 0.0));
+    let age = standing.figures_seconds_ago.unwrap_or_default().max(0.0);
     let figures = standing.figures.as_ref();
-    let stored = figures.map(|figures| (figures.retained_bytes, figures.safe_bytes));
-    let (retained_bytes, safe_wal_size_bytes) = live.or(stored)?;
-    Some(SlotStatus { name, retained_bytes, safe_wal_size_bytes })
+    let stored = figures.map(|figures| (figures.retained_bytes, figures.safe_bytes, age));
+    let (retained_bytes, safe_wal_size_bytes, seen_seconds_ago) = live.or(stored)?;
+    Some(SlotStatus { name, retained_bytes, safe_wal_size_bytes, seen_seconds_ago })
 }
 
 fn snapshot(migration: &Migration) -> SnapshotStatus {
@@ -212,7 +213,7 @@ mod tests {
                 source: at(300),
                 applied: at(200),
                 lag_bytes: 100,
-                lag_seconds: 1.5,
+                lag_seconds: Some(1.5),
                 retained_bytes: 400,
                 safe_bytes: None,
                 warnings: Vec::new(),

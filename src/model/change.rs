@@ -66,6 +66,12 @@ pub enum Event {
         /// The position after the transaction.
         end: Position,
     },
+    /// From here on the log holds rows of a partition of which the migration does not know yet
+    /// whether rows came or went with it that the log does not hold.
+    Unsettled {
+        /// The table that the partition belongs to.
+        table: TableId,
+    },
     /// No transaction is open and everything before `position` was sent.
     Idle {
         /// Where the log reader stands.

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::order::{ColumnOrder, KeyPart};
 use super::position::{Bracket, Mark, Position};
-use super::schema::{ColumnOrder, Table, TableId};
+use super::schema::{Table, TableId};
 
 /// A key at a chunk's border: the key columns' values as text, in key order.
 pub type KeyBound = Vec<String>;
@@ -36,6 +37,13 @@ pub enum ChunkRange {
         from: u64,
         /// The first block that is not in the chunk, if there is one.
         until: Option<u64>,
+    },
+    /// Rows of one partition of a table that is copied as one.
+    Partition {
+        /// The partition, by the engine's own number on the source.
+        source_id: u64,
+        /// Which of its rows.
+        range: Box<ChunkRange>,
     },
 }
 
@@ -82,13 +90,16 @@ pub struct Coverage {
     horizon: Option<Position>,
 }
 
+/// A key's columns, in key order.
+type Key<'a> = Vec<KeyPart<'a>>;
+
 #[derive(Clone, Debug)]
 enum TableCoverage {
     Whole(Bracket),
-    /// In key order; the orders of the key columns; the key columns' indexes in the table.
+    /// In key order, each with its first key; the orders of the key columns.
     Ranges {
         orders: Vec<ColumnOrder>,
-        chunks: Vec<(Option<Vec<KeyPart>>, Bracket)>,
+        chunks: Vec<(Option<Key<'static>>, Bracket)>,
     },
 }
 
@@ -97,33 +108,6 @@ enum TableCoverage {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a change cannot be assigned to a chunk of its table")]
 pub struct Unassignable;
-
-/// One column of a key, comparable as the server compares it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum KeyPart {
-    Integer(i64),
-    Uuid(u128),
-}
-
-impl KeyPart {
-    fn parse(order: ColumnOrder, text: &[u8]) -> Result<KeyPart, Unassignable> {
-        let text = std::str::from_utf8(text).map_err(|_| Unassignable)?;
-        match order {
-            ColumnOrder::Integer => text.parse().map(KeyPart::Integer).map_err(|_| Unassignable),
-            ColumnOrder::Uuid => u128::from_str_radix(&text.replace('-', ""), 16)
-                .map(KeyPart::Uuid)
-                .map_err(|_| Unassignable),
-            ColumnOrder::Opaque => Err(Unassignable),
-        }
-    }
-
-    fn parse_all<'a>(
-        orders: &[ColumnOrder],
-        texts: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<Vec<KeyPart>, Unassignable> {
-        orders.iter().zip(texts).map(|(order, text)| KeyPart::parse(*order, text)).collect()
-    }
-}
 
 impl Coverage {
     /// Reads the ledger: `entries` hold every chunk of every table, each of them done.
@@ -181,10 +165,7 @@ impl Coverage {
             None => Ok(Verdict::After),
             Some(TableCoverage::Whole(bracket)) => Ok(verdict(bracket, mark)),
             Some(TableCoverage::Ranges { orders, chunks }) => {
-                let key = KeyPart::parse_all(orders, key())?;
-                if key.len() != orders.len() {
-                    return Err(Unassignable);
-                }
+                let key = read_key(orders, key()).ok_or(Unassignable)?;
                 let after = chunks.partition_point(|(from, _)| match from {
                     None => true,
                     Some(from) => from.as_slice().cmp(&key) != Ordering::Greater,
@@ -220,29 +201,59 @@ impl TableCoverage {
         if chunks.iter().all(|(_, bracket)| *bracket == first) {
             return Ok(TableCoverage::Whole(first.clone()));
         }
-        let orders: Vec<_> = table.key_orders().collect();
-        let mut ranges = Vec::with_capacity(chunks.len());
-        for (chunk, bracket) in chunks {
-            let ChunkRange::Key { from, .. } = &chunk.range else {
-                return Err(Unassignable);
-            };
-            let from = match from {
-                None => None,
-                Some(from) => {
-                    Some(KeyPart::parse_all(&orders, from.iter().map(|part| part.as_bytes()))?)
-                }
-            };
-            let ascends = match ranges.last() {
-                None => from.is_none(),
-                Some((before, _)) => from.is_some() && *before < from,
-            };
-            if !ascends {
-                return Err(Unassignable);
-            }
-            ranges.push((from, bracket.clone()));
-        }
-        Ok(TableCoverage::Ranges { orders, chunks: ranges })
+        let borders = borders(table, chunks.iter().map(|(chunk, _)| *chunk)).ok_or(Unassignable)?;
+        let brackets = chunks.iter().map(|(_, bracket)| (*bracket).clone());
+        let chunks = borders.into_iter().zip(brackets).collect();
+        Ok(TableCoverage::Ranges { orders: table.key_orders().collect(), chunks })
     }
+}
+
+/// Whether every change of a row of `table` can be assigned to one of its chunks: they are ranges
+/// of keys that can be compared here, and the log tells the key.
+#[must_use]
+pub fn are_assignable<'a>(table: &Table, chunks: impl Iterator<Item = &'a Chunk>) -> bool {
+    let mut chunks: Vec<_> = chunks.collect();
+    chunks.sort_by_key(|chunk| chunk.number);
+    table.changes_are_assignable() && borders(table, chunks.into_iter()).is_some()
+}
+
+/// The first key of each chunk. None unless they can be compared here and ascend, as the server
+/// said that they do.
+fn borders<'a>(
+    table: &Table,
+    chunks: impl Iterator<Item = &'a Chunk>,
+) -> Option<Vec<Option<Key<'static>>>> {
+    let orders: Vec<_> = table.key_orders().collect();
+    let mut borders: Vec<Option<Key<'static>>> = Vec::new();
+    for chunk in chunks {
+        let ChunkRange::Key { from, .. } = &chunk.range else { return None };
+        let border = match from {
+            None => None,
+            Some(from) => {
+                let key = read_key(&orders, from.iter().map(String::as_bytes))?;
+                Some(key.into_iter().map(KeyPart::into_owned).collect())
+            }
+        };
+        let ascends = match borders.last() {
+            None => border.is_none(),
+            Some(before) => border.is_some() && *before < border,
+        };
+        if !ascends {
+            return None;
+        }
+        borders.push(border);
+    }
+    Some(borders)
+}
+
+/// None unless there is a value for each column, and each can be read.
+fn read_key<'a>(
+    orders: &[ColumnOrder],
+    mut texts: impl Iterator<Item = &'a [u8]>,
+) -> Option<Key<'a>> {
+    let key: Key<'a> =
+        orders.iter().map(|order| order.read(texts.next()?)).collect::<Option<_>>()?;
+    texts.next().is_none().then_some(key)
 }
 
 /// The number of chunks that a table of `bytes` is cut into: P = ceil(D / S).
@@ -275,6 +286,7 @@ mod tests {
             type_modifier: -1,
             not_null: true,
             generated: false,
+            collation: None,
             order: *order,
         };
         Table {
@@ -289,6 +301,7 @@ mod tests {
             pages: 0,
             correlation: None,
             root: None,
+            partitions: None,
             binary_travels: false,
             columns_ever: 0,
             kept: Vec::new(),
@@ -339,22 +352,29 @@ mod tests {
     }
 
     #[test]
-    fn uuids_go_by_their_bytes_whatever_their_case() {
-        let border = "80000000-0000-0000-0000-000000000000";
-        let coverage = coverage(&[ColumnOrder::Uuid], &[&[border]]).unwrap();
-        assert_eq!(chunk_of(&coverage, &["7fffffff-ffff-ffff-ffff-ffffffffffff"]), Ok(0));
-        assert_eq!(chunk_of(&coverage, &[border]), Ok(1));
-        assert_eq!(chunk_of(&coverage, &["FFFFFFFF-0000-0000-0000-000000000000"]), Ok(1));
-    }
-
-    #[test]
     fn composite_keys_go_by_their_first_column_first() {
-        let orders = [ColumnOrder::Integer, ColumnOrder::Integer];
-        let coverage = coverage(&orders, &[&["3", "7"]]).unwrap();
-        for (key, chunk) in [(["3", "6"], 0), (["3", "7"], 1), (["2", "9"], 0), (["4", "0"], 1)] {
+        let orders = [ColumnOrder::Decimal, ColumnOrder::Text];
+        let coverage = coverage(&orders, &[&["3.0", "b"]]).unwrap();
+        let keys = [
+            (["3", "a"], 0),
+            (["3", "b"], 1),
+            (["3.00", "b"], 1),
+            (["2", "z"], 0),
+            (["10", ""], 1),
+        ];
+        for (key, chunk) in keys {
             assert_eq!(chunk_of(&coverage, &key), Ok(chunk), "{key:?}");
         }
         assert_eq!(chunk_of(&coverage, &["3"]), Err(Unassignable));
+        assert_eq!(chunk_of(&coverage, &["3", "b", "c"]), Err(Unassignable));
+    }
+
+    #[test]
+    fn borders_that_do_not_ascend_here_assign_nothing() {
+        let ascends = |borders: &[&[&str]]| coverage(&[ColumnOrder::Text], borders).is_ok();
+        assert!(ascends(&[&["B"], &["a"]]));
+        assert!(!ascends(&[&["a"], &["B"]]), "as a server sorts by the rules of a language");
+        assert!(!ascends(&[&["a"], &["a"]]));
     }
 
     #[test]

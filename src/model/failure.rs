@@ -151,7 +151,7 @@ codes! {
     NoFreeConnections = "NO_FREE_CONNECTIONS" => 3,
     /// Source and target are the same database.
     SameDatabase = "SAME_DATABASE" => 3,
-    /// The source is a standby.
+    /// The source is a standby of a version that cannot decode there.
     SourceStandby = "SOURCE_STANDBY" => 3,
     /// The target is a standby or read only.
     TargetReadOnly = "TARGET_READ_ONLY" => 3,
@@ -159,6 +159,8 @@ codes! {
     VersionUnsupported = "VERSION_UNSUPPORTED" => 3,
     /// A slot or publication of the name that is needed belongs to something else.
     SlotForeign = "SLOT_FOREIGN" => 3,
+    /// The source is a standby whose primary lacks the publications that are needed.
+    PublicationNeeded = "PUBLICATION_NEEDED" => 3,
     /// A table without replica identity sees updates or deletes.
     NoIdentity = "NO_IDENTITY" => 3,
     /// A selected table is unlogged, so its changes are not in the log.
@@ -187,6 +189,8 @@ codes! {
     SlotActive = "SLOT_ACTIVE" => 4,
     /// The publication is gone.
     PublicationMissing = "PUBLICATION_MISSING" => 4,
+    /// The source is a standby, and a table has to be published on its primary.
+    TableUnpublished = "TABLE_UNPUBLISHED" => 4,
     /// The source is another cluster than the one the migration began with.
     SourceIdentity = "SOURCE_IDENTITY" => 4,
     /// The source is on another timeline.
@@ -195,6 +199,8 @@ codes! {
     RowMissing = "ROW_MISSING" => 4,
     /// The target refused a row.
     TargetRefused = "TARGET_REFUSED" => 4,
+    /// A value or a row is larger than a server can send or hold.
+    ValueTooLarge = "VALUE_TOO_LARGE" => 4,
     /// The table changed on the source in a way that is not yet on the target.
     SchemaChanged = "SCHEMA_CHANGED" => 4,
     /// A table was dropped, or dropped and created again, on the source.

@@ -11,7 +11,7 @@ use super::failure::Code;
 use super::objects::{Definition, Excluded, MaterializedView, SchemaArchive};
 use super::position::Position;
 use super::report::Finding;
-use super::schema::{Table, TableName};
+use super::schema::{Table, TableId, TableName};
 
 /// What tells one source from every other, as it is stored with the migration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub struct ServerFacts {
 pub struct SourceSurvey {
     /// What the operator has to know.
     pub findings: Vec<Finding>,
-    /// The selected tables, numbered from zero.
+    /// The selected tables, each with a number of its own.
     pub tables: Vec<Table>,
     /// What the target has to fit; None where the server cannot be relied on.
     pub facts: Option<ServerFacts>,
@@ -132,6 +132,18 @@ pub struct SchemaFacts {
     pub prefilled: Vec<TableName>,
     /// The version of the programs that can read the archive.
     pub programs_version: i32,
+}
+
+/// What changed on a source in a way that its log does not show.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drift {
+    /// What the operator has to know.
+    pub warnings: Vec<String>,
+    /// Tables to which partitions came whose rows are all in the log: to be recorded as they are
+    /// now before a row of these is applied.
+    pub renewed: Vec<Table>,
+    /// Tables that gained or lost rows of which the log says nothing: to be copied again.
+    pub outdated: Vec<TableId>,
 }
 
 /// How rows of a chunk travel.

@@ -10,6 +10,7 @@ pub mod effect;
 pub mod failure;
 pub mod handover;
 pub mod objects;
+pub mod order;
 pub mod phase;
 pub mod position;
 pub mod report;
@@ -20,16 +21,18 @@ pub mod value;
 pub use alteration::{Alteration, Before, DroppedColumn, NewColumn, OnDropColumn};
 pub use change::{Batch, Change, Event, Relation, RelationColumn, Truncate};
 pub use chunk::{
-    Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict, pieces,
+    Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict, are_assignable,
+    pieces,
 };
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
 pub use handover::{
-    CarriedSchema, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth, SourceIdentity,
-    SourceSurvey,
+    CarriedSchema, Drift, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth,
+    SourceIdentity, SourceSurvey,
 };
 pub use objects::{SchemaArchive, SequenceValue};
+pub use order::{ColumnOrder, KeyPart};
 pub use phase::Phase;
 pub use position::{Bracket, Lsn, Mark, Position};
-pub use schema::{Column, ColumnOrder, Identity, Table, TableId, TableName};
+pub use schema::{Column, Identity, Partition, Partitions, Table, TableId, TableName};
 pub use value::{Row, Value, ValueRef};

@@ -75,6 +75,11 @@ pub enum DefinitionKind {
         /// It is checked at the end of a transaction unless said otherwise.
         deferred: bool,
     },
+    /// A primary key or unique constraint on a partitioned table.
+    PartitionedKey {
+        /// Rows are named by it in the log.
+        identity: bool,
+    },
     /// A foreign key.
     ForeignKey {
         /// Every row is known to satisfy it.

@@ -106,6 +106,15 @@ impl CheckReport {
     }
 }
 
+/// What became of all that a migration wrote on its servers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Removal {
+    /// Each object that was dropped, with its side: `source: replication slot dunlin`.
+    pub dropped: Vec<String>,
+    /// What the operator has to do, where dunlin cannot.
+    pub left: Vec<String>,
+}
+
 /// A table as it will be copied.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PlannedTable {
@@ -287,7 +296,7 @@ pub struct TableStatus {
 }
 
 /// What the slot costs the source.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SlotStatus {
     /// Its name.
     pub name: String,
@@ -296,6 +305,8 @@ pub struct SlotStatus {
     /// Log that may still be written before the server gives the slot up
     /// (`pg_replication_slots.safe_wal_size`); none where there is no limit.
     pub safe_wal_size_bytes: Option<i64>,
+    /// How long ago that was seen, by the target's clock.
+    pub seen_seconds_ago: f64,
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::order::ColumnOrder;
+use super::position::Position;
+
 /// A table's number within one migration. It is given once, stored, and never used again for
 /// another table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -25,7 +28,8 @@ impl fmt::Display for TableName {
     }
 }
 
-/// A table that holds rows of its own (an ordinary table or a leaf partition).
+/// A table that holds rows of its own (an ordinary table or a leaf partition), or a partitioned one
+/// that is copied as one table.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Table {
     /// Its number in this migration.
@@ -57,8 +61,11 @@ pub struct Table {
     /// How well the order of the rows on disk follows the first key column: -1 to 1. None where
     /// the statistics do not say.
     pub correlation: Option<f32>,
-    /// The uppermost partitioned table above it, where it is a partition.
+    /// The uppermost partitioned table above it, where it is a partition that is copied by itself.
     pub root: Option<TableName>,
+    /// What its rows lie in, where it is a partitioned table that is copied as one.
+    #[serde(default)]
+    pub partitions: Option<Partitions>,
     /// Values of every column travel in the engine's binary form as far as the source can tell:
     /// no type outside of the built-in ones, looked at through arrays, domains and composites.
     pub binary_travels: bool,
@@ -103,6 +110,24 @@ impl Table {
         self.key_columns().map(|column| column.order)
     }
 
+    /// One of its partitions as a table by itself, with this table's columns and key.
+    #[must_use]
+    pub fn partition(&self, source_id: u64) -> Option<Table> {
+        let partitions = &self.partitions.as_ref()?.leaves;
+        let leaf = partitions.iter().find(|leaf| leaf.source_id == source_id)?;
+        Some(Table {
+            name: leaf.name.clone(),
+            source_id,
+            bytes: leaf.bytes,
+            estimated_rows: leaf.estimated_rows,
+            pages: leaf.pages,
+            correlation: leaf.correlation,
+            root: Some(self.name.clone()),
+            partitions: None,
+            ..self.clone()
+        })
+    }
+
     /// Whether a row can be assigned to a key range outside of the server.
     #[must_use]
     pub fn key_is_comparable(&self) -> bool {
@@ -119,6 +144,34 @@ impl Table {
         };
         logged && self.key_is_comparable()
     }
+}
+
+/// The partitions of a table that is copied as one.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Partitions {
+    /// The position of the snapshot that they were read and cut into chunks under; None before.
+    pub at: Option<Position>,
+    /// Those that hold rows, on every level, and those that came since without any.
+    pub leaves: Vec<Partition>,
+}
+
+/// A partition that holds rows.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Partition {
+    /// Its name.
+    pub name: TableName,
+    /// The engine's own number for it on the source, as [`Table::source_id`].
+    pub source_id: u64,
+    /// The engine's number of what it is stored in: another one once it was emptied or rewritten.
+    pub storage: u64,
+    /// As [`Table::bytes`].
+    pub bytes: u64,
+    /// As [`Table::estimated_rows`].
+    pub estimated_rows: u64,
+    /// As [`Table::pages`].
+    pub pages: u64,
+    /// As [`Table::correlation`].
+    pub correlation: Option<f32>,
 }
 
 /// A column.
@@ -140,20 +193,11 @@ pub struct Column {
     pub not_null: bool,
     /// The server computes it; it is never written.
     pub generated: bool,
-    /// Whether its order can be reproduced outside of the server.
+    /// The collation by its qualified name, quoted where needed; None where the type has none.
+    #[serde(default)]
+    pub collation: Option<String>,
+    /// How its order is reproduced outside of the server.
     pub order: ColumnOrder,
-}
-
-/// How a key column's order is reproduced outside of the server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ColumnOrder {
-    /// By value, as a signed integer of at most 64 bits.
-    Integer,
-    /// By the sixteen bytes of a UUID.
-    Uuid,
-    /// It cannot be: collated text, numeric, composites and the rest.
-    Opaque,
 }
 
 /// How the log names a row.

@@ -29,6 +29,20 @@ pub struct Patterns {
     pub include_schemas: Vec<String>,
     /// Schemas to leave out whole.
     pub exclude_schemas: Vec<String>,
+    /// What partitioned tables are copied by.
+    #[serde(default)]
+    pub partitions: PartitionUnit,
+}
+
+/// What partitioned tables are copied by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartitionUnit {
+    /// Each partition as a table by itself: the target is partitioned alike.
+    #[default]
+    Leaves,
+    /// Each partitioned table as one: the target may be partitioned in any way, or not at all.
+    Root,
 }
 
 /// Compiled patterns.

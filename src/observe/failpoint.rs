@@ -16,6 +16,7 @@ pub const NAMES: &[&str] = &[
     "tables-made",
     "chunks-planned",
     "tables-reset",
+    "partitions-settled",
     "chunk-loaded",
     "chunk-committed",
     "snapshot-released",

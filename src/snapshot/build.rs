@@ -7,13 +7,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::model::Failure;
 use crate::observe::progress::Progress;
 use crate::target::{Build, BuildStage, Target};
 
-/// Builds all that is left of a stage, `workers` at once.
+/// Builds all that is left of a stage, `workers` at once. `committed` grows with every build.
 ///
 /// # Errors
 ///
@@ -22,14 +23,14 @@ pub async fn run<T: Target>(
     target: &T,
     stage: BuildStage,
     workers: usize,
-    progress: &Progress,
+    (committed, progress): (&watch::Sender<u64>, &Progress),
 ) -> Result<(), Failure> {
     let mut left: VecDeque<Build> = target.builds(stage).await?.into();
     while let Some(first) = left.front() {
         let wave = first.wave;
         let size = left.iter().take_while(|build| build.wave == wave).count();
         let batch: VecDeque<Build> = left.drain(..size).collect();
-        run_wave(target, batch, workers, progress).await?;
+        run_wave(target, batch, workers, (committed, progress)).await?;
     }
     Ok(())
 }
@@ -38,13 +39,14 @@ async fn run_wave<T: Target>(
     target: &T,
     wave: VecDeque<Build>,
     workers: usize,
-    progress: &Progress,
+    (committed, progress): (&watch::Sender<u64>, &Progress),
 ) -> Result<(), Failure> {
     let workers = workers.min(wave.len());
     let queue = Arc::new(Mutex::new(wave));
     let mut running = JoinSet::new();
     for _ in 0..workers {
-        let (target, queue, progress) = (target.clone(), Arc::clone(&queue), progress.clone());
+        let (target, queue) = (target.clone(), Arc::clone(&queue));
+        let (committed, progress) = (committed.clone(), progress.clone());
         running.spawn(async move {
             loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -53,6 +55,7 @@ async fn run_wave<T: Target>(
                 };
                 progress.step_started(&build.label);
                 target.build(build.id).await?;
+                committed.send_modify(|committed| *committed += 1);
                 progress.step_finished(&build.label);
             }
         });

@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::model::{
-    Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Position, Table, TableId,
+    Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Position, Table, TableId, are_assignable,
 };
 use crate::source::Source;
 
 /// The chunks of `tables`, in no particular order; cut under the snapshot, or without one as they are
-/// now.
+/// now. Tables that are copied with their partitions learn which these are under the snapshot.
 ///
 /// # Errors
 ///
@@ -21,18 +21,26 @@ use crate::source::Source;
 pub async fn plan<S: Source>(
     source: &S,
     held: Option<&HeldSnapshot>,
-    tables: &[Table],
+    tables: &mut [Table],
     chunk_bytes: u64,
 ) -> Result<Vec<Chunk>, Failure> {
+    if let Some(held) = held
+        && tables.iter().any(|table| table.partitions.is_some())
+    {
+        let found = source.tables(Some(held)).await?;
+        for table in tables.iter_mut() {
+            let same = |found: &&Table| found.source_id == table.source_id;
+            let seen = found.iter().find(same).and_then(|found| found.partitions.clone());
+            if let Some(partitions) = &mut table.partitions {
+                *partitions = seen.unwrap_or_default();
+                partitions.at = Some(held.position.clone());
+            }
+        }
+    }
     let mut chunks = Vec::with_capacity(tables.len());
-    for table in tables {
-        let ranges = if table.bytes <= chunk_bytes {
-            vec![ChunkRange::Whole]
-        } else {
-            source.split(held, table, chunk_bytes).await?
-        };
-        let bytes = table.bytes / (ranges.len().max(1) as u64);
-        chunks.extend((0u32..).zip(ranges).map(|(number, range)| Chunk {
+    for table in &*tables {
+        let pieces = cut_with_partitions(source, held, table, chunk_bytes).await?;
+        chunks.extend((0u32..).zip(pieces).map(|(number, (range, bytes))| Chunk {
             table: table.id,
             number,
             range,
@@ -40,6 +48,40 @@ pub async fn plan<S: Source>(
         }));
     }
     Ok(chunks)
+}
+
+/// The ranges of a table, or of all its partitions one after the other, each with its bytes.
+async fn cut_with_partitions<S: Source>(
+    source: &S,
+    held: Option<&HeldSnapshot>,
+    table: &Table,
+    chunk_bytes: u64,
+) -> Result<Vec<(ChunkRange, u64)>, Failure> {
+    let leaves = table.partitions.iter().flat_map(|partitions| &partitions.leaves);
+    let mut pieces = Vec::new();
+    for leaf in leaves.filter_map(|leaf| table.partition(leaf.source_id)) {
+        let within = |(range, bytes)| {
+            let range = Box::new(range);
+            (ChunkRange::Partition { source_id: leaf.source_id, range }, bytes)
+        };
+        pieces.extend(cut(source, held, &leaf, chunk_bytes).await?.into_iter().map(within));
+    }
+    if pieces.is_empty() { cut(source, held, table, chunk_bytes).await } else { Ok(pieces) }
+}
+
+async fn cut<S: Source>(
+    source: &S,
+    held: Option<&HeldSnapshot>,
+    table: &Table,
+    chunk_bytes: u64,
+) -> Result<Vec<(ChunkRange, u64)>, Failure> {
+    let ranges = if table.bytes <= chunk_bytes {
+        vec![ChunkRange::Whole]
+    } else {
+        source.split(held, table, chunk_bytes).await?
+    };
+    let bytes = table.bytes / (ranges.len().max(1) as u64);
+    Ok(ranges.into_iter().map(|range| (range, bytes)).collect())
 }
 
 /// What is still to be copied: the largest table first, each table's chunks in order, so that the
@@ -59,7 +101,8 @@ pub fn pending(tables: &[Table], ledger: &[LedgerEntry]) -> Vec<Chunk> {
 /// Tables that have both finished chunks from another position than `position` and unfinished
 /// ones, and cannot keep both: where changes cannot be assigned to a chunk, or where unique indexes
 /// stand already (`unique_indexes_wait` is false), which would meet a row and its successor side by
-/// side. They have to be copied whole.
+/// side. They have to be copied whole. So are those whose unfinished chunks are of other partitions
+/// than they may have at `position`.
 #[must_use]
 pub fn stale_tables(
     tables: &[Table],
@@ -72,9 +115,7 @@ pub fn stale_tables(
         chunks.entry(entry.chunk.table).or_default().push(entry);
     }
     let assignable = |table: &Table, entries: &[&LedgerEntry]| {
-        unique_indexes_wait
-            && table.changes_are_assignable()
-            && entries.iter().all(|entry| matches!(entry.chunk.range, ChunkRange::Key { .. }))
+        unique_indexes_wait && are_assignable(table, entries.iter().map(|entry| &entry.chunk))
     };
     let stale = |table: &&Table| {
         let Some(entries) = chunks.get(&table.id) else {
@@ -84,7 +125,9 @@ pub fn stale_tables(
         let elsewhere = entries
             .iter()
             .any(|entry| entry.read.as_ref().is_some_and(|read| read.low != *position));
-        unfinished && elsewhere && !assignable(table, entries)
+        let cut_elsewhere =
+            table.partitions.as_ref().is_some_and(|known| known.at.as_ref() != Some(position));
+        unfinished && (cut_elsewhere || elsewhere && !assignable(table, entries))
     };
     tables.iter().filter(stale).map(|table| table.id).collect()
 }
@@ -103,6 +146,7 @@ mod tests {
             type_modifier: -1,
             not_null: true,
             generated: false,
+            collation: None,
             order,
         };
         Table {
@@ -117,6 +161,7 @@ mod tests {
             pages: 0,
             correlation: None,
             root: None,
+            partitions: None,
             binary_travels: true,
             columns_ever: 0,
             kept: Vec::new(),
@@ -125,7 +170,9 @@ mod tests {
     }
 
     fn entry(table: u32, number: u32, read: Option<u64>) -> LedgerEntry {
-        let range = ChunkRange::Key { from: None, until: None };
+        let key = |number: u32| vec![format!("00000000-0000-0000-0000-{number:012}")];
+        let from = (number > 0).then(|| key(number));
+        let range = ChunkRange::Key { from, until: Some(key(number + 1)) };
         LedgerEntry {
             chunk: Chunk { table: TableId(table), number, range, bytes: 0 },
             read: read.map(|at| Bracket::exact(Position::Postgres(Lsn(at)))),
@@ -158,15 +205,16 @@ mod tests {
         };
         let stale = |order, identity, read| stale_where(order, identity, read, true);
         let half_done = [Some(10), None];
-        assert!(!stale(ColumnOrder::Integer, key(&[0]), half_done));
+        assert!(!stale(ColumnOrder::Uuid, key(&[0]), half_done));
         assert!(!stale(ColumnOrder::Uuid, Identity::Full, half_done));
         assert!(stale(ColumnOrder::Opaque, key(&[0]), half_done));
+        assert!(stale(ColumnOrder::Integer, key(&[0]), half_done), "its borders are no integers");
         // The log names rows by another column, and leaves out a primary key that changed.
-        assert!(stale(ColumnOrder::Integer, key(&[1]), half_done));
+        assert!(stale(ColumnOrder::Uuid, key(&[1]), half_done));
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(50), None]), "of the same moment");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(10), Some(10)]), "finished");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [None, None]), "not begun");
-        let indexed = stale_where(ColumnOrder::Integer, key(&[0]), half_done, false);
+        let indexed = stale_where(ColumnOrder::Uuid, key(&[0]), half_done, false);
         assert!(indexed, "a unique index may meet a row and its successor");
     }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::model::report::Transfer;
+use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, Position, Relation,
+    Alteration, CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, Position, Relation,
     RowForm, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
 };
 
@@ -42,6 +42,14 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     /// Which server and database this is.
     fn identify(&self) -> impl Future<Output = Result<SourceIdentity, Failure>> + Send;
 
+    /// Whether this is the source that `known` was, on another timeline, and its log up to
+    /// `position` is the same.
+    fn continues(
+        &self,
+        known: &SourceIdentity,
+        position: &Position,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
+
     /// The selected tables, and everything that would make a new migration of them fail or lose
     /// something. Only reads. `connections` is how many there will be at most.
     fn check(
@@ -52,10 +60,18 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
 
     /// Has the changes of `tables` written to the log in the form that is needed. May be called
     /// again.
+    ///
+    /// # Errors
+    ///
+    /// Where the source takes no writes, and what is needed is not there.
     fn publish(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// The selected tables, as they are now, numbered from zero.
-    fn tables(&self) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
+    /// The selected tables, each with a number of its own; as they are under the snapshot, or
+    /// without one as they are now.
+    fn tables(
+        &self,
+        held: Option<&HeldSnapshot>,
+    ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
     /// As [`Self::publish`], for tables that come to those that are published.
     fn publish_more(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -124,13 +140,13 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     /// How the source is faring. Cheap enough to be asked every second.
     fn health(&self) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
 
-    /// What changed since `held` was taken in a way that the log does not show, in words for the
-    /// operator. Fails where going on would lose something.
+    /// What changed since `held` was taken in a way that the log does not show. Fails where going
+    /// on would lose something.
     fn drift(
         &self,
         tables: &[Table],
         held: Option<&HeldSnapshot>,
-    ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Drift, Failure>> + Send;
 
     /// Reads the log from `from` on and sends what it says, until `out` is closed. Acknowledges
     /// what `durable` says, and nothing else.
@@ -142,9 +158,9 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
         durable: watch::Receiver<Position>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Removes all that this migration wrote on the source, and returns what of it was there. May
-    /// be called again.
-    fn remove(&self) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+    /// Removes all that this migration wrote on the source, and returns what of it was there, and
+    /// what others have to remove. May be called again.
+    fn remove(&self) -> impl Future<Output = Result<Removal, Failure>> + Send;
 }
 
 /// Reads one chunk after another.

@@ -129,7 +129,7 @@ fn walk(
             match event {
                 Event::Begin { mark: begun, .. } => mark = Some(begun.clone()),
                 Event::Commit { .. } => mark = None,
-                Event::Relation(_) | Event::Idle { .. } => {}
+                Event::Relation(_) | Event::Unsettled { .. } | Event::Idle { .. } => {}
                 Event::Change(change) => {
                     let mark = mark.as_ref().ok_or(PlanError::OutOfPlace)?;
                     let judge = Judge { coverage, mark, concerned: coverage.concerns(mark) };

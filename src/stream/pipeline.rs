@@ -6,8 +6,9 @@
 //! there is little to do, and grows by itself when there is much.
 //!
 //! Nothing is lost: a group ends with a whole transaction, its checkpoint is committed with it, and
-//! only then is the position announced. Nothing is applied twice: the log is read from the stored
-//! checkpoint. A transaction that is larger than a group goes to the target in pieces, inside of
+//! the position is announced only once a crash of the target cannot undo that. Not every commit
+//! waits for it: several times a second one does, and vouches for all before it. Nothing is applied
+//! twice: the log is read from the stored checkpoint. A transaction that is larger than a group goes to the target in pieces, inside of
 //! one target transaction that is committed with its last piece. What ends the stream (a halt, a
 //! stop, the position that was asked for) ends it between transactions: the complete ones before
 //! are applied first.
@@ -17,6 +18,9 @@
 //! commits with the transaction that shows it. Where the table's copy is of a later moment, it has
 //! the columns of that moment, and what the log says of its shape before is passed over.
 
+mod columns;
+mod gathered;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,15 +28,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::gathered::{Complete, Ending, Gathered, last_mark};
 use super::group::{self, Part, PlanError, Shapes};
-use super::shape::{has_other_columns, shape_of};
-use crate::model::{Coverage, Event, Failure, Mark, Position, Relation, Table, TableId, Verdict};
+use crate::model::{Coverage, Event, Failure, Mark, Plan, Position, Relation, Table, TableId};
 use crate::observe::failpoint;
 use crate::source::{BatchReceiver, Catalog, Delivered};
 use crate::target::{Applied, Applier, Checkpoint};
 
 /// How long an idle stream goes without storing a checkpoint.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// A group of more transactions than this shows that there is much to do.
+const BUSY_TRANSACTIONS: u64 = 16;
+
+/// Where there is much to do, groups are begun no closer together than this: each has a cost that
+/// does not depend on its size.
+const PACE: Duration = Duration::from_millis(10);
 
 /// For how many groups a table is replayed change by change after it clashed.
 const GROUPS_REPLAYED: u32 = 16;
@@ -44,12 +55,14 @@ pub struct Feed {
     pub tables: Vec<Table>,
     /// Where the tables' chunks were read.
     pub coverage: Coverage,
-    /// The stored checkpoint.
+    /// The stored checkpoint, durable (see [`store_durably`]).
     pub from: Position,
     /// Apply what this position contains, then end.
     pub until: Option<Position>,
     /// Bytes of log in a group, about.
     pub group_bytes: usize,
+    /// How long a commit may go without being durable.
+    pub flush: Duration,
     /// The log.
     pub batches: BatchReceiver,
     /// Becomes true when the operator wants it to end.
@@ -112,6 +125,8 @@ pub enum End {
     SourceEnded,
     /// Tables have to be copied again before the stream can go on.
     Recopy(Vec<TableId>),
+    /// The log goes on with rows of a table of which it is not known yet whether it tells all.
+    Unsettled(TableId),
 }
 
 /// Applies what comes until something ends it. `catalog` is asked what changed columns mean.
@@ -135,9 +150,13 @@ pub async fn run<C: Catalog, A: Applier>(
         applied: feed.from.clone(),
         stored: feed.from.clone(),
         stored_at: Instant::now(),
+        durable: feed.from.clone(),
+        durable_at: Instant::now(),
         open: None,
         mark: None,
+        altered: false,
         clashed: BTreeMap::new(),
+        paced_until: None,
         committed_at_us: None,
         feed: Feed { group_bytes, ..feed },
         report,
@@ -152,35 +171,44 @@ pub async fn run<C: Catalog, A: Applier>(
     if let End::Stopped | End::Reached = &end {
         pipeline.store_idle_position(Duration::ZERO).await?;
     }
+    pipeline.flush().await?;
     Ok(end)
 }
 
-/// Events that wait to be applied.
-#[derive(Default)]
-struct Gathered {
-    parts: Vec<(Part, Delivered)>,
-    bytes: usize,
-    /// How many parts, and events of the last of them, make up whole transactions; and the
-    /// checkpoint that belongs there.
-    complete: Option<Complete>,
-    transactions: u64,
-    changes: u64,
-    /// Why nothing more may be gathered.
-    ending: Option<Ending>,
+/// What a waiting stream is woken by.
+enum Woken {
+    Stop,
+    /// The next group may begin.
+    Pace,
+    /// Something is committed, and has not been durable for long enough.
+    Undurable,
+    /// A batch; None where no more will come.
+    Log(Option<Delivered>),
 }
 
-struct Complete {
-    parts: usize,
-    last_event: usize,
-    checkpoint: Checkpoint,
+/// Waits for a moment, for ever where there is none.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
-enum Ending {
-    Reached,
-    SourceEnded,
-    /// A table has other columns from here on; what comes next waits in [`Pipeline::rest`].
-    Altered(Arc<Relation>),
-    Failed(Failure),
+/// Stores a checkpoint without any rows, and with it makes everything durable that was committed
+/// before, by whomever. Before a stream begins this is called for the position from which on the
+/// log will be read, since that is acknowledged at once.
+///
+/// # Errors
+///
+/// Whatever the target reports.
+pub async fn store_durably<A: Applier>(
+    applier: &mut A,
+    position: Position,
+) -> Result<Checkpoint, Failure> {
+    let checkpoint =
+        Checkpoint { position, committed_at_us: None, transactions: 0, changes: 0, durable: true };
+    applier.apply(&Plan::default(), Some(&checkpoint)).await?;
+    Ok(checkpoint)
 }
 
 struct Pipeline<C, A> {
@@ -199,13 +227,20 @@ struct Pipeline<C, A> {
     /// The checkpoint as stored.
     stored: Position,
     stored_at: Instant,
+    /// The checkpoint that a crash of the target cannot undo.
+    durable: Position,
+    durable_at: Instant,
     /// The transaction of which the target holds the first pieces, uncommitted.
     open: Option<Mark>,
     /// The transaction that is being gathered.
     mark: Option<Mark>,
+    /// The open transaction altered tables: it is not to be undone by a crash once it is committed.
+    altered: bool,
     /// Tables that clashed lately, each with the number of groups for which it is still replayed:
     /// what clashed once is likely to clash again, and finding out costs a group's work.
     clashed: BTreeMap<TableId, u32>,
+    /// Where there is much to do: when the next group may begin.
+    paced_until: Option<Instant>,
     /// When the transaction that is being gathered committed on the source.
     committed_at_us: Option<i64>,
 }
@@ -221,6 +256,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                 None => {}
                 Some(Ending::Reached) => return Ok(End::Reached),
                 Some(Ending::SourceEnded) => return Ok(End::SourceEnded),
+                Some(Ending::Unsettled(table)) => return Ok(End::Unsettled(table)),
                 Some(Ending::Altered(relation)) => {
                     if let Some(end) = self.alter(&relation).await? {
                         return Ok(end);
@@ -236,27 +272,40 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
 
     /// Waits for something to do, then takes what has come, up to a group.
     async fn gather(&mut self) -> Result<(), Failure> {
-        if self.gathered.ending.is_some() || self.gathered.bytes >= self.feed.group_bytes {
-            return Ok(());
-        }
         if let Some((delivered, from)) = self.rest.take() {
             self.take_from(delivered, from).await?;
         }
-        if self.gathered.complete.is_none() && self.gathered.ending.is_none() {
-            let delivered = tokio::select! {
-                biased;
-                _ = self.feed.stop.wait_for(|stop| *stop) => return Ok(()),
-                delivered = self.feed.batches.receive() => delivered,
-            };
-            self.take(delivered).await?;
+        while self.may_gather() && (self.gathered.complete.is_none() || self.paced_until.is_some())
+        {
+            match self.wait().await {
+                Woken::Stop => return Ok(()),
+                Woken::Pace => self.paced_until = None,
+                Woken::Undurable => self.flush().await?,
+                Woken::Log(delivered) => self.take(delivered).await?,
+            }
         }
-        while self.gathered.ending.is_none() && self.gathered.bytes < self.feed.group_bytes {
+        while self.may_gather() {
             match self.feed.batches.try_receive() {
                 Some(delivered) => self.take(Some(delivered)).await?,
                 None => break,
             }
         }
         Ok(())
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let flush = self.may_flush().then(|| self.durable_at + self.feed.flush);
+        tokio::select! {
+            biased;
+            _ = self.feed.stop.wait_for(|stop| *stop) => Woken::Stop,
+            () = reached(self.paced_until) => Woken::Pace,
+            () = reached(flush) => Woken::Undurable,
+            delivered = self.feed.batches.receive() => Woken::Log(delivered),
+        }
+    }
+
+    fn may_gather(&self) -> bool {
+        self.gathered.ending.is_none() && self.gathered.bytes < self.feed.group_bytes
     }
 
     async fn take(&mut self, delivered: Option<Delivered>) -> Result<(), Failure> {
@@ -295,6 +344,11 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                     self.mark = Some(mark.clone());
                 }
                 Event::Change(_) | Event::Truncate(_) => self.gathered.changes += 1,
+                Event::Unsettled { table } => {
+                    self.push(&delivered, from..index);
+                    self.gathered.ending = Some(Ending::Unsettled(*table));
+                    return Ok(());
+                }
                 Event::Relation(relation) if self.is_contained(relation.table) => {
                     self.push(&delivered, from..index);
                     from = index;
@@ -324,20 +378,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
     }
 
     fn push(&mut self, delivered: &Delivered, events: Range<usize>) {
-        if events.is_empty() {
-            return;
-        }
-        if let Some((part, last)) = self.gathered.parts.last_mut()
-            && Arc::ptr_eq(&last.batch, &delivered.batch)
-            && part.events.end == events.start
-            && Arc::ptr_eq(&part.shapes, &self.shapes)
-        {
-            part.events.end = events.end;
-            return;
-        }
-        let part =
-            Part { batch: Arc::clone(&delivered.batch), events, shapes: Arc::clone(&self.shapes) };
-        self.gathered.parts.push((part, delivered.clone()));
+        self.gathered.push(delivered, events, &self.shapes);
     }
 
     /// Notes that everything gathered so far is whole, up to `position`.
@@ -352,94 +393,9 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                 committed_at_us: self.committed_at_us,
                 transactions: self.gathered.transactions,
                 changes: self.gathered.changes,
+                durable: self.altered || self.durable_at.elapsed() >= self.feed.flush,
             },
         });
-    }
-
-    /// The relation that the target's table has to fit by this event, and the event to go on from
-    /// where that table has to be altered first. A relation is looked at when it comes; where all of
-    /// its table's copy is of a later moment, with the first change that comes after that.
-    fn shows(&mut self, event: &Event, index: usize) -> Option<(Arc<Relation>, usize)> {
-        match event {
-            Event::Relation(relation) if self.is_contained(relation.table) => None,
-            Event::Relation(relation) => {
-                self.unseen.remove(&relation.table);
-                Some((Arc::clone(relation), index + 1))
-            }
-            Event::Change(_) | Event::Truncate(_) if self.unseen.is_empty() => None,
-            Event::Change(change) => self.comes_into_sight(&[change.table()], index),
-            Event::Truncate(truncate) => self.comes_into_sight(&truncate.tables, index),
-            Event::Begin { .. } | Event::Commit { .. } | Event::Idle { .. } => None,
-        }
-    }
-
-    fn comes_into_sight(
-        &mut self,
-        tables: &[TableId],
-        index: usize,
-    ) -> Option<(Arc<Relation>, usize)> {
-        let unseen = |table: &&TableId| self.unseen.contains_key(table);
-        let seen = tables.iter().filter(unseen).find(|table| !self.is_contained(**table))?;
-        // The event is looked at again: it may be about several such tables.
-        self.unseen.remove(seen).map(|relation| (relation, index))
-    }
-
-    /// Whether the open transaction is contained in all of a table's copy.
-    fn is_contained(&self, table: TableId) -> bool {
-        let judged = self.mark.as_ref().map(|mark| self.feed.coverage.judge_table(table, mark));
-        matches!(judged, Some(Ok(Verdict::Contained)))
-    }
-
-    /// Has the target fit a relation; says what is in the way.
-    async fn describe(&mut self, relation: &Arc<Relation>) -> Option<Ending> {
-        let Some(table) = self.feed.tables.iter().find(|table| table.id == relation.table) else {
-            return Some(Ending::Failed(PlanError::OutOfPlace.into()));
-        };
-        if has_other_columns(table, relation) {
-            return Some(Ending::Altered(Arc::clone(relation)));
-        }
-        if let Err(failure) = self.applier.describe(table, relation).await {
-            return Some(Ending::Failed(failure));
-        }
-        self.keep_shape(relation);
-        None
-    }
-
-    fn keep_shape(&mut self, relation: &Arc<Relation>) {
-        if let Some(table) = self.feed.tables.iter().find(|table| table.id == relation.table) {
-            let shape = Arc::new(shape_of(table, relation));
-            let mut shapes = Shapes::clone(&self.shapes);
-            shapes.insert(relation.table, shape);
-            self.shapes = Arc::new(shapes);
-        }
-    }
-
-    /// Alters the target's table as the source's was, after everything before that is sent to it.
-    async fn alter(&mut self, relation: &Arc<Relation>) -> Result<Option<End>, Failure> {
-        let parts = self.gathered.cut_all();
-        if !parts.is_empty()
-            && let Some(end) = self.carry_out(parts, None).await?
-        {
-            return Ok(Some(end));
-        }
-        let alteration = self.catalog.alteration(&self.feed.tables, relation).await?;
-        if alteration.is_untold() {
-            return Ok(Some(End::Recopy(alteration.ids())));
-        }
-        let altered = self.applier.alter(&alteration).await?;
-        failpoint::reached("table-altered");
-        for table in altered {
-            self.feed.tables.retain(|known| known.id != table.id);
-            self.feed.tables.push(table);
-        }
-        match self.describe(relation).await {
-            None => Ok(None),
-            Some(Ending::Failed(failure)) => Err(failure),
-            // What was read of the table does not agree with the log that it was read for.
-            Some(Ending::Altered(_) | Ending::Reached | Ending::SourceEnded) => {
-                Ok(Some(End::Recopy(alteration.ids())))
-            }
-        }
     }
 
     /// Applies what is whole; or, where nothing is and the group is full, a piece of the open
@@ -455,6 +411,8 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                 self.store_idle_position(IDLE_CHECKPOINT).await?;
                 return Ok(None);
             }
+            let busy = complete.checkpoint.transactions > BUSY_TRANSACTIONS;
+            self.paced_until = busy.then(|| Instant::now() + PACE);
             let end = self.carry_out(parts, Some(&complete.checkpoint)).await?;
             if end.is_none() {
                 failpoint::reached("group-committed");
@@ -510,7 +468,29 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
         self.stored = checkpoint.position.clone();
         self.stored_at = Instant::now();
         self.announce(checkpoint.transactions, checkpoint.changes);
-        self.report.durable.send_replace(self.stored.clone());
+        if checkpoint.durable {
+            self.altered = false;
+            self.durable = checkpoint.position.clone();
+            self.durable_at = Instant::now();
+            self.report.durable.send_replace(self.durable.clone());
+        }
+    }
+
+    /// Whether something is committed that is not durable, and the session is free.
+    fn may_flush(&self) -> bool {
+        self.stored != self.durable && self.open.is_none()
+    }
+
+    /// Makes everything durable that is committed.
+    async fn flush(&mut self) -> Result<(), Failure> {
+        if self.may_flush() { self.store(self.stored.clone()).await } else { Ok(()) }
+    }
+
+    /// Stores a checkpoint without any rows, durably.
+    async fn store(&mut self, position: Position) -> Result<(), Failure> {
+        let checkpoint = store_durably(&mut self.applier, position).await?;
+        self.committed(&checkpoint);
+        Ok(())
     }
 
     fn announce(&self, transactions: u64, changes: u64) {
@@ -530,63 +510,6 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
         if self.applied == self.stored || self.stored_at.elapsed() < age || self.open.is_some() {
             return Ok(());
         }
-        let checkpoint = Checkpoint {
-            position: self.applied.clone(),
-            committed_at_us: None,
-            transactions: 0,
-            changes: 0,
-        };
-        self.applier.apply(&crate::model::Plan::default(), Some(&checkpoint)).await?;
-        self.committed(&checkpoint);
-        Ok(())
+        self.store(self.applied.clone()).await
     }
-}
-
-impl Gathered {
-    /// Takes the whole transactions out; what follows them stays.
-    fn cut(&mut self, complete: &Complete) -> Vec<(Part, Delivered)> {
-        let mut rest = self.parts.split_off(complete.parts);
-        if let Some((part, delivered)) = self.parts.last_mut()
-            && part.events.end > complete.last_event
-        {
-            let mut tail = part.clone();
-            tail.events.start = complete.last_event;
-            part.events.end = complete.last_event;
-            rest.insert(0, (tail, delivered.clone()));
-        }
-        let whole = std::mem::replace(&mut self.parts, rest);
-        self.count_bytes();
-        whole
-    }
-
-    fn cut_all(&mut self) -> Vec<(Part, Delivered)> {
-        let parts = std::mem::take(&mut self.parts);
-        self.count_bytes();
-        parts
-    }
-
-    fn count_bytes(&mut self) {
-        let mut last: Option<&Arc<crate::model::Batch>> = None;
-        self.bytes = 0;
-        for (part, delivered) in &self.parts {
-            if !last.is_some_and(|last| Arc::ptr_eq(last, &part.batch)) {
-                self.bytes += delivered.bytes;
-            }
-            last = Some(&part.batch);
-        }
-    }
-}
-
-/// The transaction that is open after the last event.
-fn last_mark(parts: &[Part]) -> Option<Mark> {
-    let mut events =
-        parts.iter().rev().flat_map(|part| part.batch.events[part.events.clone()].iter().rev());
-    events.find_map(|event| match event {
-        Event::Begin { mark, .. } => Some(mark.clone()),
-        Event::Change(_)
-        | Event::Truncate(_)
-        | Event::Relation(_)
-        | Event::Commit { .. }
-        | Event::Idle { .. } => None,
-    })
 }

@@ -54,8 +54,9 @@ pub struct StreamStatus {
     pub applied: Position,
     /// Log between the two.
     pub lag_bytes: u64,
-    /// Age of the newest applied transaction; zero where nothing is missing.
-    pub lag_seconds: f64,
+    /// Age of the newest applied transaction; zero where nothing is missing, None before the log is
+    /// followed.
+    pub lag_seconds: Option<f64>,
     /// Log that the source keeps for this migration.
     pub retained_bytes: u64,
     /// Log that may still be written before the source throws away what is needed; None without
@@ -108,6 +109,9 @@ pub struct Checkpoint {
     pub transactions: u64,
     /// Row changes in the group.
     pub changes: u64,
+    /// Whether the commit is reported only once a crash of the target cannot undo it. Then it can
+    /// undo none before it either.
+    pub durable: bool,
 }
 
 /// How a plan fared.
@@ -183,6 +187,12 @@ pub trait Target: Clone + Send + Sync + 'static {
         checkpoint: Option<&Position>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Records under which identity the source is known from now on.
+    fn record_source(
+        &self,
+        source: &SourceIdentity,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Records a phase.
     fn record_phase(&self, phase: Phase) -> impl Future<Output = Result<(), Failure>> + Send;
 
@@ -233,8 +243,8 @@ pub trait Target: Clone + Send + Sync + 'static {
         tables: Vec<Table>,
     ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
-    /// Takes tables into the migration that stand on the target: they are recorded, each with one
-    /// chunk to be copied, and the phase goes back to the snapshot.
+    /// Takes tables into the migration that stand on the target: they are recorded, still to be cut
+    /// into chunks and copied, and the phase goes back to the snapshot.
     fn adopt(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Makes the tables, without what is better built after the load. May be called again.
@@ -244,20 +254,20 @@ pub trait Target: Clone + Send + Sync + 'static {
         tables: &[Table],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Writes the chunks of tables into the ledger, in place of any that are there.
+    /// Writes the chunks of tables into the ledger, in place of any that are there, and the tables
+    /// as they were cut.
     fn record_chunks(
         &self,
         tables: &[Table],
         chunks: &[Chunk],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Empties tables, marks their chunks as still to be copied, and goes back to the snapshot,
-    /// under one that is still to be taken: all in one transaction.
-    fn reset(
-        &self,
-        tables: &[Table],
-        chunks: &[Chunk],
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Empties tables, forgets their chunks, and goes back to the snapshot, under one that is still
+    /// to be taken: all in one transaction.
+    fn reset(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Records tables of the migration as they are now.
+    fn renew(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Empties tables and alters them as they were altered on the source, to be copied from the
     /// start under the snapshot that is held: all in one transaction.
@@ -341,7 +351,6 @@ pub trait Applier: Send + 'static {
 
     /// Carries out a plan in the open target transaction, or in a new one. With a checkpoint the
     /// transaction is committed with it; without, it stays open for the next plan.
-    ///
     fn apply(
         &mut self,
         plan: &Plan,

@@ -123,12 +123,6 @@ async fn a_source_that_is_not_set_up() {
     refused(&pair, &[], Code::NoFreeSlot).await;
     pair.source_sql("SELECT pg_drop_replication_slot('taken')").await;
     refused(&pair, &[], Code::NoFreeSender).await;
-
-    pair.source.configure(&[("max_wal_senders".into(), "5".into())]).unwrap();
-    pair.source.stop().unwrap();
-    std::fs::write(pair.source.data().join("standby.signal"), "").unwrap();
-    pair.source.start().unwrap();
-    refused(&pair, &[], Code::SourceStandby).await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 
 use crate::support::pair::DATABASE;
 use crate::support::secured::{
-    Authority, P256, SERVER_NAME, offer_tls, password_file, put_login_rules,
+    Authority, P256, SERVER_NAME, alter, offer_tls, password_file, put_login_rules,
 };
 use crate::support::{Dunlin, TestPair, text, wait_until};
 
@@ -222,6 +222,29 @@ async fn certificates_of_every_kind_name_and_bind() {
             ("user=scram sslmode=require channel_binding=require", "AUTH_FAILED"),
         ])
         .await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_version_one_encrypts_but_cannot_be_verified() {
+    let logins = Logins::start().await;
+    for (name, kind, most) in
+        [("ec1", P256, "TLSv1.2"), ("rsa1", "rsa:2048", "TLSv1.2"), ("ec1", P256, "TLSv1.3")]
+    {
+        logins.authority.issue_version_one(name, SERVER_NAME, kind);
+        let file = |name: String| logins.authority.file(&name);
+        let source = &logins.pair.source;
+        offer_tls(source, &file(format!("{name}.crt")), &file(format!("{name}.key"))).await;
+        let version = format!("ALTER SYSTEM SET ssl_max_protocol_version = '{most}'");
+        alter(source, &version).await;
+        for mode in ["prefer", "require"] {
+            let endpoint = logins.endpoint(&format!("user=scram sslmode={mode}"));
+            let used = "SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+            assert_eq!(ask(&endpoint, used).await, ["true"; 2], "{name} {mode}");
+        }
+        logins
+            .expect(&[("user=scram sslmode=verify-ca sslrootcert=authority.crt", "TLS_FAILED")])
+            .await;
+    }
 }
 
 /// Settings that are pinned, what they are pinned to, and what someone else would have them be.

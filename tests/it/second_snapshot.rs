@@ -178,3 +178,98 @@ async fn a_forgotten_snapshot_is_given_up() {
     pair.source_sql(CHANGES).await;
     finish(&pair, &words).await;
 }
+
+/// Tables by keys of every type whose order is known: the names of the key's columns, their types,
+/// and their values, which ascend with `n`.
+const KEYED: &[(&str, &str, &str)] = &[
+    ("a", "a numeric", "(n - 5000) * 1.010"),
+    ("a", "a bytea", "decode(lpad(to_hex(n * 400000::int8), 8, '0'), 'hex')"),
+    (
+        "a",
+        "a text COLLATE \"C\"",
+        "(ARRAY['Z', 'a', 'é', '中'])[n / 3000 + 1] || lpad(n::text, 5, '0')",
+    ),
+    (
+        "a, b",
+        "a boolean, b timestamptz",
+        "n > 5000, timestamptz '9999-12-31 00:00+00' + (n - 5000) * interval '61.000001 s'",
+    ),
+    (
+        "a, b",
+        "a date, b time",
+        "date '0009-06-01 BC' + n / 1000, time '00:00' + n % 1000 * interval '1 s'",
+    ),
+    (
+        "a, b",
+        "a oid, b char(9) COLLATE \"C\"",
+        "(2147483640::int8 + n / 1000)::oid, lpad(n::text, 6, '0')",
+    ),
+];
+
+/// Even numbers are there from the start.
+fn keyed_tables() -> String {
+    let table = |(at, (key, columns, values)): (usize, &(&str, &str, &str))| {
+        format!(
+            "CREATE TABLE keyed{at} (n int, {columns}, note text, pad text, PRIMARY KEY ({key})); \
+             INSERT INTO keyed{at} SELECT n, {values}, '', repeat('x', 750) \
+             FROM generate_series(2, 10000, 2) AS n; "
+        )
+    };
+    KEYED.iter().enumerate().map(table).collect::<String>() + "ANALYZE"
+}
+
+/// Changes at both ends of every table, and rows that go from the one to the other.
+fn keyed_changes(round: usize) -> String {
+    let (low, high) = (20 * round, 10_000 - 20 * round);
+    let changes = |(at, (key, _, values)): (usize, &(&str, &str, &str))| {
+        let moved = |from: usize, to: usize| {
+            format!(
+                "UPDATE keyed{at} SET (n, {key}) = (SELECT n, {values} FROM (SELECT {to} AS n) s) \
+                 WHERE n = {from}; "
+            )
+        };
+        let moves = moved(low, high + 1) + &moved(high, low + 1) + &moved(low + 2, low + 3);
+        let (low, high) = (low + 4, high + 4);
+        format!(
+            "{moves} DELETE FROM keyed{at} WHERE n IN ({low}, {high}); \
+             UPDATE keyed{at} SET note = 'changed' WHERE n IN ({low} + 2, {high} + 2); \
+             INSERT INTO keyed{at} SELECT n, {values}, 'new' \
+             FROM (VALUES ({low} + 5), ({high} + 5)) AS v (n); "
+        )
+    };
+    KEYED.iter().enumerate().map(changes).collect()
+}
+
+/// The snapshot is lost in the middle of each table in turn.
+#[tokio::test]
+async fn finished_chunks_stay_whatever_the_type_of_their_keys() {
+    let pair = TestPair::start().await;
+    pair.source_sql(&keyed_tables()).await;
+    let target = pair.on_target().await;
+    let mut finished: Vec<LedgerRow> = Vec::new();
+    let mut commits = 2;
+    for round in 1..=KEYED.len() {
+        kill_at(&pair, &format!("chunk-committed:{commits}")).await;
+        end_holder(&pair).await;
+        pair.source_sql(&keyed_changes(round)).await;
+        let ledger = ledger(&target).await;
+        let done = |chunk: &&LedgerRow| chunk.finished_at.is_some();
+        for chunk in &finished {
+            assert!(ledger.contains(chunk), "{chunk:?} was copied again");
+        }
+        finished = ledger.iter().filter(done).cloned().collect();
+        let halfway = |chunk: &&LedgerRow| finished.iter().any(|done| done.table == chunk.table);
+        let open = ledger.iter().filter(|chunk| chunk.finished_at.is_none());
+        // The rest of this table, and two chunks of the next.
+        commits = open.filter(halfway).count() + 2;
+        assert!(commits > 3, "a table is half done: {ledger:?}");
+    }
+    finish(&pair, WORDS).await;
+    let ledger = ledger(&target).await;
+    for chunk in &finished {
+        assert!(ledger.contains(chunk), "{chunk:?} was copied again");
+    }
+    for at in 0..KEYED.len() {
+        assert_eq!(snapshots(&ledger, &format!("keyed{at}")), 2, "{ledger:?}");
+    }
+}

@@ -1,10 +1,13 @@
 //! The slot and the sessions around it: progress, hold-ups, losses, ends.
 
 use dunlin::demo::ServerOptions;
+use dunlin::demo::load::Size;
 
 use crate::support::compare::assert_equal;
+use crate::support::pair::DATABASE;
+use crate::support::scene::{Scene, seed};
 use crate::support::{
-    Dunlin, TestPair, carry, catch_up, number, text, wait_until, wait_until_streaming,
+    Dunlin, Proxy, TestPair, carry, catch_up, number, text, wait_until, wait_until_streaming,
 };
 
 const SLOT: &str = "SELECT restart_lsn::text || ' ' || confirmed_flush_lsn FROM \
@@ -48,6 +51,96 @@ async fn slots_16_an_idle_database_beside_a_busy_one_lets_the_log_go() {
     let target = pair.on_target().await;
     wait_until("the status shows no lag", async || number(&target, lag).await).await;
     run.interrupt().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn slots_17_a_stalled_target_costs_neither_connection_nor_work() {
+    let source = settings(&[("wal_sender_timeout", "1s")]);
+    let pair = TestPair::start_with(source, ServerOptions::default()).await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY, note text)").await;
+    catch_up(&pair).await;
+    let small = ["--group-size", "64KiB", "--queue-size", "128KiB"];
+    let run = Dunlin::start(&pair, "run", &small);
+    wait_until_streaming(&pair).await;
+    let target = pair.on_target().await;
+    target.batch_execute("BEGIN; LOCK TABLE item IN SHARE MODE").await.unwrap();
+    // Far more than is ever held between the two.
+    pair.source_sql(
+        "INSERT INTO item SELECT n, repeat('x', 1000) FROM generate_series(1, 20000) AS n",
+    )
+    .await;
+    let source = pair.on_source().await;
+    let sender = "SELECT pid FROM pg_stat_replication WHERE application_name = 'dunlin'";
+    let pid: i32 = number(&source, sender).await;
+    let stalled = "SELECT clock_timestamp() - query_start > interval '6 s' FROM pg_stat_activity \
+                   WHERE application_name = 'dunlin dunlin' AND wait_event_type = 'Lock'";
+    wait_until("the target stalls for several time-outs", async || {
+        text(&target, stalled).await.as_deref() == Some("t")
+    })
+    .await;
+    assert_eq!(number::<i32>(&source, sender).await, pid, "the sender is still the same");
+    target.batch_execute("COMMIT").await.unwrap();
+    wait_until("the rows arrive", async || {
+        number::<i64>(&target, "SELECT count(*) FROM item").await == 20000
+    })
+    .await;
+    assert_eq!(number::<i32>(&source, sender).await, pid, "the sender is still the same");
+    let finished = run.interrupt().await.expect_code(0);
+    assert!(!finished.stderr.contains("will try again"), "{}", finished.stderr);
+    assert_equal(&pair).await;
+}
+
+#[tokio::test]
+async fn slots_18_a_frozen_source_is_noticed_and_resumed_from() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY)").await;
+    catch_up(&pair).await;
+    let proxy = Proxy::start(pair.source.port()).await;
+    let mut command = Dunlin::command(&["run", "--source", &proxy.url(DATABASE)]);
+    command.args(["--target", &pair.target_url(), "--source-timeout", "1s"]);
+    let mut run = Dunlin::start_command(command);
+    wait_until_streaming(&pair).await;
+    proxy.freeze();
+    pair.source_sql("INSERT INTO item VALUES (1)").await;
+    run.says("has been silent for").await;
+    proxy.thaw();
+    let target = pair.on_target().await;
+    wait_until("the row arrives", async || {
+        number::<i64>(&target, "SELECT count(*) FROM item").await == 1
+    })
+    .await;
+    run.interrupt().await.expect_code(0);
+    assert_equal(&pair).await;
+}
+
+#[tokio::test]
+async fn slots_34_a_backlog_is_worked_off_while_writes_keep_coming() {
+    let scene = Scene::start(Size::SMALL, seed()).await;
+    let until = ["--until", "caught-up"];
+    scene.run(&until).finished().await.expect_code(0);
+    scene.written(2000).await;
+    scene.run(&until).finished().await.expect_code(0);
+    // They went on all the while, and still do.
+    scene.written(100).await;
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn the_status_shows_what_the_snapshot_costs_the_source() {
+    let pair = TestPair::start().await;
+    pair.source_sql("CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item VALUES (1)").await;
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &[], "chunk-loaded");
+    run.reaches("chunk-loaded").await;
+    let target = pair.on_target().await;
+    wait_until("the slot's figures are recorded", async || {
+        number::<i64>(&target, "SELECT count(*) FROM dunlin.status").await == 1
+    })
+    .await;
+    let asked = Dunlin::command(&["status", "--target", &pair.target_url()]);
+    let shown = Dunlin::start_command(asked).finished().await.expect_code(0);
+    assert!(shown.stdout.contains("dunlin_dunlin, retains"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("phase         snapshot, running"), "{}", shown.stdout);
+    run.kill().await;
 }
 
 #[tokio::test]

@@ -38,8 +38,8 @@ impl Fault for TargetFault {
     }
 }
 
-/// What is durable.
-#[derive(Debug)]
+/// What is committed.
+#[derive(Clone, Debug)]
 pub struct Server {
     pub state: State,
     pub checkpoint: Position,
@@ -49,6 +49,16 @@ pub struct Server {
     pub clashes: u64,
     /// Pieces of transactions that were larger than a group.
     pub pieces: u64,
+    /// What a crash leaves.
+    pub durable: Option<Box<Server>>,
+}
+
+impl Server {
+    /// Forgets what is not durable. An epoch is: it is taken by a commit of its own.
+    fn crash(&mut self) {
+        let kept = self.durable.take().unwrap();
+        *self = Server { epoch: self.epoch, durable: Some(kept.clone()), ..*kept };
+    }
 }
 
 /// A catalog that is never asked: the tables keep their columns.
@@ -73,6 +83,8 @@ pub enum Loss {
     Before(u64),
     /// It is, but the answer does not come.
     After(u64),
+    /// Before the plan with this number the server crashes and forgets what was not durable.
+    Crash(u64),
 }
 
 /// An applier over the server.
@@ -116,6 +128,10 @@ impl MemoryApplier {
         server.checkpoint = checkpoint.position.clone();
         server.transactions += checkpoint.transactions;
         server.changes += checkpoint.changes;
+        if checkpoint.durable {
+            server.durable = None;
+            server.durable = Some(Box::new(server.clone()));
+        }
         Ok(())
     }
 }
@@ -141,6 +157,10 @@ impl Applier for MemoryApplier {
         tokio::task::yield_now().await;
         self.plans += 1;
         if self.loss == Loss::Before(self.plans) {
+            return Err(TargetFault::Lost.into());
+        }
+        if self.loss == Loss::Crash(self.plans) {
+            self.server.lock().unwrap().crash();
             return Err(TargetFault::Lost.into());
         }
         if let clash @ Applied::Clash { .. } = self.carry_out(plan) {

@@ -159,7 +159,11 @@ fn open_after(parts: &[Part], mut open: Option<Mark>) -> Option<Mark> {
         match event {
             Event::Begin { mark, .. } => open = Some(mark.clone()),
             Event::Commit { .. } => open = None,
-            Event::Change(_) | Event::Truncate(_) | Event::Relation(_) | Event::Idle { .. } => {}
+            Event::Change(_)
+            | Event::Truncate(_)
+            | Event::Relation(_)
+            | Event::Unsettled { .. }
+            | Event::Idle { .. } => {}
         }
     }
     open

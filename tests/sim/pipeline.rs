@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dunlin::model::{Code, Coverage, Failure, Lsn, Position};
 use dunlin::source::{BatchSender, channel};
@@ -28,6 +29,7 @@ struct Trouble {
     stop_after: Option<usize>,
     idling: Idling,
     group_bytes: usize,
+    flush: Duration,
 }
 
 impl Trouble {
@@ -39,6 +41,7 @@ impl Trouble {
             stop_after: None,
             idling: Idling::Sometimes,
             group_bytes: QUEUE_BYTES / 2,
+            flush: Duration::ZERO,
         }
     }
 }
@@ -54,7 +57,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut source = Source::new();
         source.write(&mut Dice::new(script(seed, 700)));
-        let server = Server {
+        let mut server = Server {
             state: source.history[0].clone(),
             checkpoint: Position::Postgres(Lsn(1)),
             epoch: 0,
@@ -62,7 +65,9 @@ impl World {
             changes: 0,
             clashes: 0,
             pieces: 0,
+            durable: None,
         };
+        server.durable = Some(Box::new(server.clone()));
         let dice = Dice::new(script(seed + 1_000_000, 4000));
         World { source, server: Arc::new(Mutex::new(server)), dice }
     }
@@ -98,8 +103,9 @@ impl World {
     async fn connect(&mut self, trouble: Trouble) -> Result<End, Failure> {
         let rest = self.rest().to_vec();
         let batches = log::batches(&rest, &mut self.dice, trouble.idling);
-        let applier = self.applier(trouble.loss, trouble.describes);
+        let mut applier = self.applier(trouble.loss, trouble.describes);
         let from = Position::Postgres(self.checkpoint());
+        pipeline::store_durably(&mut applier, from.clone()).await?;
         let (sender, receiver) = channel::bounded(QUEUE_BYTES);
         let (durable, durable_seen) = watch::channel(from.clone());
         let (figures, _figures_seen) = watch::channel(Figures::starting_at(from.clone()));
@@ -110,6 +116,7 @@ impl World {
             from,
             until: trouble.until,
             group_bytes: trouble.group_bytes,
+            flush: trouble.flush,
             batches: receiver,
             stop: stop_seen,
         };
@@ -145,10 +152,13 @@ impl World {
     fn random_trouble(&mut self) -> Trouble {
         let mut trouble = Trouble::none();
         trouble.group_bytes = [1, QUEUE_BYTES / 4, QUEUE_BYTES / 2][self.dice.below(3)];
+        // Every commit durable, some, or hardly any before the end.
+        trouble.flush = Duration::from_micros([0, 200, 1_000_000][self.dice.below(3)]);
         let number = self.dice.below(40) as u64;
-        match self.dice.below(6) {
+        match self.dice.below(7) {
             0 => trouble.loss = Loss::Before(1 + number),
             1 => trouble.loss = Loss::After(1 + number),
+            6 => trouble.loss = Loss::Crash(1 + number),
             2 => trouble.describes = number / 4,
             3 => trouble.stop_after = Some(number as usize),
             4 => {
@@ -163,8 +173,10 @@ impl World {
 
 fn assert_durable(durable: &watch::Receiver<Position>, server: &Mutex<Server>) {
     let announced = durable.borrow().clone();
-    let committed = server.lock().unwrap().checkpoint.clone();
-    assert!(committed.reaches(&announced), "{announced} was announced, {committed} is durable");
+    let server = server.lock().unwrap();
+    let kept =
+        server.durable.as_ref().map_or(Position::Postgres(Lsn(1)), |kept| kept.checkpoint.clone());
+    assert!(kept.reaches(&announced), "{announced} was announced, {kept} is durable");
 }
 
 /// Sends batches as a log reader would.
@@ -241,6 +253,7 @@ fn a_zombie_is_fenced() {
         from: from.clone(),
         until: None,
         group_bytes: 1 << 10,
+        flush: Duration::ZERO,
         batches: receiver,
         stop: stop_seen,
     };

@@ -90,6 +90,7 @@ fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
         type_modifier: -1,
         not_null: false,
         generated: false,
+        collation: None,
         order: if name.starts_with("id") { ColumnOrder::Integer } else { ColumnOrder::Opaque },
     };
     let at = |name| columns.iter().position(|column| *column == name);
@@ -106,6 +107,7 @@ fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
             pages: 0,
             correlation: None,
             root: None,
+            partitions: None,
             binary_travels: true,
             columns_ever: 0,
             kept: Vec::new(),

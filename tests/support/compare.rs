@@ -17,7 +17,12 @@ pub async fn differing_tables(pair: &TestPair) -> Vec<String> {
 
 /// Panics, naming each table, unless every table is equal on both sides.
 pub async fn assert_equal(pair: &TestPair) {
-    let tables = compare(&pair.source_url(), &pair.target_url()).await.unwrap();
+    assert_equal_between(&pair.source_url(), &pair.target_url()).await;
+}
+
+/// The same for any two databases.
+pub async fn assert_equal_between(source: &str, target: &str) {
+    let tables = compare(source, target).await.unwrap();
     let differing: Vec<String> = tables
         .iter()
         .filter(|table| !table.is_equal())

@@ -8,10 +8,12 @@
 pub mod binary;
 pub mod carry;
 pub mod compare;
+pub mod kinds;
 pub mod pair;
 pub mod proxy;
 pub mod scene;
 pub mod secured;
+pub mod standby;
 pub mod wait;
 
 pub use binary::Dunlin;

@@ -70,6 +70,19 @@ impl Authority {
         );
     }
 
+    /// Makes `NAME.crt` of X.509 version 1, without extensions, with `NAME.key`.
+    pub fn issue_version_one(&self, name: &str, common_name: &str, kind: &str) {
+        shell(
+            &format!(
+                "openssl req -newkey {kind} -nodes -subj '/CN={common_name}' \
+                     -keyout {name}.key -out {name}.csr 2>/dev/null
+                 openssl x509 -req -in {name}.csr -CA authority.crt -CAkey authority.key \
+                     -CAcreateserial -days 1 -out {name}.crt 2>/dev/null"
+            ),
+            self.folder.path(),
+        );
+    }
+
     /// Issues a certificate that names the server, and makes the server offer TLS with it.
     pub async fn secure(&self, server: &Server) {
         let names = format!("subjectAltName=DNS:{SERVER_NAME}");
@@ -118,7 +131,8 @@ pub fn shell(script: &str, folder: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-async fn alter(server: &Server, statement: &str) {
+/// Changes a setting of the server, which is in force when this returns.
+pub async fn alter(server: &Server, statement: &str) {
     let client = server.connect("postgres").await.unwrap();
     client.batch_execute(statement).await.unwrap();
     reload(server).await;

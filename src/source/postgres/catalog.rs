@@ -13,6 +13,7 @@ use crate::model::selection::{Selection, SelectionError};
 use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, TableName};
 
 use super::relations::{self, Layout};
+use super::standby;
 
 /// What can go wrong in reading the source's catalog.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,14 @@ pub enum CatalogError {
     /// The selection does not fit the tables there are.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// A partitioned table cannot be copied as one.
+    #[error("partition {partition} of table {root} is left out, and {root} is moved as one table")]
+    PartlySelected {
+        /// The partitioned table.
+        root: TableName,
+        /// The partition.
+        partition: TableName,
+    },
     /// The server answered a position that is none.
     #[error("the source's log position cannot be read")]
     Position {
@@ -37,6 +46,13 @@ impl Fault for CatalogError {
         match self {
             CatalogError::Query(error) => error.disposition(),
             CatalogError::Selection(error) => error.disposition(),
+            CatalogError::PartlySelected { root, .. } => Halt::with(
+                Code::ConfigInvalid,
+                format!(
+                    "leave {root} out whole, or none of its partitions; or move partitioned tables \
+                     by --partitions leaves"
+                ),
+            ),
             CatalogError::Position { .. } => {
                 Halt::with(Code::ProtocolViolation, "check that the source is a Postgres server")
             }
@@ -73,6 +89,14 @@ pub struct Server {
     pub has_replication: bool,
 }
 
+impl Server {
+    /// It is a standby from which the log can be decoded.
+    #[must_use]
+    pub fn decodes_as_standby(&self) -> bool {
+        self.in_recovery && self.basics.version_num >= standby::DECODES_SINCE
+    }
+}
+
 /// Reads what the server says about itself.
 ///
 /// # Errors
@@ -107,20 +131,32 @@ pub(super) async fn has_rows(client: &Client, table: &TableName) -> Result<bool,
     Ok(client.query_one(&text, &[]).await.map_err(reading("whether a table has rows"))?.get(0))
 }
 
-/// How far the log is durable on the source (on a standby: replayed). Read twice, it gives the
-/// rate at which the source writes.
+/// Whether a partition came into being as one, so that every row of it is in the log: no table
+/// between it and `root` was attached.
+///
+/// # Errors
+///
+/// The query failed.
+pub(super) async fn created_as_partition(
+    client: &Client,
+    partition: u64,
+    root: u64,
+) -> Result<bool, CatalogError> {
+    let oids = [partition, root].map(|oid| u32::try_from(oid).unwrap_or_default());
+    let text = include_str!("../../../sql/postgres/source_partition_made.sql");
+    let row = client.query_one(text, &[&oids[0], &oids[1]]).await;
+    Ok(row.map_err(reading("how a partition came into being"))?.get(0))
+}
+
+/// How far the log is durable on the source, or on its primary where it is a standby. Read twice,
+/// it gives the rate at which the source writes.
 ///
 /// # Errors
 ///
 /// The query failed.
 pub async fn flushed(client: &Client) -> Result<Position, CatalogError> {
     let row = client
-        .query_one(
-            "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery()
-                          THEN pg_catalog.pg_last_wal_replay_lsn()
-                          ELSE pg_catalog.pg_current_wal_flush_lsn() END)::text",
-            &[],
-        )
+        .query_one(include_str!("../../../sql/postgres/source_end_of_log.sql"), &[])
         .await
         .map_err(reading("the log position"))?;
     let lsn: Lsn =
@@ -210,33 +246,17 @@ fn carries_sequence(
     }
 }
 
-/// The database's large objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LargeObjects {
-    /// How many there are.
-    pub count: u64,
-    /// Size of what holds them on disk.
-    pub bytes: u64,
-}
-
-/// Counts the large objects.
+/// How many large objects the database has.
 ///
 /// # Errors
 ///
 /// The query failed.
-pub async fn large_objects(client: &Client) -> Result<LargeObjects, CatalogError> {
+pub async fn large_objects(client: &Client) -> Result<u64, CatalogError> {
     let row = client
-        .query_one(
-            "SELECT (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata),
-                    pg_catalog.pg_relation_size('pg_catalog.pg_largeobject')",
-            &[],
-        )
+        .query_one("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata", &[])
         .await
         .map_err(reading("the large objects"))?;
-    Ok(LargeObjects {
-        count: row.get::<_, i64>(0).cast_unsigned(),
-        bytes: row.get::<_, i64>(1).cast_unsigned(),
-    })
+    Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
 /// The OID of `pg_largeobject` and of `pg_largeobject_metadata`, fixed in every version: with

@@ -6,11 +6,13 @@
 
 use tokio_postgres::Row;
 
-use super::PostgresSource;
 use super::catalog::{self, Server};
 use super::holdup;
+use super::publication;
 use super::relations::{self, Tables};
 use super::slot;
+use super::standby;
+use super::{PostgresSource, Shared, relation_oids};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::program::Programs;
@@ -23,6 +25,9 @@ use crate::model::{Code, Failure, Identity, Table, TableName};
 
 /// Versions that are supported, by their majors.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 12..=18;
+
+/// Partitioned tables are published as one from this version on.
+const PUBLISHES_ROOTS_SINCE: i32 = 130_000;
 
 /// The snapshot's holder and the log reader; a resumed run asks who the server is beside a holder.
 const SENDERS: i32 = 2;
@@ -51,16 +56,23 @@ pub(super) async fn survey(
     let found = relations::tables(control, selection).await;
     let found = holdup::named(control, found.map_err(Failure::from)).await?;
     selection.check(found.all.iter())?;
+    survey.findings.extend(as_one(&server, &found.tables));
     survey.findings.extend(refused(source, &found).await?);
+    let standby = server.decodes_as_standby();
+    if standby {
+        survey.findings.extend(standby::findings(control, &server).await?);
+        let lacking = publication::lacking(control, &source.shared.names, &found.tables).await?;
+        survey.findings.extend(lacking.map(standby::unpublished));
+    }
     survey.findings.extend(privileges(control, &server, &found.tables).await?);
     survey.findings.extend(sequence_privileges(control, selection, &server.basics.role).await?);
     survey.findings.extend(programs(control).await);
     survey.findings.extend(firing(control, &found).await?);
     survey.findings.extend(holdups(control).await?);
-    survey.findings.extend(large_objects(control).await?);
+    survey.findings.extend(large_objects(control, standby).await?);
     survey.findings.extend(little_log(&server, &found.tables));
     let (facts, may_publish) = facts(control, &server).await?;
-    if !may_publish {
+    if !may_publish && !standby {
         let database = quote_ident(&server.basics.database);
         let fix =
             format!("GRANT CREATE ON DATABASE {database} TO {}", quote_ident(&server.basics.role));
@@ -81,11 +93,33 @@ fn version(version_num: u32) -> Option<Finding> {
     })
 }
 
+/// What stands against copying partitioned tables as one, each.
+fn as_one(server: &Server, tables: &[Table]) -> Vec<Finding> {
+    let roots = || tables.iter().filter(|table| table.partitions.is_some());
+    let by_leaves = "move partitioned tables by --partitions leaves";
+    if server.basics.version_num < PUBLISHES_ROOTS_SINCE && roots().next().is_some() {
+        let seen = "it publishes no partitioned table as one; that begins with Postgres 13";
+        return vec![Finding::block(Code::VersionUnsupported, "source", seen).with_hint(by_leaves)];
+    }
+    let full = roots().filter(|table| table.identity == Identity::Full);
+    full.map(|table| {
+        let seen = "its rows are told apart by all their columns: unless a partition that is \
+                    created later is given REPLICA IDENTITY FULL, every update and delete of it by \
+                    the application will fail";
+        Finding::warn("PARTITIONS_WITHOUT_KEY", format!("table {}", table.name), seen)
+            .with_hint(format!("add a primary key; or {by_leaves}"))
+    })
+    .collect()
+}
+
 /// What the server's settings and its load say.
 fn settings(server: &Server, connections: usize) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if server.in_recovery {
-        findings.push(standby(server));
+    if server.in_recovery && !server.decodes_as_standby() {
+        let seen = "it is a standby, and logical decoding on a standby begins with Postgres 16";
+        findings.push(Finding::block(Code::SourceStandby, "source", seen).with_hint(
+            "name the primary as --source, or promote the standby (SELECT pg_promote())",
+        ));
     }
     if server.wal_level != "logical" {
         let seen = format!("wal_level is {}, and must be logical", server.wal_level);
@@ -116,16 +150,6 @@ fn settings(server: &Server, connections: usize) -> Vec<Finding> {
     findings
 }
 
-fn standby(server: &Server) -> Finding {
-    let seen = if server.basics.version_num < 160_000 {
-        "it is a standby, and logical decoding on a standby begins with Postgres 16"
-    } else {
-        "it is a standby, on which the publication that is needed cannot be created"
-    };
-    Finding::block(Code::SourceStandby, "source", seen)
-        .with_hint("name the primary as --source, or promote the standby (SELECT pg_promote())")
-}
-
 fn raised(code: Code, seen: String, (setting, value): (&str, i32)) -> Finding {
     Finding::block(code, "source", seen)
         .with_fix(format!("ALTER SYSTEM SET {setting} = {value}"))
@@ -137,7 +161,8 @@ fn missing(role: &str, seen: impl Into<String>) -> Finding {
 }
 
 async fn claimed(source: &PostgresSource) -> Result<Option<Finding>, Failure> {
-    let claim = slot::claim(source.control(), &source.shared.names).await?;
+    let Shared { control, names, standby, .. } = &*source.shared;
+    let claim = slot::claim(control, names, *standby).await?;
     Ok(claim.map(|error| Finding::of(&error, "source")))
 }
 
@@ -151,7 +176,9 @@ async fn refused(source: &PostgresSource, found: &Tables) -> Result<Vec<Finding>
     let appending: Vec<&Table> = found.tables.iter().filter(is_appending).collect();
     let changed = source.changed(&appending).await?;
     for table in appending {
-        findings.push(if changed.contains(&table.id) {
+        findings.push(if source.shared.standby {
+            standby::no_identity(&table.name)
+        } else if changed.contains(&table.id) {
             refusal(&table.name, Refusal::NoIdentity)
         } else {
             let seen = "it has no replica identity: only inserts are carried, and an update or \
@@ -208,7 +235,7 @@ async fn privileges(
         findings.push(missing(&server.basics.role, seen).with_fix(fix));
     }
     let foreign = lacking("owns");
-    if !foreign.is_empty() {
+    if !foreign.is_empty() && !server.decodes_as_standby() {
         let owners = distinct(&foreign, "owner");
         let seen = format!(
             "the role is no member of the owner of {}, who alone may publish them",
@@ -294,13 +321,13 @@ async fn holdups(control: &Client) -> Result<Vec<Finding>, Failure> {
     Ok(rows.iter().map(finding).collect())
 }
 
-async fn large_objects(control: &Client) -> Result<Option<Finding>, Failure> {
-    let found = catalog::large_objects(control).await?;
-    Ok((found.count > 0).then(|| {
+async fn large_objects(control: &Client, standby: bool) -> Result<Option<Finding>, Failure> {
+    let count = catalog::large_objects(control).await?;
+    Ok((count > 0).then(|| {
         let seen = format!(
-            "there are {} large objects; changes to them are not in the log, so those made while \
-             the migration runs are not carried",
-            found.count
+            "there are {count} large objects; changes to them are not in the log, so those made \
+             while the migration runs are not carried{}",
+            if standby { ", and on a standby cannot be noticed either" } else { "" }
         );
         Finding::warn("LARGE_OBJECTS", "source", seen)
     }))
@@ -331,7 +358,7 @@ async fn facts(control: &Client, server: &Server) -> Result<(ServerFacts, bool),
 }
 
 fn oids(tables: &[Table]) -> Vec<u32> {
-    tables.iter().filter_map(|table| u32::try_from(table.source_id).ok()).collect()
+    tables.iter().flat_map(relation_oids).collect()
 }
 
 fn name(row: &Row) -> TableName {
@@ -418,10 +445,10 @@ mod tests {
         };
         assert_eq!(crowded(91), ["NO_FREE_CONNECTIONS"]);
         assert_eq!(crowded(90), [] as [&str; 0]);
-        for version_num in [150_004, 170_000] {
+        for (version_num, findings) in [(150_004, &["SOURCE_STANDBY"][..]), (160_000, &[])] {
             let basics = Basics { version_num, ..server().basics };
             let standby = Server { basics, in_recovery: true, ..server() };
-            assert_eq!(ids(&standby), ["SOURCE_STANDBY"]);
+            assert_eq!(ids(&standby), findings);
         }
     }
 

@@ -83,8 +83,11 @@ impl Fault for DecodeError {
 pub struct Registry {
     /// The copied tables by their OID on the source.
     pub tables: HashMap<u32, TableId>,
-    /// Partitioned tables, whose own messages carry no rows.
-    pub partitioned: HashSet<u32>,
+    /// Those of them that are partitioned and copied as one; with the position that contains
+    /// every row that their partitions had when they were copied.
+    pub roots: HashMap<u32, Option<Position>>,
+    /// Other partitioned tables, and known partitions of `roots`: their messages carry no rows.
+    pub rowless: HashSet<u32>,
     /// Qualified names of the built-in types by OID, for which no type message is sent.
     pub types: HashMap<u32, String>,
 }
@@ -105,13 +108,15 @@ pub struct Decoded {
 pub struct Decoder {
     registry: Registry,
     relations: HashMap<u32, Known>,
-    in_transaction: bool,
+    /// The relation that was described last.
+    described: Option<u32>,
+    transaction: Option<Mark>,
 }
 
 #[derive(Debug, Clone)]
 enum Known {
     Copied(Arc<Relation>),
-    Partitioned,
+    Rowless,
     Foreign(TableName),
 }
 
@@ -119,7 +124,7 @@ impl Decoder {
     /// A decoder at the start of a replication stream.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Decoder { registry, relations: HashMap::new(), in_transaction: false }
+        Decoder { registry, relations: HashMap::new(), described: None, transaction: None }
     }
 
     /// Decodes the CopyData payloads at `frames` of `data` into `decoded`.
@@ -154,7 +159,7 @@ impl Decoder {
                 let _sent_at = cursor.u64()?;
                 decoded.reply_requested |= cursor.u8()? == 1;
                 decoded.received = decoded.received.max(Some(sent));
-                if !self.in_transaction {
+                if self.transaction.is_none() {
                     let position = Position::Postgres(sent);
                     decoded.batch.events.push(Event::Idle { position });
                 }
@@ -182,7 +187,7 @@ impl Decoder {
     fn begin(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
         let mark = Mark::Postgres(Lsn(cursor.u64()?));
         let committed_at_us = cursor.i64()?.saturating_add(POSTGRES_EPOCH_US);
-        if std::mem::replace(&mut self.in_transaction, true) {
+        if self.transaction.replace(mark.clone()).is_some() {
             return Err(cursor.out_of_place("inside another transaction"));
         }
         batch.events.push(Event::Begin { mark, committed_at_us });
@@ -193,7 +198,7 @@ impl Decoder {
         let _flags = cursor.u8()?;
         let _commit = cursor.u64()?;
         let end = Position::Postgres(Lsn(cursor.u64()?));
-        if !std::mem::replace(&mut self.in_transaction, false) {
+        if self.transaction.take().is_none() {
             return Err(cursor.out_of_place("outside of a transaction"));
         }
         batch.events.push(Event::Commit { end });
@@ -240,13 +245,13 @@ impl Decoder {
     /// Looks up the relation of a row message and checks that a transaction is open.
     fn relation_of_row(&self, cursor: &mut Cursor<'_>) -> Result<&Relation, DecodeError> {
         let oid = cursor.u32()?;
-        if !self.in_transaction {
+        if self.transaction.is_none() {
             return Err(cursor.out_of_place("outside of a transaction"));
         }
         match self.relations.get(&oid) {
             Some(Known::Copied(relation)) => Ok(relation),
             Some(Known::Foreign(table)) => Err(DecodeError::UnknownTable { table: table.clone() }),
-            Some(Known::Partitioned) => Err(cursor.out_of_place("for a partitioned table")),
+            Some(Known::Rowless) => Err(cursor.out_of_place("for a table without rows of its own")),
             None => Err(cursor.out_of_place("without a relation message before it")),
         }
     }
@@ -254,14 +259,14 @@ impl Decoder {
     fn truncate(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
         let count = cursor.u32()?;
         let options = cursor.u8()?;
-        if !self.in_transaction {
+        if self.transaction.is_none() {
             return Err(cursor.out_of_place("outside of a transaction"));
         }
         let mut tables = Vec::new();
         for _ in 0..count {
             match self.relations.get(&cursor.u32()?) {
                 Some(Known::Copied(relation)) => tables.push(relation.table),
-                Some(Known::Partitioned) => {}
+                Some(Known::Rowless) => {}
                 Some(Known::Foreign(table)) => {
                     return Err(DecodeError::UnknownTable { table: table.clone() });
                 }
@@ -296,8 +301,8 @@ impl Decoder {
             };
             columns.push(RelationColumn { name, type_name, type_modifier, key });
         }
-        let known = if self.registry.partitioned.contains(&oid) {
-            Known::Partitioned
+        let known = if self.registry.rowless.contains(&oid) {
+            Known::Rowless
         } else if let Some(&table) = self.registry.tables.get(&oid) {
             let relation = Arc::new(Relation { table, name, columns, full });
             let unchanged = matches!(self.relations.get(&oid), Some(Known::Copied(known))
@@ -306,11 +311,33 @@ impl Decoder {
                 batch.events.push(Event::Relation(Arc::clone(&relation)));
             }
             Known::Copied(relation)
+        } else if let Some(root) = self.root_of_new_partition() {
+            batch.events.extend(self.unsettled(root));
+            Known::Rowless
         } else {
             Known::Foreign(name)
         };
         self.relations.insert(oid, known);
+        self.described = Some(oid);
         Ok(())
+    }
+
+    /// The table to which the next unknown relation belongs as a partition: before a partition is
+    /// described, the table is under whose name its rows come (`maybe_send_schema` in the server's
+    /// pgoutput.c).
+    fn root_of_new_partition(&self) -> Option<u32> {
+        self.described.filter(|oid| self.registry.roots.contains_key(oid))
+    }
+
+    /// What an unknown partition means to its table, unless this very transaction is contained in
+    /// the copy: then the partition was there, or gone again, when the table was copied.
+    fn unsettled(&self, root: u32) -> Option<Event> {
+        let copied_at = self.registry.roots.get(&root)?.as_ref();
+        let contained = copied_at
+            .zip(self.transaction.as_ref())
+            .is_some_and(|(position, mark)| position.contains(mark));
+        let table = *self.registry.tables.get(&root)?;
+        (!contained).then_some(Event::Unsettled { table })
     }
 
     fn type_name(&mut self, mut cursor: Cursor<'_>) -> Result<(), DecodeError> {

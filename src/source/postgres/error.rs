@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::standby::StandbyError;
 use super::wire::WireError;
 use crate::model::{Code, Disposition, Fault, Halt, Lsn, TableName};
 
@@ -151,6 +152,12 @@ pub enum SourceError {
         /// The table.
         table: String,
     },
+    /// A partition came whose changes are not in the log.
+    #[error("partition {table} is unlogged or a foreign table, so its changes are not in the log")]
+    PartitionUnlogged {
+        /// The partition.
+        table: TableName,
+    },
     /// A table without identity saw an update or delete.
     #[error("table {table}, which has no replica identity, saw updates or deletes")]
     IdentityNeeded {
@@ -163,6 +170,9 @@ pub enum SourceError {
         /// For how long.
         seconds: u64,
     },
+    /// The source is a standby.
+    #[error(transparent)]
+    Standby(#[from] StandbyError),
     /// The connection failed.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -171,6 +181,11 @@ pub enum SourceError {
 /// How to begin anew where the log that is needed is gone.
 const ANEW: &str = "the changes in between are not to be had from the log: begin anew with \
                     `dunlin complete`, then `dunlin run --truncate-target '*'`";
+
+/// Which server is meant.
+const OTHER_SERVER: &str = "where --source is another server of the cluster than the migration \
+                            began with, name that one (a primary and its standbys have each \
+                            slots of their own)";
 
 /// How to make room for a slot.
 const FREE_SLOT: &str = "drop a slot that nobody needs (pg_replication_slots lists them), or raise \
@@ -182,6 +197,33 @@ const SAME_AS_RUN: &str = "look at --name, --source and --target: they must be t
 
 /// How to get by something that stands under one of our names.
 const OTHER_NAME: &str = "choose another --name; only if";
+
+fn log_it(table: &TableName) -> String {
+    format!(
+        "make {table} logged on the source (ALTER TABLE ... SET LOGGED), or detach it; then run the \
+         same command again"
+    )
+}
+
+fn attach_likewise(table: &TableName) -> String {
+    format!(
+        "create {table} on the target and attach it likewise, then run the same command again: it \
+         copies the rows and goes on"
+    )
+}
+
+/// What keeps a slot from being lost for this reason (`invalidation_reason` in the manual's page on
+/// pg_replication_slots).
+fn against_loss(why: &str) -> &'static str {
+    match why {
+        "rows_removed" => {
+            "set hot_standby_feedback = on on the standby, and give it a physical slot on its primary"
+        }
+        "wal_level_insufficient" => "set wal_level = logical on the standby's primary",
+        "idle_timeout" => "set idle_replication_slot_timeout = 0 on the source",
+        _ => "raise max_slot_wal_keep_size on the source",
+    }
+}
 
 fn beside_slot(slot: &str, active: bool) -> String {
     if active {
@@ -205,15 +247,17 @@ impl Fault for SourceError {
                     "{OTHER_NAME} nobody needs it, on the source: DROP PUBLICATION \"{publication}\""
                 ),
             ),
+            SourceError::PartitionUnlogged { table } => {
+                Halt::with(Code::TableUnlogged, log_it(table))
+            }
             SourceError::UsedElsewhere { .. } => Halt::with(Code::MigrationMissing, SAME_AS_RUN),
             SourceError::NoFreeSlot { .. } => Halt::with(Code::NoFreeSlot, FREE_SLOT),
             SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => {
-                Halt::with(Code::SlotMissing, ANEW)
+                Halt::with(Code::SlotMissing, format!("{OTHER_SERVER}; otherwise {ANEW}"))
             }
-            SourceError::SlotLost { .. } => Halt::with(
-                Code::SlotLost,
-                format!("{ANEW}; raise max_slot_wal_keep_size on the source first"),
-            ),
+            SourceError::SlotLost { why, .. } => {
+                Halt::with(Code::SlotLost, format!("{ANEW}; first {}", against_loss(why)))
+            }
             SourceError::SlotAhead { .. } => Halt::with(Code::SlotAhead, ANEW),
             SourceError::SlotActive { .. }
             | SourceError::Snapshot { .. }
@@ -245,13 +289,9 @@ impl Fault for SourceError {
                  `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
             SourceError::Recreated { .. } => Halt::with(Code::TableRecreated, ANEW),
-            SourceError::PartitionCame { table } => Halt::with(
-                Code::PartitionsChanged,
-                format!(
-                    "create {table} on the target and attach it likewise, then run the same \
-                     command again: it copies the rows and goes on"
-                ),
-            ),
+            SourceError::PartitionCame { table } => {
+                Halt::with(Code::PartitionsChanged, attach_likewise(table))
+            }
             SourceError::IdentityNeeded { table } => Halt::with(
                 Code::IdentityNeeded,
                 format!(
@@ -259,6 +299,7 @@ impl Fault for SourceError {
                      `dunlin complete`, `dunlin run --truncate-target '*'`"
                 ),
             ),
+            SourceError::Standby(error) => error.disposition(),
             SourceError::Wire(error) => error.disposition(),
         }
     }

@@ -19,6 +19,7 @@ use tokio_postgres::Client as Driver;
 use super::catalog::{self, LARGE_OBJECT_TABLES};
 use super::error::SourceError;
 use super::slot::Names;
+use super::standby::{SLOW_SLOT, StandbyError};
 use super::wire::{Wire, WireOptions};
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
@@ -29,6 +30,9 @@ use crate::model::{Code, Disposition, Failure, Halt, HeldSnapshot, Lsn, Position
 /// How often the holder looks for a run.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// From then on a slot that is long in coming is explained.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
+
 /// What a holder is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
@@ -38,6 +42,8 @@ pub(super) struct Order {
     pub(super) name: String,
     /// Whether the slot is to outlive the connection.
     pub(super) permanent: bool,
+    /// Whether the source is a standby.
+    pub(super) standby: bool,
     /// How long to wait for running transactions.
     pub(super) patience_ms: u64,
     /// How long to stay without a run.
@@ -81,7 +87,17 @@ pub(super) async fn start(order: &Order) -> Result<HeldSnapshot, Failure> {
     }
     let mut answer = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_end(&mut answer).await.map_err(holder)?;
+        let reading = stdout.read_to_end(&mut answer);
+        tokio::pin!(reading);
+        let read = tokio::time::timeout(SLOW_AFTER, &mut reading).await;
+        if read.is_err() && order.standby {
+            tracing::warn!("waiting for the replication slot: {SLOW_SLOT}");
+        }
+        match read {
+            Ok(read) => read,
+            Err(_) => reading.await,
+        }
+        .map_err(holder)?;
     }
     let answer: Answer =
         serde_json::from_slice(&answer).map_err(|source| SourceError::Handle { source })?;
@@ -91,6 +107,7 @@ pub(super) async fn start(order: &Order) -> Result<HeldSnapshot, Failure> {
             handle: serde_json::to_value(handle)
                 .map_err(|source| SourceError::Handle { source })?,
         }),
+        Answer::HeldUp { .. } if order.standby => Err(StandbyError::PrimarySlow.into()),
         Answer::HeldUp { holdup } => Err(SourceError::HeldUp { holdup }.into()),
         Answer::Failed { message, code, hint } => {
             Err(SourceError::HolderFailed { message, disposition: disposition(code, hint) }.into())
@@ -168,10 +185,20 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
     let names = Names::new(&order.name);
     let watch = connect(&endpoint, &names.holder).await?;
     let large_objects = large_objects(&watch).await?;
+    // What a slot waits for on a standby is no lock, so lock_timeout does not end it.
+    let patience = Duration::from_millis(order.patience_ms);
     let options = WireOptions { application_name: names.holder.clone(), replication: true };
     let mut slot = Wire::connect(&endpoint, &options).await?;
     slot.simple_query(&format!("SET lock_timeout = {}", order.patience_ms)).await?;
-    let created = slot.simple_query(&create_slot(&names, order.permanent)).await;
+    let text = create_slot(&names, order.permanent);
+    let created = match order.standby {
+        true => tokio::time::timeout(patience, slot.simple_query(&text)).await,
+        false => Ok(slot.simple_query(&text).await),
+    };
+    let Ok(created) = created else {
+        end_session(&watch, slot.process_id()).await?;
+        return Ok(Taken::HeldUp(SLOW_SLOT.to_owned()));
+    };
     let rows = match created {
         Ok(rows) => rows,
         Err(error) if error.server().is_some_and(|server| server.code == "55P03") => {
@@ -191,6 +218,15 @@ async fn take(order: &Order) -> Result<Taken, Failure> {
         Handle { snapshot, sessions: sessions(&watch, slot.process_id()).await?, large_objects };
     let consistent_point = point.parse().map_err(|_| answer())?;
     Ok(Taken::Held { consistent_point, handle, watch: Box::new(watch), slot: Box::new(slot) })
+}
+
+/// Ends a session that waits for its slot: the slot goes with it.
+async fn end_session(client: &Driver, process_id: i32) -> Result<(), Failure> {
+    client
+        .execute("SELECT pg_catalog.pg_terminate_backend($1)", &[&process_id])
+        .await
+        .map_err(attempting("end the session that waits for the slot"))?;
+    Ok(())
 }
 
 fn create_slot(names: &Names, permanent: bool) -> String {

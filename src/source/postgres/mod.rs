@@ -12,13 +12,16 @@ mod drift;
 mod error;
 pub mod holder;
 mod holdup;
+mod lookout;
 mod measure;
 pub mod objects;
+mod publication;
 pub mod relations;
 mod replication;
 mod rows;
 pub mod slot;
 mod split;
+mod standby;
 mod storage;
 pub mod wire;
 
@@ -33,6 +36,7 @@ use self::holder::{Handle, Order};
 use self::replication::LogReader;
 use self::rows::PostgresReader;
 use self::slot::Names;
+use self::standby::{PromotionGuard, StandbyError};
 use self::storage::Storages;
 use self::wire::{Wire, WireOptions};
 use super::{BatchSender, Catalog, Source};
@@ -42,11 +46,12 @@ use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::program::Programs;
 use crate::connect::quote::type_name;
-use crate::model::report::Transfer;
+use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, CarriedSchema, ChunkRange, Failure, HeldSnapshot, Identity, Position, Relation,
-    SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
+    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Position,
+    Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
+    TableId,
 };
 
 pub use error::SourceError;
@@ -62,6 +67,8 @@ pub struct Options {
     pub insert_only: NamedTables,
     /// How long to wait for locks and running transactions when a snapshot is taken.
     pub slot_timeout: Duration,
+    /// How long the stream may be silent.
+    pub source_timeout: Duration,
     /// How long a snapshot is held without a run.
     pub snapshot_hold: Duration,
 }
@@ -77,6 +84,8 @@ struct Shared {
     control: Client,
     names: Names,
     options: Options,
+    /// It was a standby when we connected. Where it no longer is, everything begins again.
+    standby: bool,
     /// Where the tables' rows lie, as far as that was watched.
     storages: Mutex<Storages>,
 }
@@ -98,9 +107,10 @@ impl PostgresSource {
         let control = connect(endpoint, names.application).await?;
         let patience = format!("SET lock_timeout = {}", options.slot_timeout.as_millis());
         control.batch_execute(&patience).await.map_err(attempting("bound the wait for locks"))?;
+        let standby = standby::in_recovery(&control).await?;
         let endpoint = control.endpoint().clone();
         let storages = Mutex::default();
-        let shared = Shared { endpoint, control, names, options, storages };
+        let shared = Shared { endpoint, control, names, options, standby, storages };
         Ok(PostgresSource { shared: Arc::new(shared) })
     }
 
@@ -152,15 +162,34 @@ impl PostgresSource {
     }
 
     async fn take_snapshot(&self, permanent: bool) -> Result<HeldSnapshot, Failure> {
-        let options = &self.shared.options;
-        holder::start(&Order {
+        let (options, standby) = (&self.shared.options, self.shared.standby);
+        let held = holder::start(&Order {
             endpoint: self.shared.endpoint.to_exposed_json()?,
             name: options.name.clone(),
             permanent,
+            standby,
             patience_ms: options.slot_timeout.as_millis() as u64,
             stay_ms: options.snapshot_hold.as_millis() as u64,
         })
-        .await
+        .await?;
+        if standby && !standby::in_recovery(&self.shared.control).await? {
+            return Err(StandbyError::Promoted.into());
+        }
+        Ok(held)
+    }
+
+    /// Tables that come to a migration from a standby, where nothing can be published.
+    async fn expect_published(&self, tables: &[Table]) -> Result<(), Failure> {
+        let unwatched =
+            |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
+        if let Some(table) = tables.iter().find(unwatched) {
+            return Err(StandbyError::IdentityUnwatched { table: table.name.to_string() }.into());
+        }
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        match publication::lacking_more(control, names, tables).await? {
+            Some(statements) => Err(StandbyError::TableUnpublished { statements }.into()),
+            None => Ok(()),
+        }
     }
 
     async fn registry(&self, tables: &[Table]) -> Result<Registry, Failure> {
@@ -174,54 +203,23 @@ impl PostgresSource {
             .map(|row| (row.get(0), type_name("pg_catalog", row.get(1))))
             .collect::<HashMap<u32, String>>();
         let placements = relations::placements(control, &self.shared.options.selection).await?;
-        let partitioned: HashSet<u32> = placements
-            .iter()
-            .filter(|placement| placement.partitioned)
-            .filter_map(|placement| u32::try_from(placement.source_id).ok())
-            .collect();
-        let tables = tables
-            .iter()
-            .filter_map(|table| Some((u32::try_from(table.source_id).ok()?, table.id)))
-            .collect();
-        Ok(Registry { tables, partitioned, types })
-    }
-
-    /// What changed among the tables in a way that the log does not show.
-    async fn compare_placements(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
-        let control = &self.shared.control;
-        let placements = relations::placements(control, &self.shared.options.selection).await?;
-        let drift = drift::compare(tables, &placements)?;
-        for partition in drift.new_partitions {
-            if catalog::has_rows(control, partition).await? {
-                return Err(SourceError::PartitionCame { table: partition.clone() }.into());
+        let mut registry = Registry { types, ..Registry::default() };
+        for table in tables {
+            let Ok(oid) = u32::try_from(table.source_id) else { continue };
+            registry.tables.insert(oid, table.id);
+            if let Some(partitions) = &table.partitions {
+                let oids = partitions.leaves.iter().map(|leaf| leaf.source_id);
+                registry.rowless.extend(oids.filter_map(|oid| u32::try_from(oid).ok()));
+                registry.roots.insert(oid, partitions.at.clone());
             }
         }
-        Ok(drift.warnings)
-    }
-
-    /// Tables whose rows cannot be told apart must not see updates or deletes; where they were
-    /// accepted because they had seen none, their counters are watched.
-    async fn watch_appending(&self, tables: &[Table]) -> Result<(), Failure> {
-        let accepted =
-            |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
-        let watched: Vec<&Table> = tables.iter().filter(accepted).collect();
-        if watched.is_empty() {
-            return Ok(());
-        }
-        let changed = self.changed(&watched).await?;
-        match watched.into_iter().find(|table| changed.contains(&table.id)) {
-            Some(table) => {
-                Err(SourceError::IdentityNeeded { table: table.name.to_string() }.into())
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Says which tables were written anew with other values.
-    async fn watch_storage(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
-        let found = storage::read(&self.shared.control, tables).await?;
-        let mut storages = self.shared.storages.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(storages.watch(tables, &found))
+        let partitioned = placements.iter().filter(|placement| placement.partitioned);
+        registry.rowless.extend(
+            partitioned
+                .filter_map(|placement| u32::try_from(placement.source_id).ok())
+                .filter(|oid| !registry.roots.contains_key(oid)),
+        );
+        Ok(registry)
     }
 
     fn is_insert_only(&self, table: &Table) -> bool {
@@ -231,15 +229,15 @@ impl PostgresSource {
 
     /// Those of the tables that have seen an update or delete.
     async fn changed(&self, tables: &[&Table]) -> Result<HashSet<TableId>, Failure> {
-        let oid = |table: &Table| u32::try_from(table.source_id).unwrap_or_default();
-        let oids: Vec<u32> = tables.iter().map(|table| oid(table)).collect();
+        let oids: Vec<u32> = tables.iter().flat_map(|table| relation_oids(table)).collect();
         let changes = catalog::changes(&self.shared.control, &oids).await?;
         let changed: HashSet<u32> = changes
             .iter()
             .filter(|changes| changes.updates + changes.deletes > 0)
             .map(|changes| changes.table)
             .collect();
-        let seen = tables.iter().filter(|table| changed.contains(&oid(table)));
+        let seen =
+            tables.iter().filter(|table| relation_oids(table).any(|oid| changed.contains(&oid)));
         Ok(seen.map(|table| table.id).collect())
     }
 }
@@ -282,6 +280,17 @@ impl Source for PostgresSource {
         Ok(SourceIdentity { cluster, timeline, database, version })
     }
 
+    async fn continues(
+        &self,
+        known: &SourceIdentity,
+        position: &Position,
+    ) -> Result<bool, Failure> {
+        let mut wire = self.wire(true).await?;
+        let left = standby::left(&mut wire, &known.timeline).await?;
+        wire.close().await?;
+        Ok(left.is_some_and(|left| replication::lsn(position) <= left))
+    }
+
     async fn check(
         &self,
         selection: &Selection,
@@ -291,21 +300,32 @@ impl Source for PostgresSource {
     }
 
     async fn publish(&self, tables: &[Table]) -> Result<(), Failure> {
-        let control = &self.shared.control;
-        let version = control.server_version_num();
-        let published = slot::publish(control, &self.shared.names, tables, version).await;
-        holdup::named(control, published).await
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        if self.shared.standby {
+            return match publication::lacking(control, names, tables).await? {
+                Some(statements) => Err(StandbyError::PublicationNeeded { statements }.into()),
+                None => Ok(()),
+            };
+        }
+        holdup::named(control, publication::create(control, names, tables).await).await
     }
 
-    async fn tables(&self) -> Result<Vec<Table>, Failure> {
+    async fn tables(&self, held: Option<&HeldSnapshot>) -> Result<Vec<Table>, Failure> {
         let selection = &self.shared.options.selection;
+        if let Some(held) = held {
+            let session = self.session_under(held).await?;
+            return Ok(relations::tables(&session, selection).await?.tables);
+        }
         let found = relations::tables(&self.shared.control, selection).await;
         Ok(holdup::named(&self.shared.control, found.map_err(Failure::from)).await?.tables)
     }
 
     async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {
         let (control, names) = (&self.shared.control, &self.shared.names);
-        holdup::named(control, slot::publish_more(control, names, tables).await).await
+        if self.shared.standby {
+            return self.expect_published(tables).await;
+        }
+        holdup::named(control, publication::add(control, names, tables).await).await
     }
 
     async fn begin(&self) -> Result<HeldSnapshot, Failure> {
@@ -337,13 +357,18 @@ impl Source for PostgresSource {
         most_bytes: u64,
         longest: Duration,
     ) -> Result<Transfer, Failure> {
+        let leaves = table.partitions.iter().flat_map(|partitions| &partitions.leaves);
+        let largest = leaves.max_by_key(|leaf| leaf.bytes);
+        let leaf = largest.and_then(|leaf| table.partition(leaf.source_id));
+        let table = leaf.as_ref().unwrap_or(table);
         measure::read(self.wire(false).await?, table, most_bytes, longest).await
     }
 
     fn footprint(&self) -> Vec<String> {
         let names = &self.shared.names;
+        let by_whom = if self.shared.standby { ", by hand on its primary" } else { "" };
         vec![
-            format!("source: publications {} and {}", names.publication, names.appending),
+            format!("source: publications {} and {}{by_whom}", names.publication, names.appending),
             format!("source: logical replication slot {}", names.slot),
             format!(
                 "source: temporary slot {}, only where a snapshot has to be taken again",
@@ -440,26 +465,25 @@ impl Source for PostgresSource {
         })
     }
 
-    async fn drift(
-        &self,
-        tables: &[Table],
-        held: Option<&HeldSnapshot>,
-    ) -> Result<Vec<String>, Failure> {
+    async fn drift(&self, tables: &[Table], held: Option<&HeldSnapshot>) -> Result<Drift, Failure> {
         let control = &self.shared.control;
-        slot::ensure_published(control, &self.shared.names).await?;
+        publication::ensure(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
-        let mut warnings = self.compare_placements(tables).await?;
-        warnings.extend(self.watch_storage(tables).await?);
+        let mut drift = self.compare_placements(tables).await?;
+        drift.warnings.extend(self.watch_storage(tables).await?);
+        if self.shared.standby && !standby::is_connected(control).await? {
+            drift.warnings.push(standby::ALONE.to_owned());
+        }
         if let Some(held) = held
             && holder::large_objects(control).await? != handle(held)?.large_objects
         {
-            warnings.push(
+            drift.warnings.push(
                 "large objects were written on the source since the snapshot; the log does not \
                  carry them: copy them again before the cutover"
                     .to_owned(),
             );
         }
-        Ok(warnings)
+        Ok(drift)
     }
 
     async fn stream(
@@ -475,14 +499,46 @@ impl Source for PostgresSource {
         let registry = self.registry(tables).await?;
         let wire = self.wire(true).await?;
         let publications = names.publications();
-        let reader = LogReader::start(wire, &names.slot, &publications, registry, durable).await?;
-        reader.read(&out).await
+        let guard = match self.shared.standby {
+            true => Some(connect(&self.shared.endpoint, names.application).await?),
+            false => None,
+        };
+        let guard = guard.map(PromotionGuard::new);
+        let silence = self.shared.options.source_timeout;
+        let acknowledged = (durable, silence);
+        let reader =
+            LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
+        reader.read(&out, guard.as_ref()).await
     }
 
-    async fn remove(&self) -> Result<Vec<String>, Failure> {
-        holder::end(&self.shared.control, &self.shared.names).await?;
-        slot::remove(&self.shared.control, &self.shared.names).await
+    async fn remove(&self) -> Result<Removal, Failure> {
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        holder::end(control, names).await?;
+        let mut removal = Removal::default();
+        if slot::drop_slot(control, &names.slot).await? {
+            removal.dropped.push(format!("source: replication slot {}", names.slot));
+        }
+        if self.shared.standby {
+            let left = publication::present(control, names).await?;
+            let statement = |name: &String| {
+                format!("on the source's primary: {};", publication::drop_publication(name))
+            };
+            removal.left.extend(left.iter().map(statement));
+        } else {
+            let dropped = publication::remove(control, names).await?;
+            let names = dropped.into_iter().map(|name| format!("source: publication {name}"));
+            removal.dropped.extend(names);
+        }
+        Ok(removal)
     }
+}
+
+/// The OIDs of a table and of the partitions that are copied with it.
+fn relation_oids(table: &Table) -> impl Iterator<Item = u32> {
+    let leaves = table.partitions.iter().flat_map(|partitions| &partitions.leaves);
+    std::iter::once(table.source_id)
+        .chain(leaves.map(|leaf| leaf.source_id))
+        .filter_map(|oid| u32::try_from(oid).ok())
 }
 
 fn handle(held: &HeldSnapshot) -> Result<Handle, SourceError> {

@@ -157,6 +157,7 @@ fn definition(row: &Row) -> Definition {
         "index" => Some(DefinitionKind::Index { identity }),
         "primary key" => key(true),
         "unique" => key(false),
+        "partitioned key" => Some(DefinitionKind::PartitionedKey { identity }),
         "foreign key" => Some(DefinitionKind::ForeignKey { validated: row.get("validated") }),
         _ => None,
     };

@@ -9,17 +9,20 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::{Client, Row};
 
 use crate::connect::quote::type_name;
-use crate::model::selection::{Selection, is_system_schema};
-use crate::model::{Column, ColumnOrder, Identity, Table, TableId, TableName};
+use crate::model::selection::{PartitionUnit, Selection, is_system_schema};
+use crate::model::{
+    Column, ColumnOrder, Identity, Partition, Partitions, Table, TableId, TableName,
+};
 
 use super::catalog::{CatalogError, reading};
 
 /// All that the selection found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tables {
-    /// Tables that hold rows: ordinary ones and leaf partitions, numbered from 0.
+    /// Tables that hold rows: ordinary ones and leaf partitions; or, where these are copied as one
+    /// table, their root.
     pub tables: Vec<Table>,
-    /// Partitioned tables, which hold none.
+    /// Partitioned tables, which hold none themselves.
     pub partitioned: Vec<PartitionedTable>,
     /// Selected foreign tables: their rows are elsewhere.
     pub foreign: Vec<TableName>,
@@ -45,6 +48,8 @@ pub struct PartitionedTable {
     pub root: Option<TableName>,
     /// Its columns.
     pub columns: Vec<Column>,
+    /// How many columns it has ever had.
+    pub columns_ever: u16,
     /// How the log names a row, where changes are published as the root's.
     pub identity: Identity,
     /// The primary key: indexes into `columns`, in key order.
@@ -71,6 +76,10 @@ pub async fn tables(client: &Client, selection: &Selection) -> Result<Tables, Ca
             found.add(&layout, relation, row);
         }
     }
+    if selection.patterns().partitions == PartitionUnit::Root {
+        let storage = |row: &Row| (u64::from(row.get::<_, u32>("oid")), storage(row));
+        found.join(&layout, &rows.iter().map(storage).collect())?;
+    }
     Ok(found)
 }
 
@@ -94,6 +103,7 @@ impl Tables {
                     source_id: u64::from(relation.oid),
                     root: layout.root(relation).map(|root| root.name.clone()),
                     columns,
+                    columns_ever: columns_ever(row),
                     identity: identity(row),
                     primary_key: key(row, "primary_key"),
                 });
@@ -108,6 +118,85 @@ impl Tables {
             Kind::Other => {}
         }
     }
+
+    /// Puts one table in the place of all partitions of each root.
+    fn join(&mut self, layout: &Layout, storages: &HashMap<u64, u64>) -> Result<(), CatalogError> {
+        let roots = self.partitioned.iter().filter(|table| table.root.is_none());
+        for (id, root) in (self.tables.len()..).zip(roots) {
+            if let Some(partition) = layout.left_out_of(&root.name) {
+                let (root, partition) = (root.name.clone(), partition.name.clone());
+                return Err(CatalogError::PartlySelected { root, partition });
+            }
+            let (leaves, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tables)
+                .into_iter()
+                .partition(|table| table.root.as_ref() == Some(&root.name));
+            self.tables = others;
+            let id = TableId(u32::try_from(id).unwrap_or(u32::MAX));
+            self.tables.push(root.joined(id, &leaves, storages));
+        }
+        Ok(())
+    }
+}
+
+impl PartitionedTable {
+    /// It with all its partitions as one table.
+    fn joined(&self, id: TableId, leaves: &[Table], storages: &HashMap<u64, u64>) -> Table {
+        let partition = |leaf: &Table| Partition {
+            name: leaf.name.clone(),
+            source_id: leaf.source_id,
+            storage: storages.get(&leaf.source_id).copied().unwrap_or_default(),
+            bytes: leaf.bytes,
+            estimated_rows: leaf.estimated_rows,
+            pages: leaf.pages,
+            correlation: leaf.correlation,
+        };
+        let leaves_agree = leaves.iter().all(|leaf| {
+            named(&leaf.identity, &leaf.columns) == named(&self.identity, &self.columns)
+        });
+        Table {
+            id,
+            name: self.name.clone(),
+            source_id: self.source_id,
+            columns: self.columns.clone(),
+            columns_ever: self.columns_ever,
+            kept: Vec::new(),
+            storage: 0,
+            // The log has the columns of the leaf's identity, and flags those of the root's
+            // (`pgoutput_change` and `logicalrep_write_rel` in the server's source).
+            identity: if leaves_agree { self.identity.clone() } else { Identity::Nothing },
+            primary_key: self.primary_key.clone(),
+            bytes: leaves.iter().map(|leaf| leaf.bytes).sum(),
+            estimated_rows: leaves.iter().map(|leaf| leaf.estimated_rows).sum(),
+            pages: 0,
+            correlation: None,
+            root: None,
+            partitions: Some(Partitions {
+                at: None,
+                leaves: leaves.iter().map(partition).collect(),
+            }),
+            binary_travels: leaves.iter().all(|leaf| leaf.binary_travels),
+        }
+    }
+}
+
+/// An identity by the names of its columns, whose order differs from leaf to leaf.
+fn named<'a>(identity: &Identity, columns: &'a [Column]) -> Option<BTreeSet<&'a str>> {
+    match identity {
+        Identity::Nothing => None,
+        Identity::Full => Some(BTreeSet::new()),
+        Identity::Key { columns: key } => {
+            Some(key.iter().map(|&index| columns[index].name.as_str()).collect())
+        }
+    }
+}
+
+fn columns_ever(row: &Row) -> u16 {
+    row.get::<_, i16>("columns_ever").cast_unsigned()
+}
+
+/// What a table is stored in: another file once it was emptied or rewritten.
+fn storage(row: &Row) -> u64 {
+    u64::from(row.get::<_, u32>("storage"))
 }
 
 /// Where every selected table stands, small enough to be read again and again: tables created,
@@ -120,10 +209,29 @@ pub struct Placement {
     pub name: TableName,
     /// It is a partitioned table.
     pub partitioned: bool,
+    /// Changes of its rows are in the log, unlike those of unlogged and foreign tables.
+    pub logged: bool,
+    /// What it is stored in: another number once it was emptied or rewritten.
+    pub storage: u64,
     /// OID of the partitioned table just above it.
     pub parent: Option<u64>,
     /// OID of the uppermost partitioned table above it.
     pub root: Option<u64>,
+}
+
+impl Placement {
+    /// It as a new partition of a table that is copied as one.
+    pub(super) fn partition(&self) -> Partition {
+        Partition {
+            name: self.name.clone(),
+            source_id: self.source_id,
+            storage: self.storage,
+            bytes: 0,
+            estimated_rows: 0,
+            pages: 0,
+            correlation: None,
+        }
+    }
 }
 
 /// Reads where the selected tables stand, ordered by OID.
@@ -141,15 +249,13 @@ pub async fn placements(
         .selected
         .iter()
         .filter_map(|oid| layout.relations.get(oid))
-        .filter(|relation| match relation.kind {
-            Kind::Ordinary => !relation.unlogged,
-            Kind::Partitioned => true,
-            Kind::Foreign | Kind::Other => false,
-        })
+        .filter(|relation| relation.kind.is_table())
         .map(|relation| Placement {
             source_id: u64::from(relation.oid),
             name: relation.name.clone(),
             partitioned: relation.kind == Kind::Partitioned,
+            logged: relation.kind != Kind::Foreign && !relation.unlogged,
+            storage: relation.storage,
             parent: layout.parent(relation).map(|parent| u64::from(parent.oid)),
             root: layout.root(relation).map(|root| u64::from(root.oid)),
         })
@@ -230,6 +336,15 @@ impl Layout {
             .collect()
     }
 
+    /// A table below this partitioned one that is not selected.
+    fn left_out_of(&self, root: &TableName) -> Option<&Relation> {
+        self.relations.values().find(|relation| {
+            relation.kind.is_table()
+                && !self.selected.contains(&relation.oid)
+                && self.root(relation).is_some_and(|above| above.name == *root)
+        })
+    }
+
     /// The partitioned tables above one, nearest first.
     fn above(&self, relation: &Relation) -> Vec<&Relation> {
         std::iter::successors(self.parent(relation), |above| self.parent(above)).collect()
@@ -251,6 +366,7 @@ struct Relation {
     name: TableName,
     kind: Kind,
     unlogged: bool,
+    storage: u64,
     /// What it is a partition of, or what it inherits from.
     parents: Vec<u32>,
     partition: bool,
@@ -288,6 +404,7 @@ impl Relation {
                 _ => Kind::Other,
             },
             unlogged: row.get("unlogged"),
+            storage: storage(row),
             parents: row.get("parents"),
             partition: row.get("partition"),
             of_extension: row.get("of_extension"),
@@ -312,10 +429,11 @@ fn table(id: TableId, layout: &Layout, relation: &Relation, row: &Row) -> Table 
         pages: bytes("heap_bytes") / bytes("block_bytes").max(1),
         correlation: row.get("correlation"),
         root: layout.root(relation).map(|root| root.name.clone()),
+        partitions: None,
         binary_travels: row.get("binary_travels"),
-        columns_ever: row.get::<_, i16>("columns_ever").cast_unsigned(),
+        columns_ever: columns_ever(row),
         kept: Vec::new(),
-        storage: u64::from(row.get::<_, u32>("storage")),
+        storage: storage(row),
     }
 }
 
@@ -328,7 +446,11 @@ fn columns(row: &Row) -> Vec<Column> {
     let modifiers: Vec<i32> = row.get("type_modifiers");
     let not_null: Vec<bool> = row.get("not_null");
     let generated: Vec<bool> = row.get("generated");
+    let collation_schemas: Vec<Option<&str>> = row.get("collation_schemas");
+    let collation_names: Vec<Option<&str>> = row.get("collation_names");
+    let in_byte_order: Vec<bool> = row.get("in_byte_order");
     let base_types: Vec<u32> = row.get("base_types");
+    let collation = |at: usize| Some(type_name(collation_schemas[at]?, collation_names[at]?));
     names
         .into_iter()
         .enumerate()
@@ -340,16 +462,33 @@ fn columns(row: &Row) -> Vec<Column> {
             type_modifier: modifiers[at],
             not_null: not_null[at],
             generated: generated[at],
-            order: order(base_types[at]),
+            collation: collation(at),
+            order: order(base_types[at], in_byte_order[at]),
         })
         .collect()
 }
 
 /// OIDs of built-in types are fixed (`pg_type.dat` in the server's source).
-pub(super) fn order(base_type: u32) -> ColumnOrder {
+pub(super) fn order(base_type: u32, in_byte_order: bool) -> ColumnOrder {
     match base_type {
-        20 | 21 | 23 => ColumnOrder::Integer,
+        // int8, int2, int4, oid
+        20 | 21 | 23 | 26 => ColumnOrder::Integer,
+        // numeric
+        1700 => ColumnOrder::Decimal,
+        // bool
+        16 => ColumnOrder::Boolean,
+        // date, timestamp, timestamptz
+        1082 | 1114 | 1184 => ColumnOrder::Moment,
+        // time
+        1083 => ColumnOrder::TimeOfDay,
+        // uuid
         2950 => ColumnOrder::Uuid,
+        // bytea
+        17 => ColumnOrder::Bytes,
+        // name, text, varchar
+        19 | 25 | 1043 if in_byte_order => ColumnOrder::Text,
+        // bpchar
+        1042 if in_byte_order => ColumnOrder::PaddedText,
         _ => ColumnOrder::Opaque,
     }
 }
@@ -391,6 +530,7 @@ mod tests {
             name: TableName { schema: "public".into(), name: name.into() },
             kind,
             unlogged: false,
+            storage: u64::from(oid),
             parents: parents.to_vec(),
             partition,
             of_extension: false,

@@ -7,6 +7,7 @@
 //! before the stream starts, since the server moves a start before `confirmed_flush_lsn` forward
 //! without a word (`CreateDecodingContext` in logical.c).
 
+use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{BufMut, BytesMut};
@@ -15,6 +16,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::decode::{Decoded, Decoder, POSTGRES_EPOCH_US, Registry};
 use super::error::SourceError;
+use super::rows::TEXT_AS_IT_IS;
+use super::standby::PromotionGuard;
 use super::wire::{FrameBatch, ReplicationReader, ReplicationWriter, Wire};
 use crate::model::{Batch, Event, Failure, Lsn, Position, ValueRef};
 use crate::source::BatchSender;
@@ -23,8 +26,12 @@ use crate::source::BatchSender;
 /// enough for an idle source to be seen as caught up at once.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
-/// After how long without a byte, though it is asked twice a second, a server counts as gone.
-const SILENCE: Duration = Duration::from_secs(120);
+/// While the target is busy, so much may gather in the socket before it is read again: a server
+/// sends every row change by itself, and waking up for each costs more than the change.
+const GATHERED: Duration = Duration::from_millis(1);
+
+/// A read that brought this much was worth it.
+const WORTHWHILE_BYTES: usize = 32 * 1024;
 
 /// The options of START_REPLICATION that a server of this version understands. Streaming of open
 /// transactions is not asked for: a transaction comes once it has committed, in commit order.
@@ -47,6 +54,7 @@ pub(super) struct LogReader {
     writer: ReplicationWriter,
     decoder: Decoder,
     durable: watch::Receiver<Position>,
+    silence: Duration,
     ticks: Interval,
     received: Lsn,
     heard_at: Instant,
@@ -54,18 +62,20 @@ pub(super) struct LogReader {
 }
 
 impl LogReader {
-    /// Starts the stream.
+    /// Starts the stream. A server that says nothing for `silence`, though it is asked twice a second,
+    /// counts as gone.
     pub(super) async fn start(
-        wire: Wire,
+        mut wire: Wire,
         slot: &str,
         publications: &[String],
         registry: Registry,
-        durable: watch::Receiver<Position>,
+        (durable, silence): (watch::Receiver<Position>, Duration),
     ) -> Result<Self, Failure> {
         let from = lsn(&durable.borrow());
         let options = options(wire.server_version_num(), publications);
         let slot = crate::connect::quote::quote_ident(slot);
         let command = format!("START_REPLICATION SLOT {slot} LOGICAL {from} {options}");
+        wire.simple_query(TEXT_AS_IT_IS).await?;
         let (reader, writer) = wire.start_replication(&command).await?.split();
         let mut ticks = tokio::time::interval(ANSWER_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -74,6 +84,7 @@ impl LogReader {
             writer,
             decoder: Decoder::new(registry),
             durable,
+            silence,
             ticks,
             received: from,
             heard_at: Instant::now(),
@@ -81,8 +92,12 @@ impl LogReader {
         })
     }
 
-    /// Reads until the receiver of `out` is gone.
-    pub(super) async fn read(mut self, out: &BatchSender) -> Result<(), Failure> {
+    /// Reads until the receiver of `out` is gone, or the standby, if it is one, was promoted.
+    pub(super) async fn read(
+        mut self,
+        out: &BatchSender,
+        guard: Option<&PromotionGuard>,
+    ) -> Result<(), Failure> {
         loop {
             let frames = tokio::select! {
                 frames = self.reader.read_frames() => frames?,
@@ -94,8 +109,14 @@ impl LogReader {
             };
             let Some(frames) = frames else { return Ok(()) };
             self.heard_since_tick = true;
+            if let Some(guard) = guard {
+                self.answering(guard.check()).await?;
+            }
             if self.pass_on(&frames, out).await?.is_break() {
                 return self.part().await;
+            }
+            if frames.bytes().len() < WORTHWHILE_BYTES && out.is_busy() {
+                tokio::time::sleep(GATHERED).await;
             }
             // Only now: while there was no room, nobody listened.
             self.heard_at = Instant::now();
@@ -134,9 +155,23 @@ impl LogReader {
         Ok(Continue(()))
     }
 
+    /// Waits for something without leaving the server without an answer.
+    async fn answering(
+        &mut self,
+        awaited: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        tokio::pin!(awaited);
+        loop {
+            tokio::select! {
+                ended = &mut awaited => return ended,
+                _ = self.ticks.tick() => self.tick().await?,
+            }
+        }
+    }
+
     async fn tick(&mut self) -> Result<(), Failure> {
         let silence = self.heard_at.elapsed();
-        if silence > SILENCE {
+        if silence > self.silence {
             return Err(SourceError::Silent { seconds: silence.as_secs() }.into());
         }
         let ask = !std::mem::take(&mut self.heard_since_tick);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::error::SourceError;
 use super::wire::{CopyOut, TextRow, Wire};
 use crate::connect::quote::{quote_ident, quote_literal, quote_name, type_name};
-use crate::model::{Chunk, ChunkRange, Failure, KeyBound, RowForm, Table};
+use crate::model::{Chunk, ChunkRange, Column, Failure, KeyBound, RowForm, Table};
 use crate::source::{ChunkReader, ChunkRows};
 
 /// Reads chunks over a connection of its own.
@@ -32,6 +32,7 @@ impl PostgresReader {
     /// Where the connection fails.
     pub(super) async fn new(mut wire: Wire, name: &str) -> Result<Self, Failure> {
         wire.simple_query(SETTINGS).await?;
+        wire.simple_query(TEXT_AS_IT_IS).await?;
         Ok(PostgresReader { wire, snapshot: name.to_owned(), in_transaction: false })
     }
 
@@ -48,6 +49,13 @@ impl PostgresReader {
 const UNDEFINED_TABLE: &str = "42P01";
 
 const SETTINGS: &str = "SET row_security = off; SET max_parallel_workers_per_gather = 0";
+
+/// A database in SQL_ASCII holds bytes of any encoding. It would send none that are not valid in
+/// the client's (`pg_server_to_any` in mbutils.c); so they are asked for as they are, and whether
+/// they are valid is for the target to say.
+pub(super) const TEXT_AS_IT_IS: &str = "\
+     SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
+     WHERE pg_catalog.getdatabaseencoding() = 'SQL_ASCII'";
 
 /// The statements that put a session into a transaction under the exported snapshot `name`.
 pub(super) fn under_snapshot(name: &str) -> String {
@@ -67,7 +75,7 @@ fn begin_under(name: &str) -> String {
 fn lock_and_compare(table: &Table) -> String {
     format!(
         "LOCK TABLE ONLY {} IN ACCESS SHARE MODE; \
-         SELECT c.relfilenode = pg_catalog.pg_relation_filenode(c.oid), \
+         SELECT c.relfilenode = COALESCE(pg_catalog.pg_relation_filenode(c.oid), 0), \
                 a.attname, n.nspname, t.typname, a.attgenerated <> '' \
          FROM pg_catalog.pg_class AS c \
          LEFT JOIN pg_catalog.pg_attribute AS a \
@@ -108,11 +116,14 @@ fn standing(table: &Table, rows: &[TextRow]) -> Standing {
         .columns
         .iter()
         .map(|column| (column.name.clone(), column.type_name.clone(), column.generated));
-    if planned.eq(rows.iter().filter_map(column)) {
-        Standing::AsPlanned
-    } else {
-        Standing::OtherColumns
+    let (mut planned, mut found): (Vec<_>, Vec<_>) =
+        (planned.collect(), rows.iter().filter_map(column).collect());
+    if table.root.is_some() {
+        // The columns may be those of the root, whose order differs.
+        planned.sort();
+        found.sort();
     }
+    if planned == found { Standing::AsPlanned } else { Standing::OtherColumns }
 }
 
 impl ChunkReader for PostgresReader {
@@ -124,6 +135,11 @@ impl ChunkReader for PostgresReader {
         chunk: &'a Chunk,
         form: RowForm,
     ) -> Result<Option<PostgresRows<'a>>, Failure> {
+        let (partition, range) = match &chunk.range {
+            ChunkRange::Partition { source_id, range } => (table.partition(*source_id), &**range),
+            range => (None, range),
+        };
+        let table = partition.as_ref().unwrap_or(table);
         self.leave().await?;
         let begun = self.wire.simple_query(&begin_under(&self.snapshot)).await;
         begun.map_err(|source| SourceError::Snapshot { source })?;
@@ -136,6 +152,11 @@ impl ChunkReader for PostgresReader {
         };
         match standing(table, &rows) {
             Standing::AsPlanned => {}
+            // A partition that is gone since makes its table as outdated as one that was emptied.
+            Standing::Absent if partition.is_some() => {
+                self.leave().await?;
+                return Ok(None);
+            }
             Standing::Overtaken => {
                 self.leave().await?;
                 return Ok(None);
@@ -147,7 +168,7 @@ impl ChunkReader for PostgresReader {
                 return Err(SourceError::Recreated { table: table.name.to_string() }.into());
             }
         }
-        let copy = self.wire.copy_out(&copy_text(table, &chunk.range, form)).await?;
+        let copy = self.wire.copy_out(&copy_text(table, range, form)).await?;
         Ok(Some(PostgresRows { copy }))
     }
 }
@@ -181,6 +202,10 @@ pub(super) fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> Str
         Some(condition) => {
             format!("COPY (SELECT {columns} FROM ONLY {name} WHERE {condition}) TO STDOUT{form}")
         }
+        // A partitioned table cannot be copied by its name; it has no rows but its partitions'.
+        None if table.partitions.is_some() => {
+            format!("COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT{form}")
+        }
         None if columns.is_empty() => format!("COPY {name} TO STDOUT{form}"),
         None => format!("COPY {name} ({columns}) TO STDOUT{form}"),
     }
@@ -188,7 +213,8 @@ pub(super) fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> Str
 
 fn condition(table: &Table, range: &ChunkRange) -> Option<String> {
     let (from, until) = match range {
-        ChunkRange::Whole => (None, None),
+        // A partition is read as a table by itself.
+        ChunkRange::Whole | ChunkRange::Partition { .. } => (None, None),
         ChunkRange::Key { from, until } => (
             from.as_ref().map(|bound| compare(table, ">=", bound)),
             until.as_ref().map(|bound| compare(table, "<", bound)),
@@ -202,13 +228,24 @@ fn condition(table: &Table, range: &ChunkRange) -> Option<String> {
     (!conditions.is_empty()).then(|| conditions.join(" AND "))
 }
 
-/// `("a", "b") >= ('1'::pg_catalog.int4, …)`: a row comparison, which a B-tree index serves.
+/// `("a", "b") >= ('1', 'x' COLLATE pg_catalog."C")`: a row comparison, which a B-tree index
+/// serves. A value takes the type of its column, by the grammar's rule for untyped literals, and
+/// the collation that the column had when the borders were made: whatever becomes of the column,
+/// all ranges go by one order.
 fn compare(table: &Table, operator: &str, bound: &KeyBound) -> String {
     let keys: Vec<_> = table.key_columns().map(|column| quote_ident(&column.name)).collect();
     let values: Vec<_> = table
         .key_columns()
         .zip(bound)
-        .map(|(column, value)| format!("{}::{}", quote_literal(value), column.type_name))
+        .map(|(column, value)| collated(&quote_literal(value), column))
         .collect();
     format!("({}) {operator} ({})", keys.join(", "), values.join(", "))
+}
+
+/// An expression under the collation that a column had when the table was taken in.
+pub(super) fn collated(expression: &str, column: &Column) -> String {
+    match &column.collation {
+        Some(collation) => format!("{expression} COLLATE {collation}"),
+        None => expression.to_owned(),
+    }
 }

@@ -1,26 +1,16 @@
-//! Publication and slot: what makes the log tell us about the tables, and keeps it for us.
+//! The slot, which keeps the log for us, and the names of all that is ours on a source.
 //!
-//! In: tables and names. Out: a publication that covers them, and the truth about the slot. Nothing
-//! is made again in silence: a slot that is lost, moved or foreign is an error with its own code.
-//!
-//! Partitioned tables are published by their leaves, each by name, so that one that is detached goes
-//! on being published; and by their roots where these have a primary key, so that a partition
-//! created later shows in the log, where it halts the run. Without that key, the new partition would
-//! have no replica identity, and once it was published every UPDATE of it by the application would
-//! fail; then it shows only when partitions are looked at, from time to time. Tables whose rows cannot be
-//! told apart are in a publication of their own without updates and deletes: in the other one,
-//! every UPDATE by the application would fail.
+//! In: a session and names. Out: the truth about the slot. Nothing is made again in silence: a slot
+//! that is lost, moved or foreign is an error with its own code.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use super::error::SourceError;
+use super::publication;
 use crate::connect::attempting;
-use crate::connect::quote::{quote_ident, quote_literal, quote_name};
-use crate::model::{Failure, Identity, Lsn, Table, TableName};
+use crate::model::{Failure, Lsn};
 
 /// How long the ended user of a slot may take to let go of it.
 const DROP_PATIENCE: Duration = Duration::from_secs(10);
@@ -73,21 +63,21 @@ impl Names {
     }
 }
 
-/// What stands already under the names that a new migration is about to use.
-pub(super) async fn claim(client: &Client, names: &Names) -> Result<Option<SourceError>, Failure> {
+/// What stands already under the names that a new migration is about to use. Publications on a
+/// standby are its primary's, made there for this migration.
+pub(super) async fn claim(
+    client: &Client,
+    names: &Names,
+    standby: bool,
+) -> Result<Option<SourceError>, Failure> {
     if let Some(foreign) = claim_slot(client, &names.slot).await? {
         return Ok(Some(foreign));
     }
-    let publications = names.publications();
-    let publication = client
-        .query_opt(
-            "SELECT pubname::text FROM pg_catalog.pg_publication \
-             WHERE pubname::text = ANY($1) LIMIT 1",
-            &[&publications.as_slice()],
-        )
-        .await
-        .map_err(attempting("look for publications of that name"))?;
-    Ok(publication.map(|row| SourceError::PublicationForeign { publication: row.get(0) }))
+    if standby {
+        return Ok(None);
+    }
+    let publication = publication::present(client, names).await?.into_iter().next();
+    Ok(publication.map(|publication| SourceError::PublicationForeign { publication }))
 }
 
 /// The slot that stands already under the name of ours.
@@ -132,106 +122,6 @@ pub(super) async fn claim_leftover(client: &Client, names: &Names) -> Result<(),
     Err(SourceError::UsedElsewhere { slot: names.slot.clone() }.into())
 }
 
-/// Makes the publications anew, in one transaction.
-pub(super) async fn publish(
-    client: &Client,
-    names: &Names,
-    tables: &[Table],
-    server_version_num: u32,
-) -> Result<(), Failure> {
-    let (appending, known): (Vec<&Table>, Vec<&Table>) =
-        tables.iter().partition(|table| table.identity == Identity::Nothing);
-    // Before 13 a partitioned table cannot be published itself.
-    let keyed_roots = match server_version_num >= 130_000 {
-        true => keyed_roots(client).await?,
-        false => BTreeSet::new(),
-    };
-    let text = format!(
-        "BEGIN; {}; {}; {}; {}; COMMIT",
-        drop_publication(&names.publication),
-        drop_publication(&names.appending),
-        create_publication(&names.publication, &known, &appending, &keyed_roots),
-        create_publication(&names.appending, &appending, &known, &keyed_roots)
-    );
-    let made = client.batch_execute(&text).await;
-    if made.is_err() {
-        let undone = client.batch_execute("ROLLBACK").await;
-        undone.map_err(attempting("undo the publication"))?;
-    }
-    Ok(made.map_err(attempting(format!("create the publication {}", names.publication)))?)
-}
-
-/// Adds tables to the publications. They must not be in them yet.
-pub(super) async fn publish_more(
-    client: &Client,
-    names: &Names,
-    tables: &[Table],
-) -> Result<(), Failure> {
-    for table in tables {
-        let publication = match table.identity {
-            Identity::Nothing => &names.appending,
-            Identity::Key { .. } | Identity::Full => &names.publication,
-        };
-        let text = format!(
-            "ALTER PUBLICATION {} ADD TABLE ONLY {}",
-            quote_ident(publication),
-            quote_name(&table.name)
-        );
-        match client.batch_execute(&text).await {
-            // It is in it since an attempt that was cut short.
-            Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {}
-            other => other.map_err(attempting(format!("publish table {}", table.name)))?,
-        }
-    }
-    Ok(())
-}
-
-fn drop_publication(name: &str) -> String {
-    format!("DROP PUBLICATION IF EXISTS {}", quote_ident(name))
-}
-
-/// Partitioned tables whose primary key every partition of theirs gets, later ones too.
-async fn keyed_roots(client: &Client) -> Result<BTreeSet<TableName>, Failure> {
-    let rows = client
-        .query(include_str!("../../../sql/postgres/source_keyed_roots.sql"), &[])
-        .await
-        .map_err(attempting("look for the primary keys of partitioned tables"))?;
-    let name = |row: &Row| TableName { schema: row.get("schema"), name: row.get("name") };
-    Ok(rows.iter().map(name).collect())
-}
-
-/// A root is published where all its leaves are of the same kind: in two publications with
-/// different operations, its leaves would be published with both.
-fn create_publication(
-    name: &str,
-    tables: &[&Table],
-    others: &[&Table],
-    keyed_roots: &BTreeSet<TableName>,
-) -> String {
-    let other_roots: BTreeSet<&TableName> =
-        others.iter().filter_map(|table| table.root.as_ref()).collect();
-    let roots: BTreeSet<&TableName> = tables
-        .iter()
-        .filter_map(|table| table.root.as_ref())
-        .filter(|root| keyed_roots.contains(*root) && !other_roots.contains(root))
-        .collect();
-    let names: Vec<_> = tables
-        .iter()
-        .map(|table| format!("ONLY {}", quote_name(&table.name)))
-        .chain(roots.into_iter().map(quote_name))
-        .collect();
-    let appending = tables.first().is_some_and(|table| table.identity == Identity::Nothing);
-    let operations =
-        if appending { "insert, truncate" } else { "insert, update, delete, truncate" };
-    let tables =
-        if names.is_empty() { String::new() } else { format!(" FOR TABLE {}", names.join(", ")) };
-    format!(
-        "CREATE PUBLICATION {}{tables} WITH (publish = {})",
-        quote_ident(name),
-        quote_literal(operations)
-    )
-}
-
 /// A slot as the server shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
@@ -247,7 +137,6 @@ pub(super) struct Slot {
 ///
 /// Where it is missing, invalidated, or another than ours.
 pub(super) async fn look(client: &Client, slot: &str) -> Result<Slot, Failure> {
-    // As a row of JSON: which columns there are depends on the version.
     let row = client
         .query_opt(include_str!("../../../sql/postgres/source_slot.sql"), &[&slot])
         .await
@@ -268,11 +157,15 @@ pub(super) async fn look(client: &Client, slot: &str) -> Result<Slot, Failure> {
         return Err(SourceError::SlotOther { slot: slot.to_owned() }.into());
     }
     let confirmed = text("confirmed_flush_lsn").and_then(|lsn| lsn.parse().ok());
+    let safe_bytes = match row.get("in_recovery") {
+        true => row.get("standby_safe"),
+        false => columns.get("safe_wal_size").and_then(serde_json::Value::as_i64),
+    };
     Ok(Slot {
         confirmed: confirmed.unwrap_or_default(),
         active_pid: columns.get("active_pid").and_then(|pid| pid.as_i64()).map(|pid| pid as i32),
         retained_bytes: row.get::<_, i64>("retained").max(0).cast_unsigned(),
-        safe_bytes: columns.get("safe_wal_size").and_then(serde_json::Value::as_i64),
+        safe_bytes,
     })
 }
 
@@ -302,25 +195,7 @@ pub(super) async fn ensure_streamable(
     if let Some(pid) = slot.active_pid {
         return Err(SourceError::SlotActive { slot: names.slot.clone(), pid }.into());
     }
-    ensure_published(client, names).await
-}
-
-/// Makes sure that the publications are there: without them the server would decode up to the
-/// first change and fail there, or, where one was made anew, leave changes out.
-pub(super) async fn ensure_published(client: &Client, names: &Names) -> Result<(), Failure> {
-    for publication in names.publications() {
-        let found = client
-            .query_opt(
-                "SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = $1::text",
-                &[&publication],
-            )
-            .await
-            .map_err(attempting("look for the publications"))?;
-        if found.is_none() {
-            return Err(SourceError::PublicationMissing { publication }.into());
-        }
-    }
-    Ok(())
+    publication::ensure(client, names).await
 }
 
 /// Drops the slot, if it is there and this database's; whoever uses it is ended first. Returns
@@ -348,30 +223,4 @@ pub(super) async fn drop_slot(client: &Client, slot: &str) -> Result<bool, Failu
         .await
         .map_err(dropping())?;
     Ok(true)
-}
-
-/// Removes slot and publications, and returns those that were there. May be called again.
-pub(super) async fn remove(client: &Client, names: &Names) -> Result<Vec<String>, Failure> {
-    let mut removed = Vec::new();
-    if drop_slot(client, &names.slot).await? {
-        removed.push(format!("source: replication slot {}", names.slot));
-    }
-    let publications = names.publications();
-    let found = client
-        .query(
-            "SELECT pubname::text FROM pg_catalog.pg_publication \
-             WHERE pubname::text = ANY($1) ORDER BY pubname",
-            &[&publications.as_slice()],
-        )
-        .await
-        .map_err(attempting("look for the publications"))?;
-    for row in found {
-        let publication: String = row.get(0);
-        client
-            .batch_execute(&drop_publication(&publication))
-            .await
-            .map_err(attempting(format!("drop the publication {publication}")))?;
-        removed.push(format!("source: publication {publication}"));
-    }
-    Ok(removed)
 }

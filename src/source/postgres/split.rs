@@ -1,13 +1,16 @@
 //! Where a table is cut.
 //!
 //! In: a table with its statistics. Out: ranges without gap or overlap, of about equal size. A
-//! table whose heap follows its key is cut by key: its chunks stay assignable, so that a lost
-//! snapshot costs only what was not copied. Any other is cut by heap blocks, which are read in the
-//! order in which they lie. Borders by key come from a sample of the table's pages; no table is
-//! counted, and a wrong guess makes chunks uneven, never incomplete.
+//! table whose heap follows its key is cut by key, where the key's order is known outside of the
+//! server: its chunks stay assignable, so that a lost snapshot costs only what was not copied. Any
+//! other is cut by heap blocks, which are read in the order in which they lie; or, where the server
+//! is too old for those, by any key that it sorts itself. Borders by key come from a sample of the
+//! table's pages; no table is counted, and a wrong guess makes chunks uneven, never incomplete: a
+//! row belongs to the one range that the server's own operators say.
 
 use tokio_postgres::Client as Driver;
 
+use super::rows::collated;
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::quote::{quote_ident, quote_name};
@@ -28,16 +31,32 @@ pub(super) async fn split(
     chunk_bytes: u64,
 ) -> Result<Vec<ChunkRange>, Failure> {
     let pieces = pieces(table.bytes, chunk_bytes);
-    let in_order = table.correlation.is_some_and(|correlation| correlation.abs() >= IN_ORDER);
-    let has_key = !table.primary_key.is_empty();
     let reads_blocks = client.server_version_num() >= BLOCK_RANGES_SINCE;
-    if has_key && (in_order && table.key_is_comparable() || !reads_blocks) {
+    let by_its_key = if reads_blocks {
+        let in_order = table.correlation.is_some_and(|correlation| correlation.abs() >= IN_ORDER);
+        in_order && table.key_is_comparable()
+    } else {
+        table.key_is_comparable() || sorts_by_bare_names(client, table).await?
+    };
+    if by_its_key {
         let bounds = sample(client, table, pieces).await?;
         if !bounds.is_empty() {
             return Ok(by_key(bounds));
         }
     }
     Ok(if reads_blocks { by_blocks(table.pages, pieces) } else { vec![ChunkRange::Whole] })
+}
+
+/// Whether the server compares the table's primary key by the operators that a range of keys is
+/// written with. It is no range otherwise: rows would be read twice, or never.
+async fn sorts_by_bare_names(client: &Driver, table: &Table) -> Result<bool, Failure> {
+    let text = include_str!("../../../sql/postgres/source_key_operators.sql");
+    let oid = u32::try_from(table.source_id).unwrap_or_default();
+    let row = client
+        .query_one(text, &[&oid])
+        .await
+        .map_err(attempting(format!("read how the keys of table {} sort", table.name)))?;
+    Ok(row.get(0))
 }
 
 /// Keys that divide the table into `pieces`, ascending, without repetition.
@@ -47,11 +66,12 @@ async fn sample(client: &Driver, table: &Table, pieces: u64) -> Result<Vec<KeyBo
     let percent = (100.0 * wanted / (table.estimated_rows.max(1) as f64)).clamp(0.001, 100.0);
     // Qualified: a bare name in ORDER BY would mean the text of the output, 10 before 9.
     let qualified: Vec<_> = keys.iter().map(|key| format!("s.{key}")).collect();
+    let sorted = qualified.iter().zip(table.key_columns());
     let text = format!(
         "SELECT {texts} FROM (SELECT {keys} FROM ONLY {name} TABLESAMPLE SYSTEM ({percent}) \
          REPEATABLE (1)) AS s ORDER BY {order}",
         texts = qualified.iter().map(|key| format!("{key}::text")).collect::<Vec<_>>().join(", "),
-        order = qualified.join(", "),
+        order = sorted.map(|(key, column)| collated(key, column)).collect::<Vec<_>>().join(", "),
         keys = keys.join(", "),
         name = quote_name(&table.name),
     );

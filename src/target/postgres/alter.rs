@@ -40,7 +40,7 @@ pub(super) async fn carry_out(
         }
     }
     let tables = definitions(alteration, on_drop);
-    state::restate_tables(client, &fence.name, &tables).await?;
+    state::store_tables(client, &fence.name, &tables).await?;
     Ok(tables)
 }
 
@@ -167,6 +167,7 @@ mod tests {
                 type_modifier: -1,
                 not_null: false,
                 generated: false,
+                collation: None,
                 order: ColumnOrder::Opaque,
             },
             on: TableName { schema: "public".into(), name: "item".into() },

@@ -55,6 +55,10 @@ pub struct PostgresApplier {
     /// By the address of the shape's relation, which [`Prepared`] keeps alive.
     prepared: HashMap<usize, Prepared>,
     in_transaction: bool,
+    /// The statement that stores the checkpoint.
+    checkpoint: Statement,
+    /// Commits, and waits until that is as safe as the operator wants it.
+    commit_durably: String,
 }
 
 /// A relation's shape, the target's table for it, and the statements made so far.
@@ -89,12 +93,23 @@ impl PostgresApplier {
         fence: Fence,
         on_drop: OnDropColumn,
     ) -> Result<Self, Failure> {
+        let act = || attempting("prepare the session that applies changes");
+        let level = "SELECT pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), \
+                     'off', 'on')";
+        let level: String = session.query_one(level, &[]).await.map_err(act())?.get(0);
         session
             .batch_execute(include_str!("../../../sql/postgres/apply_session.sql"))
             .await
-            .map_err(attempting("prepare the session that applies changes"))?;
-        let prepared = HashMap::new();
-        Ok(PostgresApplier { session, fence, on_drop, prepared, in_transaction: false })
+            .map_err(act())?;
+        Ok(PostgresApplier {
+            checkpoint: state::prepare_checkpoint(&session).await.map_err(act())?,
+            commit_durably: format!("SET LOCAL synchronous_commit = {level}; COMMIT"),
+            session,
+            fence,
+            on_drop,
+            prepared: HashMap::new(),
+            in_transaction: false,
+        })
     }
 
     /// Makes sure that every statement of a plan is prepared.
@@ -151,7 +166,7 @@ impl PostgresApplier {
             }
         }
         if let Some(checkpoint) = checkpoint {
-            let stored = self.fence.store_checkpoint(&self.session, checkpoint);
+            let stored = self.fence.store_checkpoint(&self.session, &self.checkpoint, checkpoint);
             queue.push(Box::pin(stored), Expected::checkpoint());
         }
         queue.settle().await
@@ -241,6 +256,12 @@ impl PostgresApplier {
         Ok(())
     }
 
+    fn table(&self, shape: &Shape) -> Result<&TargetTable, Failure> {
+        let prepared = self.prepared.get(&address(shape));
+        let missing = || TargetError::TableMissing { table: shape.relation.name.clone() };
+        Ok(&prepared.ok_or_else(missing)?.table)
+    }
+
     fn statement(&self, shape: &Shape, kind: &Kind) -> Result<&Statement, Failure> {
         let prepared = self.prepared.get(&address(shape));
         let statement = prepared.and_then(|prepared| prepared.statements.get(kind));
@@ -278,13 +299,14 @@ impl PostgresApplier {
         truncate: &Truncate,
         shapes: &[Arc<Shape>],
     ) -> Result<(), Interruption> {
-        let names = || shapes.iter().map(|shape| &shape.relation.name);
+        let tables: Vec<&TargetTable> =
+            shapes.iter().map(|shape| self.table(shape)).collect::<Result<_, _>>()?;
         let act = || attempting(format!("truncate {} tables", shapes.len()));
-        let text = statement::truncate(names(), truncate.restart_identity);
+        let text = statement::truncate(tables.iter().copied(), truncate.restart_identity);
         let text = format!("SAVEPOINT dunlin_truncate; {text}; RELEASE SAVEPOINT dunlin_truncate");
         match self.session.batch_execute(&text).await {
             Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
-                let text = statement::delete_all(names());
+                let text = statement::delete_all(tables.iter().copied());
                 let text = format!("ROLLBACK TO SAVEPOINT dunlin_truncate; {text}");
                 Ok(self.session.batch_execute(&text).await.map_err(act())?)
             }
@@ -336,9 +358,12 @@ impl Applier for PostgresApplier {
                 return Ok(Applied::Clash { table, failure: error.into() });
             }
         }
-        failpoint::reached("group-applied");
-        if checkpoint.is_some() {
-            self.session.batch_execute("COMMIT").await.map_err(attempting("commit a group"))?;
+        if !plan.steps.is_empty() {
+            failpoint::reached("group-applied");
+        }
+        if let Some(checkpoint) = checkpoint {
+            let commit = if checkpoint.durable { &self.commit_durably } else { "COMMIT" };
+            self.session.batch_execute(commit).await.map_err(attempting("commit a group"))?;
             self.in_transaction = false;
         } else {
             if self.in_transaction {

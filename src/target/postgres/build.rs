@@ -167,8 +167,13 @@ impl Planner<'_> {
         let DefinitionKind::Key { primary, identity, index_sql, deferrable, deferred } =
             &definition.kind
         else {
-            let sql = vec![entry.sql.clone()];
-            return self.push(entry, Stage::Constraint, Some(definition), sql);
+            // That of a partitioned table is made without those of its partitions, at once; the
+            // stream asks for it where rows are written through the partitioned table.
+            let stage = match definition.kind {
+                DefinitionKind::PartitionedKey { identity: true } => Stage::Identity,
+                _ => Stage::Constraint,
+            };
+            return self.push(entry, stage, Some(definition), vec![entry.sql.clone()]);
         };
         let kind = if *primary { "PRIMARY KEY" } else { "UNIQUE" };
         let name = quote_ident(&definition.name);

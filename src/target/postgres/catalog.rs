@@ -83,6 +83,9 @@ pub struct TargetColumn {
     /// domain's base type stands for the domain: an explicit cast to `varchar(3)` or to a domain
     /// over it would cut a long value off in silence, where assignment refuses it.
     pub cast: String,
+    /// The input function of that type, where a cast from text would call another function (xml,
+    /// `"char"`, regclass, users' own casts): as in `SELECT input(cstring)`.
+    pub input: Option<InputFunction>,
     /// The type modifier; -1 where there is none.
     pub type_modifier: i32,
     /// The server computes it; it cannot be written.
@@ -96,6 +99,16 @@ pub struct TargetColumn {
     /// unique index it belongs to, else that of the type's default B-tree class. None where
     /// the type has none (json, xml, point).
     pub equality: Option<String>,
+}
+
+/// What makes a value of its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputFunction {
+    /// Its qualified name, quoted.
+    pub name: String,
+    /// What it is given behind the text, where it takes more: the type's OID or that of its
+    /// elements, as in `getTypeIOParam` of the server (lsyscache.c).
+    pub parameter: Option<u32>,
 }
 
 /// Reads one table. None where there is no such table.
@@ -144,10 +157,15 @@ pub async fn tables(
 impl TargetColumn {
     fn read(row: &Row, name: String) -> Self {
         let operator: Option<String> = row.get("operator");
+        let input: Option<&str> = row.get("input_name");
         TargetColumn {
             name,
             type_name: type_name(row.get("type_schema"), row.get("type_name")),
             cast: type_name(row.get("base_schema"), row.get("base_name")),
+            input: input.map(|name| InputFunction {
+                name: type_name(row.get("input_schema"), name),
+                parameter: row.get("input_parameter"),
+            }),
             type_modifier: row.get("type_modifier"),
             generated: row.get("generated"),
             identity_always: row.get("identity_always"),
@@ -170,6 +188,8 @@ pub struct ExistingTable {
     pub name: TableName,
     /// It holds rows (a partitioned table: in any partition).
     pub has_rows: bool,
+    /// It is a partition: its rows are another table's too.
+    pub partition: bool,
 }
 
 /// Tables looked into by one statement: bounds the locks that one transaction holds.
@@ -196,11 +216,11 @@ pub async fn existing_tables(
         let answer =
             client.query_one(&statement, &[]).await.map_err(reading("whether tables hold rows"))?;
         let answers: Vec<bool> = answer.get(0);
-        existing.extend(
-            rows.iter()
-                .zip(answers)
-                .map(|(row, has_rows)| ExistingTable { name: name(row), has_rows }),
-        );
+        existing.extend(rows.iter().zip(answers).map(|(row, has_rows)| ExistingTable {
+            name: name(row),
+            has_rows,
+            partition: row.get("partition"),
+        }));
     }
     Ok(existing)
 }

@@ -24,10 +24,11 @@ mod status;
 mod work;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::apply::PostgresApplier;
+use self::catalog::ExistingTable;
 use self::load::PostgresLoader;
 use self::pool::Sessions;
 use self::state::Fence;
@@ -35,12 +36,11 @@ use super::{Arrival, Build, BuildStage, Migration, Standing, StreamStatus, Targe
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
-use crate::connect::quote::quote_name;
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, ChunkRange, Failure, HeldSnapshot, OnDropColumn, Phase,
-    Position, RowForm, SequenceValue, SourceIdentity, Table, TableName,
+    Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
+    RowForm, SequenceValue, SourceIdentity, Table, TableName,
 };
 
 pub use error::TargetError;
@@ -67,22 +67,26 @@ pub struct Options {
     pub maintenance_work_mem: u64,
     /// What becomes of columns that are dropped on the source.
     pub on_drop_column: OnDropColumn,
-    /// The sessions by which this process has held the migration.
-    pub sessions: OwnSessions,
+    /// What earlier attempts of this process left.
+    pub remembered: Remembered,
 }
 
-/// Sessions by which this process has held the migration, from one attempt to the next: where the
-/// network failed on our side only, the server still keeps the last one, with its lock.
+/// What a process keeps from one attempt to the next.
 #[derive(Clone, Debug, Default)]
-pub struct OwnSessions(Arc<Mutex<Vec<String>>>);
+pub struct Remembered(Arc<Mutex<Memory>>);
 
-impl OwnSessions {
-    fn add(&self, session: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-    }
+#[derive(Debug, Default)]
+struct Memory {
+    /// Sessions by which it has held the migration: where the network failed on our side only, the
+    /// server still keeps the last one, with its lock.
+    sessions: HashSet<String>,
+    /// Sequences that are missing on the target, of which the operator was told.
+    missing_sequences: HashSet<TableName>,
+}
 
-    fn has(&self, session: &String) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(session)
+impl Remembered {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,8 +105,6 @@ struct Shared {
     fence: Mutex<Option<Fence>>,
     /// The steps of the build, by their numbers in the state.
     steps: Mutex<HashMap<i32, work::Step>>,
-    /// Sequences that are missing here, of which the operator was told.
-    missing_sequences: Mutex<HashSet<TableName>>,
 }
 
 impl PostgresTarget {
@@ -123,7 +125,6 @@ impl PostgresTarget {
                 options,
                 fence: Mutex::new(None),
                 steps: Mutex::new(HashMap::new()),
-                missing_sequences: Mutex::new(HashSet::new()),
             }),
         })
     }
@@ -165,14 +166,15 @@ impl PostgresTarget {
                 .query_one(include_str!("../../../sql/postgres/target_lock.sql"), &[&self.name()])
                 .await
                 .map_err(attempting("lock the migration on the target"))?;
-            let sessions = &self.shared.options.sessions;
+            let remembered = &self.shared.options.remembered;
             if row.get("locked") {
-                sessions.add(row.get("own_session"));
+                remembered.memory().sessions.insert(row.get("own_session"));
                 return Ok(());
             }
             let holder: Option<i32> = row.get("holder");
             let session: Option<String> = row.get("holding_session");
-            if let Some(pid) = holder.filter(|_| session.is_some_and(|held| sessions.has(&held))) {
+            let own = session.is_some_and(|held| remembered.memory().sessions.contains(&held));
+            if let Some(pid) = holder.filter(|_| own) {
                 self.terminate(pid).await?;
             }
             if since.elapsed() >= LOCK_PATIENCE {
@@ -194,11 +196,11 @@ impl PostgresTarget {
     }
 
     async fn empty_tables(&self, tables: &[TableName]) -> Result<(), Failure> {
-        let names: Vec<_> = tables.iter().map(quote_name).collect();
-        if names.is_empty() {
+        let found = catalog::tables(&self.shared.control, tables).await?;
+        if found.is_empty() {
             return Ok(());
         }
-        let text = format!("TRUNCATE ONLY {}", names.join(", ONLY "));
+        let text = statement::truncate(found.iter(), false);
         let emptied = self.shared.control.batch_execute(&text).await;
         Ok(emptied.map_err(attempting("empty tables of the target"))?)
     }
@@ -255,6 +257,12 @@ impl Target for PostgresTarget {
         let fence = self.fence()?;
         let mut session = self.shared.sessions.get().await?;
         state::record_snapshot(&mut session, &fence, held, checkpoint).await
+    }
+
+    async fn record_source(&self, source: &SourceIdentity) -> Result<(), Failure> {
+        let (fence, source) = (self.fence()?, state::json_text(source));
+        let column = "source = $3::text::jsonb";
+        state::update(&self.shared.control, &fence, column, &[&source]).await
     }
 
     async fn record_phase(&self, phase: Phase) -> Result<(), Failure> {
@@ -317,9 +325,13 @@ impl Target for PostgresTarget {
     async fn present(&self, mut tables: Vec<Table>) -> Result<Vec<Table>, Failure> {
         let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
         let existing = catalog::existing_tables(&self.shared.control, &names).await?;
-        tables.retain(|table| {
-            existing.iter().any(|found| found.name == table.name && !found.has_rows)
-        });
+        // A table by itself would bring its rows into the one that it is a partition of here.
+        let fits = |found: &ExistingTable, table: &Table| {
+            found.name == table.name
+                && !found.has_rows
+                && (!found.partition || table.root.is_some())
+        };
+        tables.retain(|table| existing.iter().any(|found| fits(found, table)));
         match work::schema_differences(&self.shared.control, &tables).await?.into_iter().next() {
             Some(difference) => Err(difference.into()),
             None => Ok(tables),
@@ -333,14 +345,6 @@ impl Target for PostgresTarget {
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
         state::store_tables(&transaction, self.name(), tables).await?;
-        let whole = |table: &Table| Chunk {
-            table: table.id,
-            number: 0,
-            range: ChunkRange::Whole,
-            bytes: table.bytes,
-        };
-        let chunks: Vec<Chunk> = tables.iter().map(whole).collect();
-        state::store_chunks(&transaction, self.name(), tables, &chunks).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
@@ -357,20 +361,31 @@ impl Target for PostgresTarget {
         let writing = || attempting("write the ledger");
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
         state::store_chunks(&transaction, self.name(), tables, chunks).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
-    async fn reset(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
+    async fn reset(&self, tables: &[Table]) -> Result<(), Failure> {
         let fence = self.fence()?;
         let mut session = self.shared.sessions.get().await?;
         let resetting = || attempting("have tables copied again");
         let transaction = session.transaction().await.map_err(resetting())?;
         fence.hold(&transaction).await?;
-        state::store_chunks(&transaction, self.name(), tables, chunks).await?;
+        state::store_chunks(&transaction, self.name(), tables, &[]).await?;
         work::empty(&transaction, tables).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(resetting())?)
+    }
+
+    async fn renew(&self, tables: &[Table]) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.shared.sessions.get().await?;
+        let writing = || attempting("record tables as they are now");
+        let transaction = session.transaction().await.map_err(writing())?;
+        fence.hold(&transaction).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
+        Ok(transaction.commit().await.map_err(writing())?)
     }
 
     async fn retake(&self, alterations: &[Alteration]) -> Result<(), Failure> {
@@ -422,9 +437,9 @@ impl Target for PostgresTarget {
 
     async fn set_sequences(&self, values: &[SequenceValue]) -> Result<(), Failure> {
         let missing = objects::set_sequences(&self.shared.control, values).await?;
-        let mut told = self.shared.missing_sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.shared.options.remembered.memory();
         for sequence in missing {
-            if told.insert(sequence.clone()) {
+            if memory.missing_sequences.insert(sequence.clone()) {
                 tracing::warn!(
                     "sequence {sequence} is not on the target, so its value is not carried: \
                      create it on the target likewise"

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, GenericClient, Row, Transaction};
+use tokio_postgres::{Client, GenericClient, Row, Statement, Transaction};
 
 use super::TargetError;
 use crate::connect::attempting;
@@ -38,19 +38,27 @@ pub struct Fence {
     pub epoch: i64,
 }
 
+/// Prepares the statement of [`Fence::store_checkpoint`].
+pub(super) async fn prepare_checkpoint(
+    client: &Client,
+) -> Result<Statement, tokio_postgres::Error> {
+    client.prepare(include_str!("../../../sql/postgres/store_checkpoint.sql")).await
+}
+
 impl Fence {
-    /// Moves the checkpoint, in the open transaction. Returns the number of rows touched: one, or
+    /// Moves the checkpoint by the prepared `statement`, in the open transaction. Returns the number of rows touched: one, or
     /// none where another process has taken over.
     pub(super) async fn store_checkpoint(
         &self,
         client: &Client,
+        statement: &Statement,
         checkpoint: &Checkpoint,
     ) -> Result<u64, tokio_postgres::Error> {
         let position = json_text(&checkpoint.position);
         let committed_at = checkpoint.committed_at_us;
         client
             .execute(
-                include_str!("../../../sql/postgres/store_checkpoint.sql"),
+                statement,
                 &[
                     &self.name,
                     &self.epoch,
@@ -222,15 +230,15 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Replaces the stored tables.
+/// Stores tables as they are now, in the open transaction.
 pub(super) async fn store_tables(
-    transaction: &Transaction<'_>,
+    client: &impl GenericClient,
     name: &str,
     tables: &[Table],
 ) -> Result<(), Failure> {
     let ids: Vec<i32> = tables.iter().map(|table| number(table.id.0)).collect();
     let definitions: Vec<String> = tables.iter().map(json_text).collect();
-    transaction
+    client
         .execute(
             "INSERT INTO dunlin.tables (migration, id, definition) \
              SELECT $1, t.id, t.definition::jsonb \
@@ -241,26 +249,6 @@ pub(super) async fn store_tables(
         )
         .await
         .map_err(attempting("write the list of tables"))?;
-    Ok(())
-}
-
-/// Replaces the stored definitions of some tables, in the open transaction.
-pub(super) async fn restate_tables(
-    client: &impl GenericClient,
-    name: &str,
-    tables: &[Table],
-) -> Result<(), Failure> {
-    let ids: Vec<i32> = tables.iter().map(|table| number(table.id.0)).collect();
-    let definitions: Vec<String> = tables.iter().map(json_text).collect();
-    client
-        .execute(
-            "UPDATE dunlin.tables AS s SET definition = t.definition::jsonb \
-             FROM ROWS FROM (pg_catalog.unnest($2::int4[]), pg_catalog.unnest($3::text[])) \
-             AS t(id, definition) WHERE s.migration = $1 AND s.id = t.id",
-            &[&name, &ids, &definitions],
-        )
-        .await
-        .map_err(attempting("write what tables are like now"))?;
     Ok(())
 }
 

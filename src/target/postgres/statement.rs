@@ -2,9 +2,10 @@
 //!
 //! Every statement takes one array of text per column and casts each element to the column's
 //! type, so that its text never depends on how many rows there are: it is prepared once per table
-//! and set of columns. The cast runs the type's input function, as COPY would, except where the type
-//! has a cast function from text (xml, "char", regclass, citext, casts of users' own): then that
-//! function reads the value.
+//! and set of columns. A value is read by the type's input function, as COPY reads it: that is what
+//! a cast from text calls, except where the type has a cast function of its own (xml, `"char"`,
+//! regclass, which does not take its own `-`, casts of users'): then the input function is called
+//! by name.
 //!
 //! Types whose output is not read back by a cast from text (`"char"`, `name`, `bpchar`, …) keep
 //! every byte here because [`TargetColumn::cast`] names the type without its modifier. Equality of
@@ -15,7 +16,7 @@ use std::fmt::Write;
 
 use super::catalog::{TargetColumn, TargetTable};
 use crate::connect::quote::{quote_ident, quote_name};
-use crate::model::{Shape, TableName};
+use crate::model::Shape;
 
 /// What a statement does.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -98,9 +99,25 @@ fn key_matches(columns: &Columns<'_>) -> String {
     matches.collect::<Vec<_>>().join(" AND ")
 }
 
+/// A domain is compared as its base type: a polymorphic operator, such as that of enums, does not
+/// look through it. The cast costs nothing, and an index on the column still serves.
 fn equals(column: &TargetColumn, number: usize) -> String {
+    let TargetColumn { name, type_name, cast, .. } = column;
     let operator = column.equality.as_deref().unwrap_or("OPERATOR(pg_catalog.=)");
-    format!("t.{} {operator} u.c{number}::{}", quote_ident(&column.name), column.cast)
+    let own_cast = if type_name == cast { String::new() } else { format!("::{cast}") };
+    format!("t.{}{own_cast} {operator} {}", quote_ident(name), value(column, number))
+}
+
+/// The value of a column, out of the parameter of this number.
+fn value(column: &TargetColumn, number: usize) -> String {
+    let Some(input) = &column.input else {
+        return format!("u.c{number}::{}", column.cast);
+    };
+    let further = match input.parameter {
+        Some(parameter) => format!(", '{parameter}'::pg_catalog.oid, -1"),
+        None => String::new(),
+    };
+    format!("{}(pg_catalog.textout(u.c{number}){further})", input.name)
 }
 
 fn delete(target: &TargetTable, columns: &Columns<'_>) -> String {
@@ -113,25 +130,21 @@ fn delete(target: &TargetTable, columns: &Columns<'_>) -> String {
 }
 
 /// Rows are matched by the text of every column, so that types without equality can be found and
-/// `1.0` is not taken for `1.00`. Of equal rows as many go as the count says.
+/// `1.0` is not taken for `1.00`. The texts are compared as one array, in which NULLs are equal: of
+/// hundreds of single conditions the server would make a plan for minutes. Of equal rows as many
+/// go as the count says.
 fn delete_whole(target: &TargetTable, columns: &Columns<'_>) -> String {
-    let matches: Vec<_> = columns
-        .key
-        .iter()
-        .zip(1..)
-        .map(|(&index, number)| {
-            let name = quote_ident(&columns.get(index).name);
-            format!("{} = {}", marked(&format!("t.{name}")), marked_text(&format!("u.c{number}")))
-        })
-        .collect();
     let width = columns.key.len();
-    let matches = if matches.is_empty() { "true".to_owned() } else { matches.join(" AND ") };
+    let texts = columns.key.iter().map(|&index| text_of(&columns.get(index).name));
+    let texts = texts.collect::<Vec<_>>().join(", ");
+    let wanted = (1..=width).map(|number| format!("u.c{number}")).collect::<Vec<_>>().join(", ");
     format!(
         "DELETE FROM {relation} AS d USING (\
          SELECT t.tableoid AS part, t.ctid AS place, u.c{count}::pg_catalog.int8 AS wanted, \
          pg_catalog.row_number() OVER (PARTITION BY u.number) AS found \
          FROM (SELECT *, pg_catalog.row_number() OVER () AS number FROM {arrays}) AS u \
-         JOIN {relation} AS t ON {matches}) AS f \
+         JOIN {relation} AS t ON ARRAY[{texts}]::pg_catalog.text[] OPERATOR(pg_catalog.=) \
+         ARRAY[{wanted}]::pg_catalog.text[]) AS f \
          WHERE f.found <= f.wanted AND d.tableoid = f.part AND d.ctid = f.place",
         relation = relation(target),
         count = width + 1,
@@ -139,14 +152,12 @@ fn delete_whole(target: &TargetTable, columns: &Columns<'_>) -> String {
     )
 }
 
-/// A column's text with a mark before it, or nothing for NULL: one expression that can be hashed.
-/// `concat` calls the type's output function; a cast to text would strip the blanks of a `char`.
-fn marked(expression: &str) -> String {
-    format!("CASE WHEN {expression} IS NULL THEN '' ELSE pg_catalog.concat('=', {expression}) END")
-}
-
-fn marked_text(expression: &str) -> String {
-    format!("CASE WHEN {expression} IS NULL THEN '' ELSE '=' || {expression} END")
+/// A column's text. `concat` calls the type's output function; a cast to text would strip the
+/// blanks of a `char`. A composite of nothing but NULLs, `(,)`, `IS NULL` and is a value all the
+/// same.
+fn text_of(column: &str) -> String {
+    let column = quote_ident(column);
+    format!("CASE WHEN t.{column} IS DISTINCT FROM NULL THEN pg_catalog.concat(t.{column}) END")
 }
 
 fn update(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
@@ -159,7 +170,7 @@ fn update(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
         .zip(key + 1..)
         .map(|(&index, number)| {
             let column = columns.get(index);
-            format!("{} = u.c{number}::{}", quote_ident(&column.name), column.cast)
+            format!("{} = {}", quote_ident(&column.name), value(column, number))
         })
         .collect();
     if let (true, Some(&first)) = (sets.is_empty(), columns.key.first()) {
@@ -188,7 +199,7 @@ fn replace(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
         .map(|(column, place)| {
             let parameter = set.iter().position(|&index| columns.get(index).name == column.name);
             match parameter {
-                Some(at) => format!("u.c{}::{} AS r{place}", key + at + 1, column.cast),
+                Some(at) => format!("{} AS r{place}", value(column, key + at + 1)),
                 None => format!("t.{} AS r{place}", quote_ident(&column.name)),
             }
         })
@@ -208,20 +219,16 @@ fn replace(target: &TargetTable, columns: &Columns<'_>, set: &[u16]) -> String {
 /// Empties the tables that one statement emptied on the source. Never with CASCADE: the log names
 /// every table that was emptied, and on the target others may refer to them by now.
 pub(super) fn truncate<'a>(
-    tables: impl Iterator<Item = &'a TableName>,
+    tables: impl Iterator<Item = &'a TargetTable>,
     restart_identity: bool,
 ) -> String {
     let identity = if restart_identity { " RESTART IDENTITY" } else { "" };
-    format!("TRUNCATE {}{identity}", only(tables).collect::<Vec<_>>().join(", "))
+    format!("TRUNCATE {}{identity}", tables.map(relation).collect::<Vec<_>>().join(", "))
 }
 
 /// Empties tables for which TRUNCATE is refused, since a foreign key refers to one of them.
-pub(super) fn delete_all<'a>(tables: impl Iterator<Item = &'a TableName>) -> String {
-    only(tables).map(|name| format!("DELETE FROM {name}")).collect::<Vec<_>>().join("; ")
-}
-
-fn only<'a>(tables: impl Iterator<Item = &'a TableName>) -> impl Iterator<Item = String> {
-    tables.map(|table| format!("ONLY {}", quote_name(table)))
+pub(super) fn delete_all<'a>(tables: impl Iterator<Item = &'a TargetTable>) -> String {
+    tables.map(|table| format!("DELETE FROM {}", relation(table))).collect::<Vec<_>>().join("; ")
 }
 
 /// The columns in parentheses; nothing where there are none.
@@ -233,12 +240,8 @@ fn column_list(columns: &Columns<'_>) -> String {
 /// A row without columns takes an array of anything, one element for each.
 fn insert(target: &TargetTable, columns: &Columns<'_>) -> String {
     let width = columns.all.len().max(1);
-    let values: Vec<_> = columns
-        .all
-        .iter()
-        .zip(1..)
-        .map(|(column, number)| format!("u.c{number}::{}", column.cast))
-        .collect();
+    let values: Vec<_> =
+        columns.all.iter().zip(1..).map(|(column, number)| value(column, number)).collect();
     format!(
         "INSERT INTO {}{} OVERRIDING SYSTEM VALUE SELECT {} FROM {}",
         quote_name(&target.name),
@@ -254,8 +257,9 @@ fn copy(target: &TargetTable, columns: &Columns<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::catalog::InputFunction;
     use super::*;
-    use crate::model::{Relation, RelationColumn, RowIdentity, TableId};
+    use crate::model::{Relation, RelationColumn, RowIdentity, TableId, TableName};
     use std::sync::Arc;
 
     fn column(name: &str, cast: &str) -> TargetColumn {
@@ -263,6 +267,7 @@ mod tests {
             name: name.into(),
             type_name: cast.into(),
             cast: cast.into(),
+            input: None,
             type_modifier: -1,
             generated: false,
             identity_always: false,
@@ -306,6 +311,9 @@ mod tests {
         let key = || RowIdentity::Key(vec![0]);
         insta::assert_snapshot!(sql(&Kind::Delete, &two_columns(), key()), @r#"DELETE FROM ONLY "public"."My ""t""" AS t USING ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[])) AS u(c1) WHERE t."id" OPERATOR(ext.===) u.c1::pg_catalog.int4"#);
         insta::assert_snapshot!(sql(&Kind::Update(vec![1]), &two_columns(), key()), @r#"UPDATE ONLY "public"."My ""t""" AS t SET "Note" = u.c2::pg_catalog.text FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2) WHERE t."id" OPERATOR(ext.===) u.c1::pg_catalog.int4"#);
+        let mut domain = two_columns();
+        domain.columns[0].type_name = "public.code".into();
+        insta::assert_snapshot!(sql(&Kind::Delete, &domain, key()), @r#"DELETE FROM ONLY "public"."My ""t""" AS t USING ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[])) AS u(c1) WHERE t."id"::pg_catalog.int4 OPERATOR(ext.===) u.c1::pg_catalog.int4"#);
         let partitioned = TargetTable { partitioned: true, ..two_columns() };
         assert!(!sql(&Kind::Delete, &partitioned, key()).contains("ONLY"));
     }
@@ -328,15 +336,33 @@ mod tests {
     }
 
     #[test]
+    fn a_type_with_a_cast_of_its_own_is_read_by_its_input_function() {
+        let input = |name: &str, parameter| Some(InputFunction { name: name.into(), parameter });
+        let class = TargetColumn {
+            input: input("pg_catalog.regclassin", None),
+            ..column("a", "pg_catalog.regclass")
+        };
+        let own = TargetColumn { input: input("ext.own_in", Some(7)), ..column("b", "ext.own") };
+        let insert = sql(&Kind::Insert, &target(vec![class, own]), RowIdentity::Nothing);
+        assert!(insert.contains(
+            "SELECT pg_catalog.regclassin(pg_catalog.textout(u.c1)), \
+             ext.own_in(pg_catalog.textout(u.c2), '7'::pg_catalog.oid, -1) FROM"
+        ));
+    }
+
+    #[test]
     fn equal_rows_go_as_many_as_are_counted() {
         let one = target(vec![column("a", "pg_catalog.json")]);
-        insta::assert_snapshot!(sql(&Kind::DeleteWhole, &one, RowIdentity::WholeRow), @r#"DELETE FROM ONLY "public"."My ""t""" AS d USING (SELECT t.tableoid AS part, t.ctid AS place, u.c2::pg_catalog.int8 AS wanted, pg_catalog.row_number() OVER (PARTITION BY u.number) AS found FROM (SELECT *, pg_catalog.row_number() OVER () AS number FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2)) AS u JOIN ONLY "public"."My ""t""" AS t ON CASE WHEN t."a" IS NULL THEN '' ELSE pg_catalog.concat('=', t."a") END = CASE WHEN u.c1 IS NULL THEN '' ELSE '=' || u.c1 END) AS f WHERE f.found <= f.wanted AND d.tableoid = f.part AND d.ctid = f.place"#);
+        insta::assert_snapshot!(sql(&Kind::DeleteWhole, &one, RowIdentity::WholeRow), @r#"DELETE FROM ONLY "public"."My ""t""" AS d USING (SELECT t.tableoid AS part, t.ctid AS place, u.c2::pg_catalog.int8 AS wanted, pg_catalog.row_number() OVER (PARTITION BY u.number) AS found FROM (SELECT *, pg_catalog.row_number() OVER () AS number FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u(c1, c2)) AS u JOIN ONLY "public"."My ""t""" AS t ON ARRAY[CASE WHEN t."a" IS DISTINCT FROM NULL THEN pg_catalog.concat(t."a") END]::pg_catalog.text[] OPERATOR(pg_catalog.=) ARRAY[u.c1]::pg_catalog.text[]) AS f WHERE f.found <= f.wanted AND d.tableoid = f.part AND d.ctid = f.place"#);
     }
 
     #[test]
     fn tables_are_emptied_together_and_no_others_with_them() {
-        let names = ["a", "b"].map(|name| TableName { schema: "public".into(), name: name.into() });
-        insta::assert_snapshot!(truncate(names.iter(), true), @r#"TRUNCATE ONLY "public"."a", ONLY "public"."b" RESTART IDENTITY"#);
-        insta::assert_snapshot!(delete_all(names.iter()), @r#"DELETE FROM ONLY "public"."a"; DELETE FROM ONLY "public"."b""#);
+        let tables = [("a", false), ("b", true)].map(|(name, partitioned)| {
+            let name = TableName { schema: "public".into(), name: name.into() };
+            TargetTable { name, partitioned, columns: Vec::new() }
+        });
+        insta::assert_snapshot!(truncate(tables.iter(), true), @r#"TRUNCATE ONLY "public"."a", "public"."b" RESTART IDENTITY"#);
+        insta::assert_snapshot!(delete_all(tables.iter()), @r#"DELETE FROM ONLY "public"."a"; DELETE FROM "public"."b""#);
     }
 }

@@ -13,7 +13,7 @@ use super::build::{self, BuildStep, Stage};
 use super::catalog::{self, TargetTable};
 use super::schema::{self, Ownership};
 use super::state::{self, Fence};
-use super::{Options, TargetError};
+use super::{Options, TargetError, statement};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::program::Programs;
@@ -206,11 +206,16 @@ pub(super) async fn empty(transaction: &Transaction<'_>, tables: &[Table]) -> Re
     let act = |table: &Table| attempting(format!("empty table {}", table.name));
     let resting = "SET LOCAL session_replication_role = replica";
     transaction.batch_execute(resting).await.map_err(attempting("rest the triggers"))?;
+    let found = target_tables(transaction.client(), tables).await?;
     for table in tables {
-        let name = quote_name(&table.name);
+        let Some(target) = found.get(&table.name) else {
+            return Err(TargetError::TableMissing { table: table.name.clone() }.into());
+        };
+        let only = std::iter::once(target);
         transaction.batch_execute("SAVEPOINT emptying").await.map_err(act(table))?;
-        if transaction.batch_execute(&format!("TRUNCATE ONLY {name}")).await.is_err() {
-            let text = format!("ROLLBACK TO SAVEPOINT emptying; DELETE FROM ONLY {name}");
+        if transaction.batch_execute(&statement::truncate(only.clone(), false)).await.is_err() {
+            let delete = statement::delete_all(only);
+            let text = format!("ROLLBACK TO SAVEPOINT emptying; {delete}");
             transaction.batch_execute(&text).await.map_err(act(table))?;
         }
         transaction.batch_execute("RELEASE SAVEPOINT emptying").await.map_err(act(table))?;

@@ -16,6 +16,7 @@ fn column(number: u16, name: &str) -> Column {
         type_modifier: -1,
         not_null: false,
         generated: false,
+        collation: None,
         order: ColumnOrder::Integer,
     }
 }
@@ -37,6 +38,7 @@ fn table() -> Table {
         pages: 0,
         correlation: None,
         root: None,
+        partitions: None,
         binary_travels: false,
     }
 }

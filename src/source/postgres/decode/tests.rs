@@ -59,7 +59,8 @@ fn frames() -> Vec<Vec<u8>> {
 fn decoder() -> Decoder {
     Decoder::new(Registry {
         tables: HashMap::from([(16384, TableId(4))]),
-        partitioned: HashSet::from([5]),
+        roots: HashMap::new(),
+        rowless: HashSet::from([5]),
         types: HashMap::from([(23, "pg_catalog.int4".to_owned())]),
     })
 }

@@ -262,3 +262,6 @@ fn read_row(body: &DataRowBody) -> Result<TextRow, Violation> {
     }
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests;
