@@ -217,10 +217,9 @@ async fn killed_between_the_alteration_and_its_checkpoint() {
         "ALTER TABLE item ADD COLUMN a int DEFAULT 5; INSERT INTO item VALUES (11, 'after', 11, 6)",
     )
     .await;
-    for failpoint in ["table-altered", "group-applied:2", "group-committed"] {
-        let name = failpoint.split(':').next().unwrap();
+    for failpoint in ["table-altered", "group-applied", "group-committed"] {
         let mut run = Dunlin::start_with_failpoint(&pair, "run", &[], failpoint);
-        run.reaches(name).await;
+        run.reaches(failpoint).await;
         run.kill().await;
     }
     carried(&pair, "UPDATE item SET a = 8 WHERE id = 4").await;
@@ -280,6 +279,31 @@ async fn columns_of_partitioned_tables_come_and_go_at_the_root() {
     catch_up_with(&pair, &drop).await;
     assert_equal(&pair).await;
     assert_defined_alike(&pair).await;
+}
+
+/// The target's table has no partitions, so nothing there tells what the source's partitions hold.
+#[tokio::test]
+async fn columns_of_a_table_that_is_moved_as_one() {
+    let as_one = ["--partitions", "root", "--on-drop-column", "drop"];
+    let rows = "SELECT string_agg(to_jsonb(p)::text, ' ' ORDER BY id, at) FROM part AS p";
+    let pair = TestPair::start().await;
+    pair.source_sql(PARTS).await;
+    pair.target_sql("CREATE TABLE part (at int, id int, PRIMARY KEY (id, at))").await;
+    catch_up_with(&pair, &as_one).await;
+    let told = "ALTER TABLE part ADD COLUMN a int NOT NULL DEFAULT 4;
+         INSERT INTO part VALUES (31, 5, 1), (32, 15, 2);
+         ALTER TABLE part ADD COLUMN b timestamptz DEFAULT now(), ADD COLUMN c text;
+         UPDATE part SET c = 'c' WHERE id > 17;
+         ALTER TABLE part DROP COLUMN b; DELETE FROM part WHERE id = 3";
+    let untold = "ALTER TABLE part ADD COLUMN d uuid DEFAULT gen_random_uuid();
+         INSERT INTO part VALUES (33, 5)";
+    for (changes, again) in [(told, false), (untold, true)] {
+        one_by_one(&pair, changes).await;
+        let said = catch_up_with(&pair, &as_one).await;
+        assert_eq!(said.stderr.contains("copied again"), again, "{}", said.stderr);
+        let source = text(&pair.on_source().await, rows).await;
+        assert_eq!(source, text(&pair.on_target().await, rows).await);
+    }
 }
 
 #[tokio::test]
@@ -362,6 +386,30 @@ async fn a_column_that_came_before_the_snapshot_is_copied() {
     catch_up(&pair).await;
     assert_equal(&pair).await;
     assert_defined_alike(&pair).await;
+}
+
+/// Under the snapshot that is held it can be read no more.
+#[tokio::test]
+async fn a_column_that_is_dropped_during_the_copy_has_it_begin_again() {
+    let pair = TestPair::start().await;
+    pair.source_sql(ITEM).await;
+    let drop = ["--on-drop-column", "drop"];
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &drop, "chunks-planned");
+    run.reaches("chunks-planned").await;
+    pair.source_sql(DROPPED).await;
+    run.kill().await;
+    catch_up_with(&pair, &drop).await.expect_said("will be copied again");
+    assert_equal(&pair).await;
+    assert_defined_alike(&pair).await;
+}
+
+#[tokio::test]
+async fn a_generated_column_that_comes_alone_is_said() {
+    let pair = pair(ITEM).await;
+    pair.source_sql("ALTER TABLE item ADD COLUMN twice int GENERATED ALWAYS AS (size * 2) STORED")
+        .await;
+    let said = catch_up(&pair).await;
+    said.expect_said("generated column twice came to table public.item");
 }
 
 #[tokio::test]

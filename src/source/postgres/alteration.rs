@@ -131,6 +131,15 @@ impl Attribute {
         !self.dropped && self.new.column.name == name
     }
 
+    /// What the rows that were there before hold in it: the value that was kept for them, or none
+    /// where they lie `in_place` since.
+    fn before(&self, in_place: bool) -> Option<Before> {
+        match &self.missing {
+            Some(value) => Some(Before::Value(value.clone())),
+            None => in_place.then_some(Before::Null),
+        }
+    }
+
     /// The log names the base type of a domain.
     fn fits(&self, column: &RelationColumn) -> bool {
         self.is(&column.name)
@@ -332,19 +341,17 @@ impl Context<'_> {
         }
         let mut told = Vec::new();
         for (attribute, column) in first.iter().zip(came) {
-            let before = if attribute.dropped {
+            if attribute.dropped {
                 // What it holds is dropped with it before anybody can compare.
                 let mut passing = untold(table, column);
                 passing.column.number = attribute.number();
                 passing.before = Before::Null;
                 told.push(passing);
-                continue;
-            } else if !attribute.fits(column) {
-                return None;
+            } else if attribute.fits(column) {
+                told.push(self.with_older_values(table, kin, attribute)?);
             } else {
-                self.before(table, kin, attribute)?
-            };
-            told.push(NewColumn { before, ..attribute.new.clone() });
+                return None;
+            }
         }
         let next = logged.get(came.len()).map_or(u16::MAX, |attribute| attribute.number());
         let computed = new().filter(|a| a.new.column.generated && a.number() < next);
@@ -353,14 +360,31 @@ impl Context<'_> {
         Some(told)
     }
 
-    /// What older rows hold in a new column. None where the catalog does not tell: the rows of a
-    /// table that is copied with its partitions lie in these.
-    fn before(&self, table: &Table, kin: &Kin, attribute: &Attribute) -> Option<Before> {
-        match &attribute.missing {
-            _ if table.partitions.is_some() => None,
-            Some(value) => Some(Before::Value(value.clone())),
-            None => (self.in_place)(table, kin.storage).then_some(Before::Null),
+    /// A new column with what older rows hold in it. None where the catalog does not tell.
+    fn with_older_values(
+        &self,
+        table: &Table,
+        kin: &Kin,
+        attribute: &Attribute,
+    ) -> Option<NewColumn> {
+        let mut new = attribute.new.clone();
+        let Some(partitions) = &table.partitions else {
+            new.before = attribute.before((self.in_place)(table, kin.storage))?;
+            return Some(new);
+        };
+        // The rows lie in the partitions: all have to say the same.
+        let mut said = partitions.leaves.iter().map(|leaf| {
+            let kin = self.family.iter().find(|kin| kin.oid == leaf.source_id)?;
+            let column = |own: &&Attribute| own.is(&new.column.name) && own.inherited;
+            let own = kin.attributes.iter().find(column)?;
+            Some((own.before(kin.storage == leaf.storage)?, own.new.column.not_null))
+        });
+        let (before, not_null) = said.next().unwrap_or(Some((Before::Null, false)))?;
+        if !said.all(|other| other.as_ref() == Some(&(before.clone(), not_null))) {
+            return None;
         }
+        new.column.not_null = not_null;
+        Some(NewColumn { before, ..new })
     }
 
     /// The uppermost table from which `kin` has a column.

@@ -259,7 +259,10 @@ impl Catalog for PostgresSource {
             let context = alteration::Context { tables, family: &family, in_place: &in_place };
             alteration::read(table, relation, &context)
         };
-        Ok(alteration::write_types(control, read).await?)
+        let read = alteration::write_types(control, read).await?;
+        let mut storages = self.shared.storages.lock().unwrap_or_else(PoisonError::into_inner);
+        storages.carry(read.tables());
+        Ok(read)
     }
 }
 

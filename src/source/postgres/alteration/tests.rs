@@ -1,7 +1,7 @@
 //! Reads points of a log with a catalog that is ahead of them: what is told, and what is not.
 
 use super::*;
-use crate::model::{ColumnOrder, Identity, TableId};
+use crate::model::{ColumnOrder, Identity, Partition, Partitions, TableId};
 
 fn name(name: &str) -> TableName {
     TableName { schema: "public".into(), name: name.into() }
@@ -150,4 +150,37 @@ fn a_dropped_column_is_gone_everywhere_or_not() {
     assert!(!read_with(&kin, &["id"]).dropped[0].everywhere);
     kin.attributes[2].dropped = true;
     assert!(read_with(&kin, &["id"]).dropped[0].everywhere);
+}
+
+#[test]
+fn partitions_have_to_say_the_same() {
+    let leaf = |source_id, storage, value| Kin {
+        oid: source_id,
+        attributes: vec![Attribute { inherited: true, ..attribute(9, "a", value) }],
+        ..catalog(storage, &[])
+    };
+    let partition = |source_id| Partition {
+        name: name("leaf"),
+        source_id,
+        storage: 20,
+        bytes: 0,
+        estimated_rows: 0,
+        pages: 0,
+        correlation: None,
+    };
+    let leaves = vec![partition(2), partition(3)];
+    let table = Table { partitions: Some(Partitions { at: None, leaves }), ..table() };
+    let told = |one: Kin, other: Kin| {
+        let root = catalog(0, &[(4, "a", None)]);
+        let attribute = root.attributes[3].clone();
+        let family = [root.clone(), one, other];
+        let in_place = |_: &Table, _| true;
+        let context = Context { tables: &[], family: &family, in_place: &in_place };
+        context.with_older_values(&table, &root, &attribute).map(|new| new.before)
+    };
+    let one = || Before::Value("1".into());
+    assert_eq!(told(leaf(2, 20, Some("1")), leaf(3, 20, Some("1"))), Some(one()));
+    assert_eq!(told(leaf(2, 20, None), leaf(3, 20, None)), Some(Before::Null));
+    assert_eq!(told(leaf(2, 20, None), leaf(3, 20, Some("1"))), None);
+    assert_eq!(told(leaf(2, 20, None), leaf(3, 21, None)), None);
 }
