@@ -58,7 +58,7 @@ byte_order (oid) AS (
 ),
 relation AS (
     SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.relfilenode,
-           c.relispartition, c.reltoastrelid, c.reltuples
+           c.relispartition, c.reltoastrelid, c.reltuples, c.relnatts
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
@@ -70,6 +70,7 @@ attribute AS (
     SELECT a.attrelid,
            array_agg(a.attnum ORDER BY a.attnum) AS numbers,
            array_agg(a.attname::text ORDER BY a.attnum) AS names,
+           array_agg(a.xmin::text::int8 ORDER BY a.attnum) AS versions,
            array_agg(tn.nspname::text ORDER BY a.attnum) AS type_schemas,
            array_agg(t.typname::text ORDER BY a.attnum) AS type_names,
            array_agg(a.atttypmod ORDER BY a.attnum) AS type_modifiers,
@@ -104,6 +105,8 @@ SELECT r.oid,
        COALESCE(r.oid = ANY (extension.extconfig), false) AS extension_config,
        COALESCE(a.numbers, '{}') AS numbers,
        COALESCE(a.names, '{}') AS names,
+       COALESCE(a.versions, '{}') AS versions,
+       r.relnatts AS columns_ever,
        COALESCE(a.type_schemas, '{}') AS type_schemas,
        COALESCE(a.type_names, '{}') AS type_names,
        COALESCE(a.type_modifiers, '{}') AS type_modifiers,

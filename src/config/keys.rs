@@ -190,6 +190,11 @@ keys! {
     INSERT_ONLY = "insert-only", Contents, List, "PATTERN", "":
         "Tables without replica identity that are accepted because they see only inserts, as \
          globs. An update or delete of one stops the run.";
+    ON_DROP_COLUMN = "on-drop-column", Contents, Text, "WHAT", "halt":
+        "What becomes of a column of the target that is dropped on the source during the migration: \
+         halt (say so and stop before the first row without it, which is the default because what \
+         is dropped is not to be had again), drop (drop it too), or keep (leave it; later rows have \
+         its default in it).";
     PRIVILEGES = "privileges", Contents, Switch, "BOOL", "false":
         "Carry owners and grants over. The roles must exist on the target.";
     SKIP_LARGE_OBJECTS = "skip-large-objects", Contents, Switch, "BOOL", "false":

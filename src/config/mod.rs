@@ -20,7 +20,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::model::selection::Selection;
-use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position};
+use crate::model::{Code, Disposition, Fault, Halt, Lsn, OnDropColumn, Position};
 use reader::Reader;
 
 pub use file::{reference, template};
@@ -174,6 +174,7 @@ pub struct Config {
     truncate_target: NamedTables,
     insert_only: NamedTables,
     resources: Resources,
+    on_drop_column: OnDropColumn,
     privileges: bool,
     skip_large_objects: bool,
     snapshot_hold: Duration,
@@ -232,6 +233,14 @@ impl TryFrom<RawConfig> for Config {
             truncate_target: reader.named_tables(keys::TRUNCATE_TARGET),
             insert_only: reader.named_tables(keys::INSERT_ONLY),
             resources: Resources::read(&mut reader),
+            on_drop_column: reader.choice(
+                keys::ON_DROP_COLUMN,
+                &[
+                    ("halt", OnDropColumn::Halt),
+                    ("drop", OnDropColumn::Drop),
+                    ("keep", OnDropColumn::Keep),
+                ],
+            ),
             privileges: reader.switch(keys::PRIVILEGES),
             skip_large_objects: reader.switch(keys::SKIP_LARGE_OBJECTS),
             snapshot_hold: reader.duration(keys::SNAPSHOT_HOLD),
@@ -400,6 +409,12 @@ impl Config {
     #[must_use]
     pub fn insert_only(&self) -> &NamedTables {
         &self.insert_only
+    }
+
+    /// What becomes of columns that are dropped on the source.
+    #[must_use]
+    pub fn on_drop_column(&self) -> OnDropColumn {
+        self.on_drop_column
     }
 
     /// Copies that run at once; at least 1, and within `max_connections`.

@@ -101,6 +101,7 @@ const PINNED: &[(&str, &str)] = &[
     ("lc_monetary", "C"),
     ("array_nulls", "on"),
     ("search_path", ""),
+    ("jit", "off"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),

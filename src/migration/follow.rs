@@ -52,14 +52,14 @@ pub struct Limits {
 }
 
 /// Why following ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Followed {
     /// The operator wanted it.
     Stopped,
     /// It came to where it was to end.
     Reached,
-    /// A table has to be copied again.
-    Recopy(TableId),
+    /// Tables have to be copied again.
+    Recopy(Vec<TableId>),
     /// Partitions came or went, of this table where the log showed it.
     Unsettled(Option<TableId>),
 }
@@ -107,7 +107,7 @@ pub(super) async fn follow<S: Source, T: Target, B>(
     let mut reader = JoinSet::new();
     let (source, tables) = (run.source.clone(), migration.tables.clone());
     reader.spawn(async move { source.stream(from, &tables, sender, durable_seen).await });
-    let applying = pipeline::run(feed, Report { durable, figures }, applier);
+    let applying = pipeline::run(feed, Report { durable, figures }, run.source.clone(), applier);
     let ends_when_caught_up = horizon.is_none() && run.options.until == Some(Until::CaughtUp);
     let watching = Watch::new(run, migration, figures_seen, ends_when_caught_up).keep();
     let (end, watched) = supervise(run, applying, watching, &stop).await?;
@@ -148,7 +148,7 @@ async fn conclude(
     reader: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<Followed, Failure> {
     match (end, watched) {
-        (End::Recopy(table), _) => Ok(Followed::Recopy(table)),
+        (End::Recopy(tables), _) => Ok(Followed::Recopy(tables)),
         (End::Unsettled(table), _) => Ok(Followed::Unsettled(Some(table))),
         (End::Reached, _) | (End::Stopped, Some(Ok(Watched::CaughtUp))) => Ok(Followed::Reached),
         (End::Stopped, Some(Ok(Watched::Unsettled))) => Ok(Followed::Unsettled(None)),

@@ -17,7 +17,7 @@ use crate::config::{Config, NamedTables, StateConfig};
 use crate::connect::ConnectError;
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
 use crate::model::selection::Selection;
-use crate::model::{Code, Failure, HeldSnapshot, SourceHealth};
+use crate::model::{Code, Failure, HeldSnapshot, OnDropColumn, SourceHealth};
 use crate::observe::progress::Progress;
 use crate::source::Source;
 use crate::source::postgres::catalog::large_objects;
@@ -60,6 +60,7 @@ pub(super) async fn target(
         privileges: config.privileges(),
         large_objects: !config.skip_large_objects(),
         maintenance_work_mem: config.maintenance_work_mem(),
+        on_drop_column: config.on_drop_column(),
         remembered: remembered.clone(),
     };
     PostgresTarget::connect(&endpoint(config.target())?, options).await
@@ -209,6 +210,7 @@ pub(super) async fn status(config: &StateConfig) -> Result<StatusReport, Failure
         privileges: false,
         large_objects: false,
         maintenance_work_mem: 0,
+        on_drop_column: OnDropColumn::Halt,
         remembered: Remembered::default(),
     };
     let target = PostgresTarget::connect(&at, options).await?;

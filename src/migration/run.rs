@@ -244,6 +244,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if unread || !unplanned(migration).is_empty() {
             let held = self.hold(migration).await?;
             self.make_tables(migration, &held).await?;
+            self.retake(migration, &held).await?;
             self.plan_chunks(migration, &held).await?;
             // Before the last chunk is done: what is done is what the next run goes by.
             self.besides.carry(&self.source, &self.target, &held).await?;
@@ -319,6 +320,27 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         Ok(())
     }
 
+    /// Brings tables that are still to be copied up to what they are like under the snapshot, and
+    /// with them those that were altered by the same act.
+    async fn retake(&self, migration: &mut Migration, held: &HeldSnapshot) -> Result<(), Failure> {
+        let read = |table: &&Table| {
+            let mut entries = migration.ledger.iter().filter(|e| e.chunk.table == table.id);
+            entries.clone().next().is_some() && entries.all(|entry| entry.read.is_some())
+        };
+        let unread: Vec<TableId> =
+            migration.tables.iter().filter(|table| !read(table)).map(|table| table.id).collect();
+        let alterations = self.source.alterations(held, &migration.tables, &unread).await?;
+        if alterations.is_empty() {
+            return Ok(());
+        }
+        for alteration in &alterations {
+            tracing::info!(table = %alteration.table.name, "is copied as it is by now");
+        }
+        self.target.retake(&alterations).await?;
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
+        Ok(())
+    }
+
     async fn plan_chunks(
         &self,
         migration: &mut Migration,
@@ -381,11 +403,12 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         let horizon = coverage.horizon().cloned();
         let until = if self.is_built().await? { None } else { horizon };
         let followed = follow::follow(self, migration, coverage, until.as_ref()).await?;
+        // The stream recorded what became of the tables meanwhile.
+        *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         match followed {
             Followed::Stopped => Ok(Some(Ended::Stopped)),
             Followed::Reached if until.is_some() => {
                 self.build_stage(BuildStage::Rest).await?;
-                *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }
             Followed::Reached => {
@@ -393,8 +416,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 let settled = self.settle(migration, None).await?;
                 Ok(settled.then_some(Ended::Reached))
             }
-            Followed::Recopy(table) => {
-                self.reset(migration, &[table]).await?;
+            Followed::Recopy(tables) => {
+                self.reset(migration, &tables).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(None)
             }

@@ -280,6 +280,8 @@ mod tests {
     fn table(orders: &[ColumnOrder]) -> Table {
         let column = |order: &ColumnOrder| Column {
             name: "key".into(),
+            number: 1,
+            version: 0,
             type_name: String::new(),
             type_modifier: -1,
             not_null: true,
@@ -301,6 +303,9 @@ mod tests {
             root: None,
             partitions: None,
             binary_travels: false,
+            columns_ever: 0,
+            kept: Vec::new(),
+            storage: 0,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Nothing in here does any I/O or knows an engine's protocol. A position carries its engine's
 //! own order; everything else is the same for every engine.
 
+pub mod alteration;
 pub mod change;
 pub mod chunk;
 pub mod effect;
@@ -17,6 +18,7 @@ pub mod schema;
 pub mod selection;
 pub mod value;
 
+pub use alteration::{Alteration, Before, DroppedColumn, NewColumn, OnDropColumn};
 pub use change::{Batch, Change, Event, Relation, RelationColumn, Truncate};
 pub use chunk::{
     Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict, are_assignable,

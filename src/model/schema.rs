@@ -41,6 +41,13 @@ pub struct Table {
     pub source_id: u64,
     /// All columns in the source's order, generated ones included.
     pub columns: Vec<Column>,
+    /// How many columns it has ever had, dropped ones included: the number of the newest.
+    pub columns_ever: u16,
+    /// Columns that were dropped on the source and, by the operator's choice, not on the target.
+    pub kept: Vec<String>,
+    /// The engine's own number for what its rows are stored in on the source (Postgres: the
+    /// relfilenode). Another one tells that they were written anew, or emptied.
+    pub storage: u64,
     /// How the log names a row of it.
     pub identity: Identity,
     /// The primary key: indexes into `columns`, in key order. Empty where there is none.
@@ -68,6 +75,29 @@ impl Table {
     /// The columns that are copied: all but the generated ones.
     pub fn copied_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.generated)
+    }
+
+    /// Replaces the columns, by which the key and the identity keep theirs.
+    ///
+    /// A key of which a column is gone is no key any more.
+    #[must_use]
+    pub fn with_columns(&self, columns: Vec<Column>) -> Table {
+        let place = |&index: &usize| {
+            let number = self.columns[index].number;
+            columns.iter().position(|column| column.number == number)
+        };
+        let places = |indexes: &[usize]| indexes.iter().map(place).collect::<Option<Vec<_>>>();
+        let identity = match &self.identity {
+            Identity::Key { columns } => match places(columns) {
+                Some(columns) => Identity::Key { columns },
+                None => Identity::Nothing,
+            },
+            Identity::Full | Identity::Nothing => self.identity.clone(),
+        };
+        let primary_key = places(&self.primary_key).unwrap_or_default();
+        let newest = columns.iter().map(|column| column.number).max().unwrap_or_default();
+        let columns_ever = self.columns_ever.max(newest);
+        Table { identity, primary_key, columns_ever, columns, ..self.clone() }
     }
 
     /// The primary key's columns, in key order.
@@ -149,6 +179,11 @@ pub struct Partition {
 pub struct Column {
     /// Its name.
     pub name: String,
+    /// Its number on the source, which is never given again within the table.
+    pub number: u16,
+    /// The engine's own number for its description on the source (Postgres: the transaction that
+    /// wrote it). Another one tells that the description was changed.
+    pub version: u32,
     /// The type by its qualified name, quoted where needed, without modifier:
     /// `pg_catalog.int4`, `public."My Type"`, `pg_catalog._text`.
     pub type_name: String,

@@ -21,6 +21,7 @@ pub const NAMES: &[&str] = &[
     "chunk-committed",
     "snapshot-released",
     "built",
+    "table-altered",
     "group-applied",
     "group-committed",
 ];

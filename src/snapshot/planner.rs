@@ -140,6 +140,8 @@ mod tests {
     fn table(id: u32, bytes: u64, order: ColumnOrder, identity: Identity) -> Table {
         let column = |name: &str| Column {
             name: name.into(),
+            number: 1,
+            version: 0,
             type_name: "pg_catalog.int8".into(),
             type_modifier: -1,
             not_null: true,
@@ -161,6 +163,9 @@ mod tests {
             root: None,
             partitions: None,
             binary_travels: true,
+            columns_ever: 0,
+            kept: Vec::new(),
+            storage: 0,
         }
     }
 

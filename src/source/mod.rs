@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, Position, RowForm,
-    SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
+    Alteration, CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, Position, Relation,
+    RowForm, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
 };
 
 pub mod channel;
@@ -23,8 +23,19 @@ pub mod postgres;
 
 pub use channel::{BatchReceiver, BatchSender, Delivered};
 
+/// Knows of a source's tables what the log alone does not show.
+pub trait Catalog: Send + Sync + 'static {
+    /// What became of the table of `relation`, whose rows have other columns from there on in the
+    /// log than `tables` say.
+    fn alteration(
+        &self,
+        tables: &[Table],
+        relation: &Relation,
+    ) -> impl Future<Output = Result<Alteration, Failure>> + Send;
+}
+
 /// A source database.
-pub trait Source: Clone + Send + Sync + 'static {
+pub trait Source: Catalog + Clone + Send + Sync + 'static {
     /// Reads chunks under a snapshot.
     type Reader: ChunkReader;
 
@@ -97,6 +108,15 @@ pub trait Source: Clone + Send + Sync + 'static {
         table: &Table,
         chunk_bytes: u64,
     ) -> impl Future<Output = Result<Vec<ChunkRange>, Failure>> + Send;
+
+    /// What became of those of `tables` that are in `wanted`, up to the snapshot, and of the tables
+    /// that hang together with them.
+    fn alterations(
+        &self,
+        held: &HeldSnapshot,
+        tables: &[Table],
+        wanted: &[TableId],
+    ) -> impl Future<Output = Result<Vec<Alteration>, Failure>> + Send;
 
     /// A reader of chunks under a snapshot.
     fn reader(

@@ -5,3 +5,4 @@
 
 pub mod group;
 pub mod pipeline;
+mod shape;

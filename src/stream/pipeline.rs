@@ -7,11 +7,19 @@
 //!
 //! Nothing is lost: a group ends with a whole transaction, its checkpoint is committed with it, and
 //! the position is announced only once a crash of the target cannot undo that. Not every commit
-//! waits for it: several times a second one does, and vouches for all before it. Nothing is applied twice: the log is read from the stored
-//! checkpoint. A transaction that is larger than a group goes to the target in pieces, inside of
+//! waits for it: several times a second one does, and vouches for all before it. Nothing is applied
+//! twice: the log is read from the stored checkpoint. A transaction that is larger than a group goes to the target in pieces, inside of
 //! one target transaction that is committed with its last piece. What ends the stream (a halt, a
 //! stop, the position that was asked for) ends it between transactions: the complete ones before
 //! are applied first.
+//!
+//! A table that has other columns from some point of the log on is altered at that point: what came
+//! before is sent to the target first, whole transactions with their checkpoint, and the alteration
+//! commits with the transaction that shows it. Where the table's copy is of a later moment, it has
+//! the columns of that moment, and what the log says of its shape before is passed over.
+
+mod columns;
+mod gathered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,12 +28,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::gathered::{Complete, Ending, Gathered, last_mark};
 use super::group::{self, Part, PlanError, Shapes};
-use crate::model::{
-    Coverage, Event, Failure, Mark, Plan, Position, Relation, RowIdentity, Shape, Table, TableId,
-};
+use crate::model::{Coverage, Event, Failure, Mark, Plan, Position, Relation, Table, TableId};
 use crate::observe::failpoint;
-use crate::source::{BatchReceiver, Delivered};
+use crate::source::{BatchReceiver, Catalog, Delivered};
 use crate::target::{Applied, Applier, Checkpoint};
 
 /// How long an idle stream goes without storing a checkpoint.
@@ -116,34 +123,44 @@ pub enum End {
     Reached,
     /// No more batches will come; the source knows why.
     SourceEnded,
-    /// A table has to be copied again before the stream can go on.
-    Recopy(TableId),
+    /// Tables have to be copied again before the stream can go on.
+    Recopy(Vec<TableId>),
     /// The log goes on with rows of a table of which it is not known yet whether it tells all.
     Unsettled(TableId),
 }
 
-/// Applies what comes until something ends it.
+/// Applies what comes until something ends it. `catalog` is asked what changed columns mean.
 ///
 /// # Errors
 ///
 /// Whatever the target reports, and logs that cannot be carried. The checkpoint stays where the
 /// last whole group left it.
-pub async fn run<A: Applier>(feed: Feed, report: Report, applier: A) -> Result<End, Failure> {
+pub async fn run<C: Catalog, A: Applier>(
+    feed: Feed,
+    report: Report,
+    catalog: C,
+    applier: A,
+) -> Result<End, Failure> {
     let group_bytes = feed.group_bytes.min(feed.batches.most_gathered());
     let mut pipeline = Pipeline {
         gathered: Gathered::default(),
+        rest: None,
         shapes: Arc::default(),
+        unseen: BTreeMap::new(),
         applied: feed.from.clone(),
         stored: feed.from.clone(),
         stored_at: Instant::now(),
         durable: feed.from.clone(),
         durable_at: Instant::now(),
         open: None,
+        mark: None,
+        altered: false,
         clashed: BTreeMap::new(),
         paced_until: None,
         committed_at_us: None,
         feed: Feed { group_bytes, ..feed },
         report,
+        catalog,
         applier,
     };
     // After an error the session is given up with all that it left open.
@@ -194,39 +211,17 @@ pub async fn store_durably<A: Applier>(
     Ok(checkpoint)
 }
 
-/// Events that wait to be applied.
-#[derive(Default)]
-struct Gathered {
-    parts: Vec<(Part, Delivered)>,
-    bytes: usize,
-    /// How many parts, and events of the last of them, make up whole transactions; and the
-    /// checkpoint that belongs there.
-    complete: Option<Complete>,
-    transactions: u64,
-    changes: u64,
-    /// Why nothing more may be gathered.
-    ending: Option<Ending>,
-}
-
-struct Complete {
-    parts: usize,
-    last_event: usize,
-    checkpoint: Checkpoint,
-}
-
-enum Ending {
-    Reached,
-    SourceEnded,
-    Unsettled(TableId),
-    Failed(Failure),
-}
-
-struct Pipeline<A> {
+struct Pipeline<C, A> {
     feed: Feed,
     report: Report,
+    catalog: C,
     applier: A,
     gathered: Gathered,
+    /// A batch that is to be gathered from this event on.
+    rest: Option<(Delivered, usize)>,
     shapes: Arc<Shapes>,
+    /// Relations of tables of which no change was to be applied since: the target need not fit.
+    unseen: BTreeMap<TableId, Arc<Relation>>,
     /// Everything before this is on the target.
     applied: Position,
     /// The checkpoint as stored.
@@ -237,6 +232,10 @@ struct Pipeline<A> {
     durable_at: Instant,
     /// The transaction of which the target holds the first pieces, uncommitted.
     open: Option<Mark>,
+    /// The transaction that is being gathered.
+    mark: Option<Mark>,
+    /// The open transaction altered tables: it is not to be undone by a crash once it is committed.
+    altered: bool,
     /// Tables that clashed lately, each with the number of groups for which it is still replayed:
     /// what clashed once is likely to clash again, and finding out costs a group's work.
     clashed: BTreeMap<TableId, u32>,
@@ -246,7 +245,7 @@ struct Pipeline<A> {
     committed_at_us: Option<i64>,
 }
 
-impl<A: Applier> Pipeline<A> {
+impl<C: Catalog, A: Applier> Pipeline<C, A> {
     async fn work(&mut self) -> Result<End, Failure> {
         loop {
             self.gather().await?;
@@ -258,6 +257,11 @@ impl<A: Applier> Pipeline<A> {
                 Some(Ending::Reached) => return Ok(End::Reached),
                 Some(Ending::SourceEnded) => return Ok(End::SourceEnded),
                 Some(Ending::Unsettled(table)) => return Ok(End::Unsettled(table)),
+                Some(Ending::Altered(relation)) => {
+                    if let Some(end) = self.alter(&relation).await? {
+                        return Ok(end);
+                    }
+                }
                 Some(Ending::Failed(failure)) => return Err(failure),
             }
             if *self.feed.stop.borrow() {
@@ -268,6 +272,9 @@ impl<A: Applier> Pipeline<A> {
 
     /// Waits for something to do, then takes what has come, up to a group.
     async fn gather(&mut self) -> Result<(), Failure> {
+        if let Some((delivered, from)) = self.rest.take() {
+            self.take_from(delivered, from).await?;
+        }
         while self.may_gather() && (self.gathered.complete.is_none() || self.paced_until.is_some())
         {
             match self.wait().await {
@@ -306,10 +313,26 @@ impl<A: Applier> Pipeline<A> {
             self.gathered.ending = Some(Ending::SourceEnded);
             return Ok(());
         };
+        self.take_from(delivered, 0).await
+    }
+
+    /// Takes a batch from one of its events on.
+    async fn take_from(&mut self, delivered: Delivered, mut from: usize) -> Result<(), Failure> {
         self.gathered.bytes += delivered.bytes;
         let batch = Arc::clone(&delivered.batch);
-        let mut from = 0;
-        for (index, event) in batch.events.iter().enumerate() {
+        for (index, event) in batch.events.iter().enumerate().skip(from) {
+            while let Some((relation, next)) = self.shows(event, index) {
+                self.push(&delivered, from..index);
+                from = index;
+                if let Some(ending) = self.describe(&relation).await {
+                    self.gathered.ending = Some(ending);
+                    self.rest = Some((delivered, next));
+                    return Ok(());
+                }
+                if next > index {
+                    break;
+                }
+            }
             match event {
                 Event::Begin { mark, committed_at_us } => {
                     if self.feed.until.as_ref().is_some_and(|until| !until.contains(mark)) {
@@ -318,6 +341,7 @@ impl<A: Applier> Pipeline<A> {
                         return Ok(());
                     }
                     self.committed_at_us = Some(*committed_at_us);
+                    self.mark = Some(mark.clone());
                 }
                 Event::Change(_) | Event::Truncate(_) => self.gathered.changes += 1,
                 Event::Unsettled { table } => {
@@ -325,14 +349,13 @@ impl<A: Applier> Pipeline<A> {
                     self.gathered.ending = Some(Ending::Unsettled(*table));
                     return Ok(());
                 }
-                Event::Relation(relation) => {
+                Event::Relation(relation) if self.is_contained(relation.table) => {
                     self.push(&delivered, from..index);
                     from = index;
-                    if let Err(failure) = self.describe(relation).await {
-                        self.gathered.ending = Some(Ending::Failed(failure));
-                        return Ok(());
-                    }
+                    self.unseen.insert(relation.table, Arc::clone(relation));
+                    self.keep_shape(relation);
                 }
+                Event::Relation(_) => {}
                 Event::Commit { end } => {
                     self.push(&delivered, from..index + 1);
                     from = index + 1;
@@ -355,20 +378,7 @@ impl<A: Applier> Pipeline<A> {
     }
 
     fn push(&mut self, delivered: &Delivered, events: Range<usize>) {
-        if events.is_empty() {
-            return;
-        }
-        if let Some((part, last)) = self.gathered.parts.last_mut()
-            && Arc::ptr_eq(&last.batch, &delivered.batch)
-            && part.events.end == events.start
-            && Arc::ptr_eq(&part.shapes, &self.shapes)
-        {
-            part.events.end = events.end;
-            return;
-        }
-        let part =
-            Part { batch: Arc::clone(&delivered.batch), events, shapes: Arc::clone(&self.shapes) };
-        self.gathered.parts.push((part, delivered.clone()));
+        self.gathered.push(delivered, events, &self.shapes);
     }
 
     /// Notes that everything gathered so far is whole, up to `position`.
@@ -383,21 +393,9 @@ impl<A: Applier> Pipeline<A> {
                 committed_at_us: self.committed_at_us,
                 transactions: self.gathered.transactions,
                 changes: self.gathered.changes,
-                durable: self.durable_at.elapsed() >= self.feed.flush,
+                durable: self.altered || self.durable_at.elapsed() >= self.feed.flush,
             },
         });
-    }
-
-    async fn describe(&mut self, relation: &Arc<Relation>) -> Result<(), Failure> {
-        let Some(table) = self.feed.tables.iter().find(|table| table.id == relation.table) else {
-            return Err(PlanError::OutOfPlace.into());
-        };
-        self.applier.describe(table, relation).await?;
-        let shape = Arc::new(shape_of(table, relation));
-        let mut shapes = Shapes::clone(&self.shapes);
-        shapes.insert(relation.table, shape);
-        self.shapes = Arc::new(shapes);
-        Ok(())
     }
 
     /// Applies what is whole; or, where nothing is and the group is full, a piece of the open
@@ -447,7 +445,7 @@ impl<A: Applier> Pipeline<A> {
                     Applied::Clash { table, .. } => table,
                 },
                 Err(PlanError::Clash { table }) if !replayed.contains(&table) => table,
-                Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(id))),
+                Err(PlanError::Recopy { id, .. }) => return Ok(Some(End::Recopy(vec![id]))),
                 Err(error) => return Err(error.into()),
             };
             replayed.insert(clashed);
@@ -471,6 +469,7 @@ impl<A: Applier> Pipeline<A> {
         self.stored_at = Instant::now();
         self.announce(checkpoint.transactions, checkpoint.changes);
         if checkpoint.durable {
+            self.altered = false;
             self.durable = checkpoint.position.clone();
             self.durable_at = Instant::now();
             self.report.durable.send_replace(self.durable.clone());
@@ -513,78 +512,4 @@ impl<A: Applier> Pipeline<A> {
         }
         self.store(self.applied.clone()).await
     }
-}
-
-impl Gathered {
-    /// Takes the whole transactions out; what follows them stays.
-    fn cut(&mut self, complete: &Complete) -> Vec<(Part, Delivered)> {
-        let mut rest = self.parts.split_off(complete.parts);
-        if let Some((part, delivered)) = self.parts.last_mut()
-            && part.events.end > complete.last_event
-        {
-            let mut tail = part.clone();
-            tail.events.start = complete.last_event;
-            part.events.end = complete.last_event;
-            rest.insert(0, (tail, delivered.clone()));
-        }
-        let whole = std::mem::replace(&mut self.parts, rest);
-        self.count_bytes();
-        whole
-    }
-
-    fn cut_all(&mut self) -> Vec<(Part, Delivered)> {
-        let parts = std::mem::take(&mut self.parts);
-        self.count_bytes();
-        parts
-    }
-
-    fn count_bytes(&mut self) {
-        let mut last: Option<&Arc<crate::model::Batch>> = None;
-        self.bytes = 0;
-        for (part, delivered) in &self.parts {
-            if !last.is_some_and(|last| Arc::ptr_eq(last, &part.batch)) {
-                self.bytes += delivered.bytes;
-            }
-            last = Some(&part.batch);
-        }
-    }
-}
-
-/// The transaction that is open after the last event.
-fn last_mark(parts: &[Part]) -> Option<Mark> {
-    let mut events =
-        parts.iter().rev().flat_map(|part| part.batch.events[part.events.clone()].iter().rev());
-    events.find_map(|event| match event {
-        Event::Begin { mark, .. } => Some(mark.clone()),
-        Event::Change(_)
-        | Event::Truncate(_)
-        | Event::Unsettled { .. }
-        | Event::Relation(_)
-        | Event::Commit { .. }
-        | Event::Idle { .. } => None,
-    })
-}
-
-/// How the rows of a relation are told apart.
-fn shape_of(table: &Table, relation: &Arc<Relation>) -> Shape {
-    let index_of = |name: &str| {
-        let found = relation.columns.iter().position(|column| column.name == name);
-        found.and_then(|index| u16::try_from(index).ok())
-    };
-    let key: Option<Vec<u16>> = table.key_columns().map(|column| index_of(&column.name)).collect();
-    let primary_key = key.unwrap_or_default();
-    let flagged =
-        || (0u16..).zip(&relation.columns).filter(|(_, column)| column.key).map(|(index, _)| index);
-    let identity = if relation.full {
-        if primary_key.is_empty() {
-            RowIdentity::WholeRow
-        } else {
-            RowIdentity::Key(primary_key.clone())
-        }
-    } else if flagged().next().is_some() {
-        RowIdentity::Key(flagged().collect())
-    } else {
-        RowIdentity::Nothing
-    };
-    Shape { relation: Arc::clone(relation), identity, primary_key }
 }

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position,
-    Relation, RowForm, SequenceValue, ServerFacts, SourceIdentity, Table, TableId, TableName,
+    Alteration, Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan,
+    Position, Relation, RowForm, SequenceValue, ServerFacts, SourceIdentity, Table, TableId,
+    TableName,
 };
 
 pub mod postgres;
@@ -268,6 +269,13 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// Records tables of the migration as they are now.
     fn renew(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Empties tables and alters them as they were altered on the source, to be copied from the
+    /// start under the snapshot that is held: all in one transaction.
+    fn retake(
+        &self,
+        alterations: &[Alteration],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// For each table, how its rows can be loaded.
     fn forms(&self, tables: &[Table])
     -> impl Future<Output = Result<Vec<RowForm>, Failure>> + Send;
@@ -328,6 +336,18 @@ pub trait Applier: Send + 'static {
         table: &Table,
         relation: &Arc<Relation>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Alters tables as they were altered on the source, and records what they are like from here
+    /// on, in the open target transaction, which was begun by [`Self::apply`]. Returns the tables
+    /// as recorded.
+    ///
+    /// # Errors
+    ///
+    /// Where the operator is needed, with the statement to run.
+    fn alter(
+        &mut self,
+        alteration: &Alteration,
+    ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
     /// Carries out a plan in the open target transaction, or in a new one. With a checkpoint the
     /// transaction is committed with it; without, it stays open for the next plan.

@@ -40,21 +40,6 @@ async fn a_table_taken_in_before_the_chunks_are_planned_takes_no_other_ones_plac
     assert_equal(&pair).await;
 }
 
-/// A column that came between the plan and the snapshot would be left out of the copy.
-#[tokio::test]
-async fn a_column_that_came_before_the_snapshot_halts() {
-    let pair = TestPair::start().await;
-    pair.source_sql(KEYS).await;
-    let mut dunlin = Dunlin::start_with_failpoint(&pair, "run", &[], "migration-created");
-    dunlin.reaches("migration-created").await;
-    dunlin.kill().await;
-    pair.source_sql("ALTER TABLE public.keys ADD COLUMN more int DEFAULT 7").await;
-    Dunlin::run(&pair, "run", &[]).await.expect_halt("SCHEMA_CHANGED");
-    Dunlin::run(&pair, "complete", &[]).await.expect_code(0);
-    catch_up_with(&pair, &["--truncate-target", "keys"]).await;
-    assert_equal(&pair).await;
-}
-
 /// What a TRUNCATE … CASCADE emptied is named in the log; what refers to it by now is not emptied.
 #[tokio::test]
 async fn a_truncate_does_not_cascade_to_a_table_that_came_later() {

@@ -37,7 +37,8 @@ const PLAIN: &[(&str, u32)] = &[
 ];
 
 /// The points that only a certain course of events leads to, each in a test of its own.
-const PARTICULAR: &[&str] = &["tables-published", "tables-reset", "partitions-settled"];
+const PARTICULAR: &[&str] =
+    &["tables-published", "tables-reset", "partitions-settled", "table-altered"];
 
 #[test]
 fn no_named_point_is_left_out() {

@@ -9,6 +9,7 @@ mod support;
 mod bad_input;
 mod chunks;
 mod column_types;
+mod columns;
 mod complete;
 mod encodings;
 mod faults;

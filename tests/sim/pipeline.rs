@@ -11,7 +11,7 @@ use dunlin::source::{BatchSender, channel};
 use dunlin::stream::pipeline::{self, End, Feed, Figures, Report};
 use tokio::sync::watch;
 
-use crate::applier::{Loss, MemoryApplier, Server};
+use crate::applier::{Loss, MemoryApplier, NoCatalog, Server};
 use crate::log::{self, Idling};
 use crate::script;
 use crate::source::{Dice, Source, Transaction, commit_of};
@@ -127,7 +127,7 @@ impl World {
             stop: trouble.stop_after.map(|after| (after, stop.clone())),
         };
         let reading = reader.read(batches);
-        let applying = pipeline::run(feed, Report { durable, figures }, applier);
+        let applying = pipeline::run(feed, Report { durable, figures }, NoCatalog, applier);
         let (end, ()) = tokio::join!(applying, reading);
         assert_durable(&durable_seen, &self.server);
         self.assert_state();
@@ -261,7 +261,7 @@ fn a_zombie_is_fenced() {
     let (server, durable_of_reader) = (Arc::clone(&world.server), durable_seen.clone());
     let reader = Reader { sender, durable: durable_of_reader, server, stop: None };
     let end = block_on(async {
-        let applying = pipeline::run(feed, Report { durable, figures }, zombie);
+        let applying = pipeline::run(feed, Report { durable, figures }, NoCatalog, zombie);
         tokio::join!(applying, reader.read(batches)).0
     });
     assert_eq!(end.unwrap_err().code(), Some(Code::Fenced));

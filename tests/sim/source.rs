@@ -84,6 +84,8 @@ impl Dice {
 fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
     let column = |name: &&str| Column {
         name: (*name).to_owned(),
+        number: 1,
+        version: 0,
         type_name: "pg_catalog.text".into(),
         type_modifier: -1,
         not_null: false,
@@ -107,6 +109,9 @@ fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
             root: None,
             partitions: None,
             binary_travels: true,
+            columns_ever: 0,
+            kept: Vec::new(),
+            storage: 0,
         },
         full: false,
         identity: key.to_vec(),

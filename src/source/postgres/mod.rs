@@ -4,6 +4,7 @@
 //! the snapshot, replication and decode for the log. One control session lives as long as the
 //! source and holds the advisory lock by which the snapshot's holder knows that a run is there.
 
+mod alteration;
 pub mod catalog;
 mod check;
 pub mod decode;
@@ -11,6 +12,7 @@ mod drift;
 mod error;
 pub mod holder;
 mod holdup;
+mod lookout;
 mod measure;
 pub mod objects;
 mod publication;
@@ -20,23 +22,24 @@ mod rows;
 pub mod slot;
 mod split;
 mod standby;
+mod storage;
 pub mod wire;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use self::decode::Registry;
 use self::holder::{Handle, Order};
-use self::relations::Placement;
 use self::replication::LogReader;
 use self::rows::PostgresReader;
 use self::slot::Names;
 use self::standby::{PromotionGuard, StandbyError};
+use self::storage::Storages;
 use self::wire::{Wire, WireOptions};
-use super::{BatchSender, Source};
+use super::{BatchSender, Catalog, Source};
 use crate::config::NamedTables;
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
@@ -46,8 +49,9 @@ use crate::connect::quote::type_name;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Position, SchemaFacts,
-    SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
+    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Position,
+    Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
+    TableId,
 };
 
 pub use error::SourceError;
@@ -84,6 +88,8 @@ struct Shared {
     standby: bool,
     /// The version of the server that the schema is for.
     target_version_num: OnceLock<u32>,
+    /// Where the tables' rows lie, as far as that was watched.
+    storages: Mutex<Storages>,
 }
 
 /// What retains the log for the migration `name`.
@@ -105,8 +111,15 @@ impl PostgresSource {
         control.batch_execute(&patience).await.map_err(attempting("bound the wait for locks"))?;
         let standby = standby::in_recovery(&control).await?;
         let endpoint = control.endpoint().clone();
-        let target_version_num = OnceLock::new();
-        let shared = Shared { endpoint, control, names, options, standby, target_version_num };
+        let shared = Shared {
+            endpoint,
+            control,
+            names,
+            options,
+            standby,
+            target_version_num: OnceLock::new(),
+            storages: Mutex::default(),
+        };
         Ok(PostgresSource { shared: Arc::new(shared) })
     }
 
@@ -231,75 +244,6 @@ impl PostgresSource {
         Ok(registry)
     }
 
-    /// What changed among the tables in a way that the log does not show.
-    async fn compare_placements(&self, tables: &[Table]) -> Result<Drift, Failure> {
-        let control = &self.shared.control;
-        let placements = relations::placements(control, &self.shared.options.selection).await?;
-        let drift = drift::compare(tables, &placements)?;
-        for partition in drift.new_partitions {
-            if catalog::has_rows(control, partition).await? {
-                return Err(SourceError::PartitionCame { table: partition.clone() }.into());
-            }
-        }
-        let mut outdated: Vec<TableId> = drift.outdated.iter().map(|table| table.id).collect();
-        let mut renewed: Vec<Table> = Vec::new();
-        for (table, placement) in drift.joined {
-            if !self.is_logged_from_the_start(table, placement).await? {
-                tracing::warn!(
-                    table = %table.name, partition = %placement.name,
-                    "a partition came that may hold rows which the log does not"
-                );
-                outdated.push(table.id);
-                continue;
-            }
-            tracing::info!(table = %table.name, partition = %placement.name, "a partition came");
-            if renewed.iter().all(|known| known.id != table.id) {
-                renewed.push(table.clone());
-            }
-            let same = renewed.iter_mut().find(|known| known.id == table.id);
-            if let Some(partitions) = same.and_then(|table| table.partitions.as_mut()) {
-                partitions.leaves.push(placement.partition());
-            }
-        }
-        outdated.dedup();
-        renewed.retain(|table| !outdated.contains(&table.id));
-        Ok(Drift { warnings: drift.warnings, renewed, outdated })
-    }
-
-    /// Whether the log holds every row that a new partition ever had: it was made as a partition,
-    /// or has no row now, and was never emptied (a new table lies in a file of its own number).
-    async fn is_logged_from_the_start(
-        &self,
-        table: &Table,
-        placement: &Placement,
-    ) -> Result<bool, Failure> {
-        let control = &self.shared.control;
-        if placement.storage != placement.source_id {
-            return Ok(false);
-        }
-        let (partition, root) = (placement.source_id, table.source_id);
-        Ok(catalog::created_as_partition(control, partition, root).await?
-            || !catalog::has_rows(control, &placement.name).await?)
-    }
-
-    /// Tables whose rows cannot be told apart must not see updates or deletes; where they were
-    /// accepted because they had seen none, their counters are watched.
-    async fn watch_appending(&self, tables: &[Table]) -> Result<(), Failure> {
-        let accepted =
-            |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
-        let watched: Vec<&Table> = tables.iter().filter(accepted).collect();
-        if watched.is_empty() {
-            return Ok(());
-        }
-        let changed = self.changed(&watched).await?;
-        match watched.into_iter().find(|table| changed.contains(&table.id)) {
-            Some(table) => {
-                Err(SourceError::IdentityNeeded { table: table.name.to_string() }.into())
-            }
-            None => Ok(()),
-        }
-    }
-
     fn is_insert_only(&self, table: &Table) -> bool {
         let above: Vec<_> = table.root.iter().collect();
         self.shared.options.insert_only.names(&table.name, &above)
@@ -317,6 +261,30 @@ impl PostgresSource {
         let seen =
             tables.iter().filter(|table| relation_oids(table).any(|oid| changed.contains(&oid)));
         Ok(seen.map(|table| table.id).collect())
+    }
+}
+
+impl Catalog for PostgresSource {
+    async fn alteration(
+        &self,
+        tables: &[Table],
+        relation: &Relation,
+    ) -> Result<Alteration, Failure> {
+        let control = &self.shared.control;
+        let table = tables.iter().find(|table| table.id == relation.table);
+        let table =
+            table.ok_or_else(|| SourceError::Recreated { table: relation.name.to_string() })?;
+        let family = alteration::family(control, table).await?;
+        let read = {
+            let storages = self.shared.storages.lock().unwrap_or_else(PoisonError::into_inner);
+            let in_place = |table: &Table, storage| storages.holds(table, storage);
+            let context = alteration::Context { tables, family: &family, in_place: &in_place };
+            alteration::read(table, relation, &context)
+        };
+        let read = alteration::write_types(control, read).await?;
+        let mut storages = self.shared.storages.lock().unwrap_or_else(PoisonError::into_inner);
+        storages.carry(read.tables());
+        Ok(read)
     }
 }
 
@@ -443,6 +411,25 @@ impl Source for PostgresSource {
         split::split(&self.shared.control, table, chunk_bytes).await
     }
 
+    async fn alterations(
+        &self,
+        held: &HeldSnapshot,
+        tables: &[Table],
+        wanted: &[TableId],
+    ) -> Result<Vec<Alteration>, Failure> {
+        let session = self.session_under(held).await?;
+        let now = relations::tables(&session, &self.shared.options.selection).await?.tables;
+        let mut read: Vec<Alteration> = Vec::new();
+        for table in tables.iter().filter(|table| wanted.contains(&table.id)) {
+            if !alteration::differs(table, &now) || read.iter().any(|a| a.table.id == table.id) {
+                continue;
+            }
+            let family = alteration::family(&session, table).await?;
+            read.extend(alteration::between_all(table, tables, &now, &family));
+        }
+        Ok(read)
+    }
+
     async fn reader(&self, held: &HeldSnapshot) -> Result<PostgresReader, Failure> {
         PostgresReader::new(self.wire(false).await?, &handle(held)?.snapshot).await
     }
@@ -507,6 +494,7 @@ impl Source for PostgresSource {
         publication::ensure(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
         let mut drift = self.compare_placements(tables).await?;
+        drift.warnings.extend(self.watch_storage(tables).await?);
         if self.shared.standby && !standby::is_connected(control).await? {
             drift.warnings.push(standby::ALONE.to_owned());
         }

@@ -48,6 +48,8 @@ pub struct PartitionedTable {
     pub root: Option<TableName>,
     /// Its columns.
     pub columns: Vec<Column>,
+    /// How many columns it has ever had.
+    pub columns_ever: u16,
     /// How the log names a row, where changes are published as the root's.
     pub identity: Identity,
     /// The primary key: indexes into `columns`, in key order.
@@ -101,6 +103,7 @@ impl Tables {
                     source_id: u64::from(relation.oid),
                     root: layout.root(relation).map(|root| root.name.clone()),
                     columns,
+                    columns_ever: columns_ever(row),
                     identity: identity(row),
                     primary_key: key(row, "primary_key"),
                 });
@@ -155,6 +158,9 @@ impl PartitionedTable {
             name: self.name.clone(),
             source_id: self.source_id,
             columns: self.columns.clone(),
+            columns_ever: self.columns_ever,
+            kept: Vec::new(),
+            storage: 0,
             // The log has the columns of the leaf's identity, and flags those of the root's
             // (`pgoutput_change` and `logicalrep_write_rel` in the server's source).
             identity: if leaves_agree { self.identity.clone() } else { Identity::Nothing },
@@ -182,6 +188,10 @@ fn named<'a>(identity: &Identity, columns: &'a [Column]) -> Option<BTreeSet<&'a 
             Some(key.iter().map(|&index| columns[index].name.as_str()).collect())
         }
     }
+}
+
+fn columns_ever(row: &Row) -> u16 {
+    row.get::<_, i16>("columns_ever").cast_unsigned()
 }
 
 /// What a table is stored in: another file once it was emptied or rewritten.
@@ -421,11 +431,16 @@ fn table(id: TableId, layout: &Layout, relation: &Relation, row: &Row) -> Table 
         root: layout.root(relation).map(|root| root.name.clone()),
         partitions: None,
         binary_travels: row.get("binary_travels"),
+        columns_ever: columns_ever(row),
+        kept: Vec::new(),
+        storage: storage(row),
     }
 }
 
 fn columns(row: &Row) -> Vec<Column> {
     let names: Vec<String> = row.get("names");
+    let numbers: Vec<i16> = row.get("numbers");
+    let versions: Vec<i64> = row.get("versions");
     let schemas: Vec<&str> = row.get("type_schemas");
     let types: Vec<&str> = row.get("type_names");
     let modifiers: Vec<i32> = row.get("type_modifiers");
@@ -441,6 +456,8 @@ fn columns(row: &Row) -> Vec<Column> {
         .enumerate()
         .map(|(at, name)| Column {
             name,
+            number: numbers[at].cast_unsigned(),
+            version: u32::try_from(versions[at]).unwrap_or_default(),
             type_name: type_name(schemas[at], types[at]),
             type_modifier: modifiers[at],
             not_null: not_null[at],
@@ -452,7 +469,7 @@ fn columns(row: &Row) -> Vec<Column> {
 }
 
 /// OIDs of built-in types are fixed (`pg_type.dat` in the server's source).
-fn order(base_type: u32, in_byte_order: bool) -> ColumnOrder {
+pub(super) fn order(base_type: u32, in_byte_order: bool) -> ColumnOrder {
     match base_type {
         // int8, int2, int4, oid
         20 | 21 | 23 | 26 => ColumnOrder::Integer,

@@ -7,7 +7,8 @@
 //!
 //! Nothing is lost by that: TRUNCATE and whatever else rewrites a table gives it another file, and
 //! under an older snapshot the new file looks empty ("Caveats" of the chapter on MVCC in the
-//! manual). So once the table is locked its file is compared with the snapshot's.
+//! manual). So once the table is locked its file is compared with the snapshot's. A column that was
+//! dropped since cannot be read under any snapshot; its table is copied again under a later one.
 
 use bytes::Bytes;
 
@@ -48,6 +49,9 @@ impl PostgresReader {
 /// The server knows no table of that name.
 const UNDEFINED_TABLE: &str = "42P01";
 
+/// The server's table has no column of that name.
+const UNDEFINED_COLUMN: &str = "42703";
+
 const SETTINGS: &str = "SET row_security = off; SET max_parallel_workers_per_gather = 0";
 
 /// A database in SQL_ASCII holds bytes of any encoding. It would send none that are not valid in
@@ -71,10 +75,12 @@ fn begin_under(name: &str) -> String {
 
 /// Locks a table; then tells, a row for each of its columns at the snapshot, whether it still lies
 /// in the file that it had there, and the column. `relfilenode` is read under the snapshot, the
-/// function knows the latest. A table without columns has one row without a column.
+/// function knows the latest. A table without columns has one row without a column. The last
+/// statement fails where a column was dropped or renamed since.
 fn lock_and_compare(table: &Table) -> String {
+    let name = quote_name(&table.name);
     format!(
-        "LOCK TABLE ONLY {} IN ACCESS SHARE MODE; \
+        "LOCK TABLE ONLY {name} IN ACCESS SHARE MODE; \
          SELECT c.relfilenode = COALESCE(pg_catalog.pg_relation_filenode(c.oid), 0), \
                 a.attname, n.nspname, t.typname, a.attgenerated <> '' \
          FROM pg_catalog.pg_class AS c \
@@ -82,9 +88,10 @@ fn lock_and_compare(table: &Table) -> String {
              ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          LEFT JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid \
          LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace \
-         WHERE c.oid = {} ORDER BY a.attnum",
-        quote_name(&table.name),
-        table.source_id
+         WHERE c.oid = {} ORDER BY a.attnum; \
+         SELECT {} FROM ONLY {name} LIMIT 0",
+        table.source_id,
+        copied_columns(table)
     )
 }
 
@@ -148,6 +155,10 @@ impl ChunkReader for PostgresReader {
             Err(error) if error.server().is_some_and(|server| server.code == UNDEFINED_TABLE) => {
                 Vec::new()
             }
+            Err(error) if error.server().is_some_and(|server| server.code == UNDEFINED_COLUMN) => {
+                self.leave().await?;
+                return Ok(None);
+            }
             rows => rows?,
         };
         match standing(table, &rows) {
@@ -192,8 +203,7 @@ impl ChunkRows for PostgresRows<'_> {
 /// tables that inherit from it.
 pub(super) fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> String {
     let name = quote_name(&table.name);
-    let columns: Vec<_> = table.copied_columns().map(|column| quote_ident(&column.name)).collect();
-    let columns = columns.join(", ");
+    let columns = copied_columns(table);
     let form = match form {
         RowForm::Binary => " (FORMAT binary)",
         RowForm::Text => "",
@@ -209,6 +219,11 @@ pub(super) fn copy_text(table: &Table, range: &ChunkRange, form: RowForm) -> Str
         None if columns.is_empty() => format!("COPY {name} TO STDOUT{form}"),
         None => format!("COPY {name} ({columns}) TO STDOUT{form}"),
     }
+}
+
+fn copied_columns(table: &Table) -> String {
+    let columns: Vec<_> = table.copied_columns().map(|column| quote_ident(&column.name)).collect();
+    columns.join(", ")
 }
 
 fn condition(table: &Table, range: &ChunkRange) -> Option<String> {

@@ -28,12 +28,12 @@ use super::catalog::{self, TargetTable};
 use super::parameter::{Rows, TextArray, copy_row};
 use super::state::{self, Fence};
 use super::statement::{self, Columns, Kind};
-use super::{TargetError, describe};
+use super::{TargetError, alter, describe};
 use crate::connect::postgres::Client as Session;
 use crate::connect::{StatementError, attempting};
 use crate::model::{
-    CellIndex, Failure, Plan, Relation, RowIdentity, Shape, Step, Table, TableEffect, TableId,
-    Truncate,
+    Alteration, CellIndex, Failure, OnDropColumn, Plan, Relation, RowIdentity, Shape, Step, Table,
+    TableEffect, TableId, Truncate,
 };
 use crate::observe::failpoint;
 use crate::target::{Applied, Applier, Checkpoint};
@@ -51,6 +51,7 @@ const MOST_UNDER_WAY: usize = 256;
 pub struct PostgresApplier {
     session: Session,
     fence: Fence,
+    on_drop: OnDropColumn,
     /// By the address of the shape's relation, which [`Prepared`] keeps alive.
     prepared: HashMap<usize, Prepared>,
     in_transaction: bool,
@@ -87,7 +88,11 @@ impl PostgresApplier {
     /// # Errors
     ///
     /// Where the session's settings cannot be made.
-    pub(super) async fn new(session: Session, fence: Fence) -> Result<Self, Failure> {
+    pub(super) async fn new(
+        session: Session,
+        fence: Fence,
+        on_drop: OnDropColumn,
+    ) -> Result<Self, Failure> {
         let act = || attempting("prepare the session that applies changes");
         let level = "SELECT pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), \
                      'off', 'on')";
@@ -101,6 +106,7 @@ impl PostgresApplier {
             commit_durably: format!("SET LOCAL synchronous_commit = {level}; COMMIT"),
             session,
             fence,
+            on_drop,
             prepared: HashMap::new(),
             in_transaction: false,
         })
@@ -331,6 +337,11 @@ impl Applier for PostgresApplier {
             Prepared { relation: Arc::clone(relation), table: found, statements: HashMap::new() };
         self.prepared.insert(Arc::as_ptr(&prepared.relation) as usize, prepared);
         Ok(())
+    }
+
+    async fn alter(&mut self, alteration: &Alteration) -> Result<Vec<Table>, Failure> {
+        let altered = alter::carry_out(&self.session, &self.fence, alteration, self.on_drop);
+        altered.await
     }
 
     async fn apply(

@@ -59,6 +59,27 @@ pub enum Misfit {
         /// A column of the key.
         column: String,
     },
+    /// A column has another name on the source now.
+    #[error("column {from} of table {table} is called {to} on the source now")]
+    Renamed {
+        /// The table on which it is to be renamed: the uppermost one, of a partition.
+        table: TableName,
+        /// Its former name.
+        from: String,
+        /// Its present one.
+        to: String,
+    },
+    /// A column that was dropped and kept on the target came again under its name.
+    #[error(
+        "table {table} has a new column {column} on the source, and on the target still the one \
+         of that name that was dropped before"
+    )]
+    Returned {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+    },
     /// The target computes a column that the source writes.
     #[error("column {column} of table {table} is generated on the target but not on the source")]
     Generated {
@@ -89,8 +110,23 @@ impl Misfit {
                 quote_ident(column)
             ),
             Misfit::ColumnExtra { table, column } => {
-                format!("ALTER TABLE {} DROP COLUMN {}", quote_name(table), quote_ident(column))
+                format!(
+                    "ALTER TABLE {} DROP COLUMN {} (or choose --on-drop-column)",
+                    quote_name(table),
+                    quote_ident(column)
+                )
             }
+            Misfit::Renamed { table, from, to } => format!(
+                "ALTER TABLE {} RENAME COLUMN {} TO {}",
+                quote_name(table),
+                quote_ident(from),
+                quote_ident(to)
+            ),
+            Misfit::Returned { table, column } => format!(
+                "ALTER TABLE {} DROP COLUMN {} (or rename it)",
+                quote_name(table),
+                quote_ident(column)
+            ),
             Misfit::TypeDiffers { table, column, source_type } => format!(
                 "ALTER TABLE {} ALTER COLUMN {} TYPE {source_type}, with the source's modifier \
                  and USING",
@@ -248,6 +284,8 @@ mod tests {
             source_id: 1,
             columns: vec![Column {
                 name: "gone".into(),
+                number: 1,
+                version: 0,
                 type_name: "pg_catalog.int4".into(),
                 type_modifier: -1,
                 not_null: false,
@@ -264,6 +302,9 @@ mod tests {
             root: None,
             partitions: None,
             binary_travels: false,
+            columns_ever: 0,
+            kept: Vec::new(),
+            storage: 0,
         };
         check(&table, &relation, found)
     }

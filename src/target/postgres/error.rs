@@ -109,6 +109,15 @@ pub enum TargetError {
     /// Rows came for no chunk.
     #[error("load rows of no chunk")]
     NoChunk,
+    /// A table could not be altered as it was on the source.
+    #[error("alter a table as it was altered on the source")]
+    Alter {
+        /// What was tried.
+        statement: String,
+        /// Why it failed.
+        #[source]
+        source: StatementError,
+    },
     /// The table does not take the log's rows.
     #[error(transparent)]
     Misfit(#[from] Misfit),
@@ -123,6 +132,21 @@ impl From<AbsentValue> for TargetError {
 impl TargetError {
     pub(super) fn unreadable(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         TargetError::StateUnreadable { source: Box::new(source) }
+    }
+}
+
+/// What follows where a table could not be altered.
+fn unaltered(statement: &str, source: &StatementError) -> Disposition {
+    match source.disposition() {
+        Disposition::Retry => Disposition::Retry,
+        Disposition::Halt(_) => Halt::with(
+            Code::SchemaChanged,
+            format!(
+                "mend what the cause says on the target (a type, function or sequence that is \
+                 missing there, say), or alter the table yourself: {statement}; then run the same \
+                 command again"
+            ),
+        ),
     }
 }
 
@@ -183,6 +207,7 @@ impl Fault for TargetError {
                 "a trigger, rule or policy on the target keeps rows away; disable it, then run \
                  the same command again",
             ),
+            TargetError::Alter { statement, source } => unaltered(statement, source),
             TargetError::NoSession { .. } => Disposition::Retry,
             TargetError::Statement(error) => error.disposition(),
             TargetError::Misfit(misfit) => misfit.disposition(),

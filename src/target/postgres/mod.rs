@@ -4,6 +4,7 @@
 //! what surrounds the rows, apply for groups. One control session lives as long as the target and
 //! holds the advisory lock that keeps a second process out; the epoch fences whoever lost it.
 
+mod alter;
 mod apply;
 pub mod build;
 pub mod catalog;
@@ -38,8 +39,8 @@ use crate::connect::postgres::{Client, connect};
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    CarriedSchema, Chunk, Failure, HeldSnapshot, Phase, Position, RowForm, SequenceValue,
-    SourceIdentity, Table, TableName,
+    Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
+    RowForm, SequenceValue, SourceIdentity, Table, TableName,
 };
 
 pub use error::TargetError;
@@ -64,6 +65,8 @@ pub struct Options {
     pub large_objects: bool,
     /// Memory for each index build, in bytes.
     pub maintenance_work_mem: u64,
+    /// What becomes of columns that are dropped on the source.
+    pub on_drop_column: OnDropColumn,
     /// What earlier attempts of this process left.
     pub remembered: Remembered,
 }
@@ -385,6 +388,25 @@ impl Target for PostgresTarget {
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
+    async fn retake(&self, alterations: &[Alteration]) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.shared.sessions.get().await?;
+        let retaking = || attempting("have altered tables copied again");
+        let tables: Vec<Table> = alterations.iter().flat_map(Alteration::tables).cloned().collect();
+        let transaction = session.transaction().await.map_err(retaking())?;
+        fence.hold(&transaction).await?;
+        state::store_chunks(&transaction, self.name(), &tables, &[]).await?;
+        for alteration in alterations {
+            alter::find(transaction.client(), alteration).await?;
+        }
+        work::empty(&transaction, &tables).await?;
+        for alteration in alterations {
+            let on_drop = self.shared.options.on_drop_column;
+            alter::carry_out(transaction.client(), &fence, alteration, on_drop).await?;
+        }
+        Ok(transaction.commit().await.map_err(retaking())?)
+    }
+
     async fn forms(&self, tables: &[Table]) -> Result<Vec<RowForm>, Failure> {
         work::forms(&self.shared.control, tables).await
     }
@@ -428,7 +450,8 @@ impl Target for PostgresTarget {
     }
 
     async fn applier(&self) -> Result<PostgresApplier, Failure> {
-        PostgresApplier::new(self.session().await?, self.fence()?).await
+        let on_drop = self.shared.options.on_drop_column;
+        PostgresApplier::new(self.session().await?, self.fence()?, on_drop).await
     }
 
     async fn remove(&self) -> Result<Vec<String>, Failure> {

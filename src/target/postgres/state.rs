@@ -230,15 +230,15 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Replaces the stored tables.
+/// Stores tables as they are now, in the open transaction.
 pub(super) async fn store_tables(
-    transaction: &Transaction<'_>,
+    client: &impl GenericClient,
     name: &str,
     tables: &[Table],
 ) -> Result<(), Failure> {
     let ids: Vec<i32> = tables.iter().map(|table| number(table.id.0)).collect();
     let definitions: Vec<String> = tables.iter().map(json_text).collect();
-    transaction
+    client
         .execute(
             "INSERT INTO dunlin.tables (migration, id, definition) \
              SELECT $1, t.id, t.definition::jsonb \

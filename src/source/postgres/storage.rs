@@ -1,0 +1,174 @@
+//! Where the tables' rows lie: what shows that all of them were written anew.
+//!
+//! The log does not hold the rows that an `ALTER TABLE` writes anew (`ALTER COLUMN … TYPE … USING`,
+//! a new column with a volatile default), but they lie in another file afterwards. So they do after
+//! VACUUM FULL, CLUSTER and TRUNCATE, which are harmless: the rows are the same, or the log says so.
+//! What tells an ALTER apart is that it also writes the column's description anew. Generated columns
+//! are not in the log either. In: the tables as the migration has them and as the catalog has them,
+//! every few seconds. Out: words for the operator where both changed at once or a generated column
+//! came, and whether a table still lies where it is known to lie.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+
+use super::catalog::{CatalogError, reading};
+use crate::connect::quote::type_name;
+use crate::model::Table;
+
+/// A table in the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lying {
+    oid: u64,
+    storage: u64,
+    columns_ever: u16,
+    /// By the columns' numbers: the type, and the version of the column's description.
+    columns: HashMap<u16, (String, i32, u32)>,
+    /// Generated columns: number and name.
+    generated: Vec<(u16, String)>,
+}
+
+/// Where tables lay when they were last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Storages {
+    known: HashMap<u64, Lying>,
+    /// What was found of each table.
+    warnings: HashMap<u64, String>,
+    /// How many columns of a table were ever carried over since its definition was read.
+    carried: HashMap<u64, u16>,
+}
+
+/// Reads where tables lie.
+pub(super) async fn read(client: &Client, tables: &[Table]) -> Result<Vec<Lying>, CatalogError> {
+    let oid = |table: &Table| u32::try_from(table.source_id).ok();
+    let oids: Vec<u32> = tables.iter().filter_map(oid).collect();
+    let rows = client
+        .query(include_str!("../../../sql/postgres/source_storage.sql"), &[&oids])
+        .await
+        .map_err(reading("where tables lie"))?;
+    let lying = rows.iter().map(|row| {
+        let numbers: Vec<i16> = row.get("numbers");
+        let names: Vec<&str> = row.get("names");
+        let generated: Vec<bool> = row.get("generated");
+        let schemas: Vec<&str> = row.get("type_schemas");
+        let types: Vec<&str> = row.get("type_names");
+        let modifiers: Vec<i32> = row.get("type_modifiers");
+        let versions: Vec<i64> = row.get("versions");
+        let column = |at: usize| {
+            let version = u32::try_from(versions[at]).unwrap_or_default();
+            (type_name(schemas[at], types[at]), modifiers[at], version)
+        };
+        let generated = (0..numbers.len()).filter(|at| generated[*at]);
+        Lying {
+            oid: u64::from(row.get::<_, u32>("oid")),
+            storage: u64::from(row.get::<_, u32>("storage")),
+            columns_ever: row.get::<_, i16>("columns_ever").cast_unsigned(),
+            columns: (0..numbers.len())
+                .map(|at| (numbers[at].cast_unsigned(), column(at)))
+                .collect(),
+            generated: generated
+                .map(|at| (numbers[at].cast_unsigned(), names[at].to_owned()))
+                .collect(),
+        }
+    });
+    Ok(lying.collect())
+}
+
+impl Lying {
+    fn as_taken_in(table: &Table) -> Self {
+        Lying {
+            oid: table.source_id,
+            storage: table.storage,
+            columns_ever: table.columns_ever,
+            columns: table
+                .columns
+                .iter()
+                .map(|c| (c.number, (c.type_name.clone(), c.type_modifier, c.version)))
+                .collect(),
+            generated: Vec::new(),
+        }
+    }
+}
+
+impl Storages {
+    /// Whether rows that lie in `storage` lie where they lay before the first column came that is
+    /// new to `table`.
+    pub(super) fn holds(&self, table: &Table, storage: u64) -> bool {
+        let known = self.known.get(&table.source_id);
+        table.storage == storage
+            || known.is_some_and(|known| {
+                known.storage == storage && known.columns_ever <= table.columns_ever
+            })
+    }
+
+    /// Notes that these tables' columns are carried over.
+    pub(super) fn carry<'t>(&mut self, tables: impl Iterator<Item = &'t Table>) {
+        self.carried.extend(tables.map(|table| (table.source_id, table.columns_ever)));
+    }
+
+    /// Compares with what was found before, and tells what needs the operator.
+    pub(super) fn watch(&mut self, tables: &[Table], found: &[Lying]) -> Vec<String> {
+        let mut generated = Vec::new();
+        for table in tables {
+            let Some(now) = found.iter().find(|lying| lying.oid == table.source_id) else {
+                continue;
+            };
+            let carried = self.carried.get(&now.oid).copied().unwrap_or_default();
+            generated.extend(now.uncarried(table, carried));
+            let before = self.known.entry(now.oid).or_insert_with(|| Lying::as_taken_in(table));
+            if let Some(column) = before.rewritten(table, now) {
+                self.warnings.insert(now.oid, warning(table, column));
+            }
+            // What a later column holds in older rows is told by where they lay before it came.
+            if now.columns_ever == before.columns_ever {
+                *before = now.clone();
+            }
+        }
+        let rewritten = tables.iter().filter_map(|table| self.warnings.get(&table.source_id));
+        rewritten.cloned().chain(generated).collect()
+    }
+}
+
+impl Lying {
+    /// What to say of generated columns that came by themselves: the log does not show them.
+    fn uncarried<'t>(
+        &'t self,
+        table: &'t Table,
+        carried: u16,
+    ) -> impl Iterator<Item = String> + 't {
+        let known = move |number: u16| {
+            number <= carried || table.columns.iter().any(|column| column.number == number)
+        };
+        let came = self.generated.iter().filter(move |(number, _)| !known(*number));
+        came.map(|(_, column)| {
+            format!(
+                "generated column {column} came to table {} on the source, which the log does not \
+                 show; unless that is done, add it on the target before the cutover",
+                table.name
+            )
+        })
+    }
+
+    /// A column whose description was written anew while the rows were. Another type is none: the
+    /// log shows it.
+    fn rewritten<'t>(&self, table: &'t Table, now: &Lying) -> Option<&'t str> {
+        let anew = |number: &u16| match (self.columns.get(number), now.columns.get(number)) {
+            (Some(before), Some(now)) => {
+                before.2 != now.2 && (&before.0, before.1) == (&now.0, now.1)
+            }
+            (Some(_), None) | (None, _) => false,
+        };
+        let column = table.columns.iter().find(|column| anew(&column.number))?;
+        (self.storage != now.storage).then_some(column.name.as_str())
+    }
+}
+
+fn warning(table: &Table, column: &str) -> String {
+    format!(
+        "column {column} of table {} was altered on the source, and all rows were written anew: if \
+         that changed values (ALTER COLUMN ... TYPE ... USING), the log does not hold them, and the \
+         table differs until it is copied again: `dunlin complete`, then `dunlin run \
+         --truncate-target '*'`",
+        table.name
+    )
+}
