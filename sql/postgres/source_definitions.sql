@@ -1,5 +1,7 @@
 -- Indexes and constraints, with what is needed to build them apart from each other. A key is
--- split into index and constraint only over a B-tree on a table that holds rows itself.
+-- split into index and constraint only over a B-tree on a table that holds rows itself, and not
+-- where a child's primary key would make the NOT NULL that it inherits its own (version 18 does so
+-- with USING INDEX, see transformIndexConstraint in parse_utilcmd.c).
 SELECT i.indexrelid AS oid,
        n.nspname::text AS schema,
        t.relname::text AS "table",
@@ -31,12 +33,15 @@ SELECT k.oid,
        COALESCE(pg_catalog.pg_relation_size(
            CASE k.contype WHEN 'f' THEN k.conrelid ELSE NULLIF(k.conindid, 0) END), 0),
        CASE WHEN k.contype = 'f' THEN 'foreign key'
-            WHEN k.contype = 'p' AND a.amname = 'btree' AND t.relkind = 'r' THEN 'primary key'
-            WHEN k.contype = 'u' AND a.amname = 'btree' AND t.relkind = 'r' THEN 'unique'
+            WHEN k.contype = 'p' AND t.relkind = 'r' THEN 'primary key'
+            WHEN k.contype = 'u' AND t.relkind = 'r' THEN 'unique'
             WHEN k.contype IN ('p', 'u') AND t.relkind = 'p' THEN 'partitioned key'
             ELSE 'other' END,
        COALESCE(i.indisreplident OR i.indisprimary, false),
        CASE WHEN k.contype IN ('p', 'u') AND a.amname = 'btree' AND t.relkind = 'r'
+                 AND (k.contype = 'u' OR t.relispartition
+                      OR NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h
+                                     WHERE h.inhrelid = t.oid))
             THEN pg_catalog.pg_get_indexdef(k.conindid) END,
        k.condeferrable,
        k.condeferred,

@@ -1,6 +1,6 @@
 -- What the named publications publish. `plain` where it is nothing but whole tables: no filter, no
--- list of columns, no schema. `via_root` where partitions go by their root's name. Asked of standbys only, so
--- these columns are there; the one for generated columns is as of 18.
+-- list of columns, no schema. `via_root` where partitions go by their root's name. Asked of standbys
+-- only, so these columns are there; the one for generated columns is as of 18.
 SELECT p.pubname::text AS name,
        pg_catalog.concat_ws(', ',
                             CASE WHEN p.pubinsert THEN 'insert' END,

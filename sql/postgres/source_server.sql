@@ -13,6 +13,7 @@ SELECT current_setting('server_version_num')::int4 AS version_num,
        (SELECT COALESCE(sum(numbackends), 0)::int4 FROM pg_catalog.pg_stat_database) AS used_connections,
        (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size')
            AS max_slot_wal_keep_mb,
+       NULLIF(current_setting('idle_replication_slot_timeout', true), '0') AS idle_slot_limit,
        current_user::text AS role,
        r.rolsuper AS is_superuser,
        r.rolreplication AS has_replication,

@@ -63,7 +63,8 @@ comparable AS (
         LIMIT 1
     ) AS found
 ),
--- The equality that a unique index itself goes by. The primary key's comes first.
+-- The equality that a unique index itself goes by. The primary key's comes first. A key WITHOUT
+-- OVERLAPS is no B-tree; its columns are equal by their types' own equality.
 indexed AS (
     SELECT DISTINCT ON (i.indrelid, k.attnum) i.indrelid, k.attnum, o.amopopr
     FROM relation r
@@ -72,8 +73,8 @@ indexed AS (
         ON i.indrelid = r.oid AND i.indisunique AND (i.indisvalid OR r.relkind = 'p')
     CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[])
         WITH ORDINALITY AS k (attnum, opclass, place)
-    JOIN pg_catalog.pg_opclass c ON c.oid = k.opclass AND c.opcmethod = 403
-    JOIN pg_catalog.pg_amop o
+    LEFT JOIN pg_catalog.pg_opclass c ON c.oid = k.opclass AND c.opcmethod = 403
+    LEFT JOIN pg_catalog.pg_amop o
         ON o.amopfamily = c.opcfamily
         AND o.amoplefttype = c.opcintype
         AND o.amoprighttype = c.opcintype

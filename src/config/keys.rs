@@ -174,10 +174,10 @@ keys! {
     CHUNK_SIZE = "chunk-size", Resources, Text, "SIZE", "128MiB":
         "Table data per chunk: the unit that one worker copies and that is repeated after an \
          interruption. At least 1MiB.";
-    GROUP_SIZE = "group-size", Resources, Text, "SIZE", "16MiB":
+    GROUP_SIZE = "group-size", Resources, Text, "SIZE", "8MiB":
         "The most change data that is applied in one target transaction, unless a single source \
          transaction is larger. At least 64KiB.";
-    QUEUE_SIZE = "queue-size", Resources, Text, "SIZE", "32MiB":
+    QUEUE_SIZE = "queue-size", Resources, Text, "SIZE", "16MiB":
         "The most change data held in memory between the source and the target. At least \
          group-size.";
     MAINTENANCE_WORK_MEM = "maintenance-work-mem", Resources, Text, "SIZE", "512MiB":

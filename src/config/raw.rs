@@ -255,6 +255,6 @@ mod tests {
         assert_eq!(raw.values(keys::WORKERS), ["1"]);
         assert_eq!(raw.values(keys::NAME), ["from_environment"]);
         assert_eq!(raw.values(keys::CHUNK_SIZE), ["8MiB"]);
-        assert_eq!(raw.values(keys::GROUP_SIZE), ["16MiB"]);
+        assert_eq!(raw.values(keys::GROUP_SIZE), ["8MiB"]);
     }
 }

@@ -13,8 +13,8 @@ fn defaults_hold_where_nothing_is_written() {
     let config = Config::try_from(toml(SERVERS)).unwrap();
     assert_eq!(config.name(), "dunlin");
     assert_eq!(config.chunk_size(), 128 << 20);
-    assert_eq!(config.group_size(), 16 << 20);
-    assert_eq!(config.queue_size(), 32 << 20);
+    assert_eq!(config.group_size(), 8 << 20);
+    assert_eq!(config.queue_size(), 16 << 20);
     assert_eq!(config.retained_wal_warn(), Some(10 << 30));
     assert_eq!(config.retained_wal_halt(), None);
     assert_eq!(config.snapshot_hold(), Duration::from_secs(1800));

@@ -15,8 +15,8 @@ use tokio::process::Command;
 
 use crate::model::{Code, Disposition, Fault, Halt};
 
-/// The environment variable that names a folder to look into first.
-pub const FOLDER_VARIABLE: &str = "DUNLIN_PG_BIN";
+/// The environment variable that names folders to look into first, several separated as in PATH.
+pub const FOLDERS_VARIABLE: &str = "DUNLIN_PG_BIN";
 
 /// What can go wrong with a client program.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ impl Fault for ProgramError {
                 Code::ProgramMissing,
                 format!(
                     "install the Debian package postgresql-client-{major}, or name the folder \
-                     that holds the programs in {FOLDER_VARIABLE}"
+                     that holds the programs in {FOLDERS_VARIABLE}"
                 ),
             ),
             ProgramError::Run { .. } => Halt::with(
@@ -95,38 +95,32 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds the programs for a source of the given major version.
+    /// Finds the programs for a schema that goes from a server of one major version to another's.
     ///
     /// `pg_dump` refuses a server newer than itself, and each version writes what servers of its
-    /// own version understand; so the oldest that is not older than the source is taken. One in
-    /// the folder that [`FOLDER_VARIABLE`] names is preferred.
+    /// own version understand, but not always what newer ones do ("pg_dump", Notes, in the
+    /// Postgres manual). So the target's own version is best, or the source's where that is newer;
+    /// otherwise the one that is nearest above it, then the nearest below. Those in the folders
+    /// that [`FOLDERS_VARIABLE`] names are preferred.
     ///
     /// # Errors
     ///
     /// [`ProgramError::Missing`].
-    pub async fn find(source_major: i32) -> Result<Self, ProgramError> {
-        let named = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
-        let mut majors = BTreeSet::new();
-        let mut best: Option<Programs> = None;
-        for folder in named.iter().cloned().chain(usual_folders()) {
-            let Some(major) = version(&folder).await else {
-                continue;
-            };
-            majors.insert(major);
-            let fits = major >= source_major;
-            let better = best.as_ref().is_none_or(|best| major < best.major);
-            if fits && better {
-                let preferred = Some(&folder) == named.as_ref();
-                best = Some(Programs { folder, major });
-                if preferred {
-                    break;
-                }
+    pub async fn find(source_major: i32, target_major: i32) -> Result<Self, ProgramError> {
+        let mut found = Vec::new();
+        for folders in [named_folders(), usual_folders()] {
+            let mut here = Vec::new();
+            for folder in folders {
+                let programs = version(&folder).await.map(|major| Programs { folder, major });
+                here.extend(programs);
             }
+            if let Some(best) = fitting(&here, source_major, target_major) {
+                return Ok(best.clone());
+            }
+            found.extend(here);
         }
-        best.ok_or(ProgramError::Missing {
-            major: source_major,
-            found: majors.into_iter().collect(),
-        })
+        let found: BTreeSet<i32> = found.iter().map(|programs| programs.major).collect();
+        Err(ProgramError::Missing { major: source_major, found: found.into_iter().collect() })
     }
 
     /// Their major version.
@@ -215,6 +209,20 @@ fn last_lines(message: &str) -> String {
     lines[lines.len().saturating_sub(5)..].join("; ")
 }
 
+/// The programs of the version that fits best; of two alike, those that come first.
+fn fitting(found: &[Programs], source_major: i32, target_major: i32) -> Option<&Programs> {
+    let wanted = source_major.max(target_major);
+    found
+        .iter()
+        .filter(|programs| programs.major >= source_major)
+        .min_by_key(|programs| (programs.major < wanted, (programs.major - wanted).abs()))
+}
+
+fn named_folders() -> Vec<PathBuf> {
+    let named = std::env::var_os(FOLDERS_VARIABLE).unwrap_or_default();
+    std::env::split_paths(&named).filter(|folder| !folder.as_os_str().is_empty()).collect()
+}
+
 /// The folders in which packages put the programs: PATH first, then per-version ones.
 fn usual_folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -268,6 +276,20 @@ mod tests {
         assert_eq!(major("pg_dump (PostgreSQL) 15.18 (Debian 1)\n"), Some(15));
         assert_eq!(major("pg_dump (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(major("pg_dump"), None);
+    }
+
+    #[test]
+    fn the_target_s_version_is_best_and_none_is_older_than_the_source() {
+        let majors = |majors: &[i32], source, target| {
+            let programs = |&major: &i32| Programs { folder: PathBuf::new(), major };
+            let found: Vec<Programs> = majors.iter().map(programs).collect();
+            fitting(&found, source, target).map(|programs| programs.major)
+        };
+        assert_eq!(majors(&[13, 15, 18], 13, 15), Some(15));
+        assert_eq!(majors(&[13, 15, 18], 13, 16), Some(18));
+        assert_eq!(majors(&[13, 15], 13, 18), Some(15));
+        assert_eq!(majors(&[18, 17], 17, 15), Some(17));
+        assert_eq!(majors(&[13, 15], 17, 15), None);
     }
 
     #[test]

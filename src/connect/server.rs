@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Row};
 
 use super::StatementError;
 use crate::model::Code;
-use crate::model::handover::ServerFacts;
+use crate::model::handover::{DatabaseSetting, ServerFacts};
 use crate::model::report::Finding;
 
 /// A server, the database in it and the role we are.
@@ -57,12 +57,15 @@ impl Basics {
     #[must_use]
     pub fn facts(&self, row: &Row) -> ServerFacts {
         ServerFacts {
+            major: self.version_num.unsigned_abs() / 10_000,
             cluster: self.system_identifier.map(|identifier| identifier.to_string()),
             database: self.database.clone(),
             encoding: self.encoding.clone(),
             collation: row.get("collation"),
             extensions: row.get("extensions"),
             large_objects: row.get("large_objects"),
+            settings: settings(row),
+            privileged: Vec::new(),
         }
     }
 
@@ -81,6 +84,13 @@ impl Basics {
                 .with_hint("close other sessions, raise max_connections or lower --max-connections")
         })
     }
+}
+
+fn settings(row: &Row) -> Vec<DatabaseSetting> {
+    let roles: Vec<Option<String>> = row.get("setting_roles");
+    let assignments: Vec<String> = row.get("settings");
+    let pairs = roles.into_iter().zip(assignments);
+    pairs.map(|(role, assignment)| DatabaseSetting { role, assignment }).collect()
 }
 
 /// A role lacks a privilege on one side.

@@ -86,6 +86,7 @@ pub(super) async fn run(
                 Some(connected) => connected,
                 None => (source(config).await?, target(config, &remembered).await?),
             };
+            source.face(target.control().server_version_num());
             source.announce().await?;
             let handles = Handles { stop, moved, progress: progress.clone() };
             let besides = LargeObjects {
@@ -154,6 +155,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
         Ok(target) => target,
         Err(failure) => return Ok(CheckReport { findings: vec![full("target", failure)?] }),
     };
+    source.face(target.control().server_version_num());
     if let Some(migration) = target.load().await? {
         let seen = format!("migration {} is there, in phase {}", config.name(), migration.phase);
         let finding = Finding::info("MIGRATION_EXISTS", "target", seen)
@@ -168,6 +170,7 @@ pub(super) async fn check(config: &Config) -> Result<CheckReport, Failure> {
 pub(super) async fn plan(config: &Config) -> Result<PlanReport, Failure> {
     let source = source(config).await?;
     let target = target(config, &Remembered::default()).await?;
+    source.face(target.control().server_version_num());
     let options = options(config, None);
     let found = source.check(&options.selection, options.connections).await?;
     let blocking = found.findings.iter().filter(|found| found.severity == Severity::Block).count();

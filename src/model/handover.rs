@@ -40,6 +40,8 @@ pub struct HeldSnapshot {
 pub struct ServerFacts {
     /// The cluster's own identifier; None where the role may not read it.
     pub cluster: Option<String>,
+    /// The server's major version.
+    pub major: u32,
     /// The database.
     pub database: String,
     /// How its text is encoded.
@@ -50,6 +52,19 @@ pub struct ServerFacts {
     pub extensions: Vec<String>,
     /// It holds large objects.
     pub large_objects: bool,
+    /// What is set for sessions in this database.
+    pub settings: Vec<DatabaseSetting>,
+    /// Objects in it that only a superuser may create.
+    pub privileged: Vec<String>,
+}
+
+/// A setting that sessions in a database begin with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DatabaseSetting {
+    /// The role whose sessions they are; None for all.
+    pub role: Option<String>,
+    /// The setting and its value, as `name=value`.
+    pub assignment: String,
 }
 
 /// What a source is found to be before a migration begins.

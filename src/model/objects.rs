@@ -62,14 +62,14 @@ pub enum DefinitionKind {
         /// Rows are named by it in the log.
         identity: bool,
     },
-    /// A primary key or unique constraint on an ordinary B-tree.
+    /// A primary key or unique constraint of a table that holds rows itself.
     Key {
         /// It is the primary key.
         primary: bool,
         /// Rows are named by it in the log.
         identity: bool,
-        /// The statement that creates its index alone.
-        index_sql: String,
+        /// The statement that creates its index alone; None where key and index are made at once.
+        index_sql: Option<String>,
         /// It may be checked at the end of a transaction.
         deferrable: bool,
         /// It is checked at the end of a transaction unless said otherwise.
@@ -85,7 +85,7 @@ pub enum DefinitionKind {
         /// Every row is known to satisfy it.
         validated: bool,
     },
-    /// A check, an exclusion constraint, or a key over another kind of index.
+    /// A check or an exclusion constraint.
     Other,
 }
 
@@ -106,4 +106,6 @@ pub struct Excluded {
     /// Everything that cannot exist without these, by the engine's own numbers (Postgres: the
     /// OIDs of the system catalog and of the object).
     pub dependents: BTreeSet<(u32, u32)>,
+    /// What is there only for the sake of migrations, by the same numbers.
+    pub own: BTreeSet<(u32, u32)>,
 }

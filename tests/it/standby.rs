@@ -128,7 +128,7 @@ async fn complete_leaves_nothing_on_the_standby_and_names_the_rest() {
     assert_eq!(number::<i64>(&scene.pair.on_source().await, SLOTS).await, 0);
     scene.primary_sql(&left.concat()).await;
     let again = Dunlin::run(&scene.pair, "complete", &[]).await.expect_code(0);
-    assert!(again.stdout.starts_with("nothing of dunlin is left"), "{}", again.stdout);
+    assert!(again.stdout.starts_with("nothing of this migration is left"), "{}", again.stdout);
 }
 
 #[tokio::test]

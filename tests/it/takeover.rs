@@ -93,11 +93,12 @@ async fn an_interrupted_snapshot_says_how_to_go_on() {
     scene.kill_at("chunks-planned").await;
     let mut locking = scene.pair.on_target().await;
     let lock = locking.transaction().await.unwrap();
-    lock.batch_execute("LOCK TABLE shop.staging IN SHARE MODE").await.unwrap();
+    // The largest table comes first, in several chunks.
+    lock.batch_execute("LOCK TABLE pgbench_accounts IN SHARE MODE").await.unwrap();
     let run = scene.run(&["--workers", "1"]);
     wait_until("the copy stands at the locked table", async || {
         let waiting = "SELECT count(*) > 0 FROM pg_locks \
-             WHERE NOT granted AND relation = 'shop.staging'::regclass";
+             WHERE NOT granted AND relation = 'pgbench_accounts'::regclass";
         scene.observer.query_one(waiting, &[]).await.unwrap().get(0)
     })
     .await;

@@ -8,7 +8,7 @@ SELECT
     ROW('Street "' || n || '"', CASE WHEN n % 3 = 0 THEN NULL ELSE 'Town, ' || n % 97 END, n::text)::shop.address,
     CASE n % 4 WHEN 0 THEN '{}' WHEN 1 THEN ARRAY['a,b', NULL, 'NULL'] ELSE ARRAY['tag' || n % 50] END,
     CASE n % 5 WHEN 0 THEN NULL ELSE jsonb_build_object('news', n % 2 = 0, 'level', n % 10) END,
-    CASE n % 100 WHEN 0 THEN 'NaN' WHEN 1 THEN '-Infinity' ELSE n / 7.0 END,
+    CASE n % 100 WHEN 0 THEN 'NaN'::double precision WHEN 1 THEN '-Infinity' ELSE n / 7.0 END,
     date '2020-01-01' + (n % 2000)::integer
 FROM generate_series(1, current_setting('demo.per_mille')::bigint * 50) AS n;
 

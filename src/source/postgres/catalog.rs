@@ -85,6 +85,9 @@ pub struct Server {
     /// How much log the server keeps for a slot before it invalidates the slot; None without a
     /// bound (and before version 13, which knows none).
     pub max_slot_wal_keep_bytes: Option<u64>,
+    /// How long a slot may go unused before the server invalidates it, as the server writes it;
+    /// None without a bound (and before version 18, which knows none).
+    pub idle_slot_limit: Option<String>,
     /// The role may replicate.
     pub has_replication: bool,
 }
@@ -117,6 +120,7 @@ pub async fn server(client: &Client) -> Result<Server, CatalogError> {
         max_wal_senders: row.get("max_wal_senders"),
         used_wal_senders: row.get("used_wal_senders"),
         max_slot_wal_keep_bytes: keep_mb.and_then(|mb| u64::try_from(mb).ok()).map(|mb| mb << 20),
+        idle_slot_limit: row.get("idle_slot_limit"),
         has_replication: row.get("has_replication"),
     })
 }

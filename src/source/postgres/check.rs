@@ -15,7 +15,6 @@ use super::standby;
 use super::{PostgresSource, Shared, relation_oids};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
-use crate::connect::program::Programs;
 use crate::connect::quote::{quote_ident, quote_name};
 use crate::connect::server::missing_privilege;
 use crate::model::handover::{Refusal, ServerFacts, SourceSurvey};
@@ -66,20 +65,15 @@ pub(super) async fn survey(
     }
     survey.findings.extend(privileges(control, &server, &found.tables).await?);
     survey.findings.extend(sequence_privileges(control, selection, &server.basics.role).await?);
-    survey.findings.extend(programs(control).await);
+    survey.findings.extend(programs(source).await);
     survey.findings.extend(firing(control, &found).await?);
     survey.findings.extend(holdups(control).await?);
     survey.findings.extend(large_objects(control, standby).await?);
     survey.findings.extend(little_log(&server, &found.tables));
-    let (facts, may_publish) = facts(control, &server).await?;
-    if !may_publish && !standby {
-        let database = quote_ident(&server.basics.database);
-        let fix =
-            format!("GRANT CREATE ON DATABASE {database} TO {}", quote_ident(&server.basics.role));
-        let seen = "the role may not create a publication in the database";
-        survey.findings.push(missing(&server.basics.role, seen).with_fix(fix));
-    }
-    survey.facts = Some(facts);
+    survey.findings.extend(idle_limit(&server));
+    let database = database(control, &server).await?;
+    survey.findings.extend(database.findings);
+    survey.facts = Some(database.facts);
     survey.tables = found.tables;
     Ok(survey)
 }
@@ -276,10 +270,8 @@ async fn sequence_privileges(
     }))
 }
 
-async fn programs(control: &Client) -> Option<Finding> {
-    let major = control.server_version_num() / 10_000;
-    let found = Programs::find(major.cast_signed()).await;
-    found.err().map(|error| Finding::of(&error, "this machine"))
+async fn programs(source: &PostgresSource) -> Option<Finding> {
+    source.programs().await.err().map(|error| Finding::of(&error, "this machine"))
 }
 
 /// Triggers and rules that do not rest while dunlin writes.
@@ -348,13 +340,50 @@ fn little_log(server: &Server, tables: &[Table]) -> Option<Finding> {
     })
 }
 
-async fn facts(control: &Client, server: &Server) -> Result<(ServerFacts, bool), Failure> {
+/// A bound on the time that a slot may go unused.
+fn idle_limit(server: &Server) -> Option<Finding> {
+    let limit = server.idle_slot_limit.as_ref()?;
+    let seen = format!(
+        "idle_replication_slot_timeout is {limit}: the server gives the slot up, and the \
+         migration with it, once no run has used it for that long"
+    );
+    let fix = "ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf()";
+    Some(Finding::warn("SLOT_LIMIT", "source", seen).with_fix(fix))
+}
+
+/// What the database is like, and what there is to be said of it.
+struct Database {
+    facts: ServerFacts,
+    findings: Vec<Finding>,
+}
+
+async fn database(control: &Client, server: &Server) -> Result<Database, Failure> {
     let row = control
         .query_one(include_str!("../../../sql/postgres/source_facts.sql"), &[])
         .await
         .map_err(attempting("read what the source's database is like"))?;
-    let facts = server.basics.facts(&row);
-    Ok((facts, row.get("may_publish")))
+    let mut findings = Vec::new();
+    if !row.get::<_, bool>("may_publish") && !server.in_recovery {
+        let database = quote_ident(&server.basics.database);
+        let fix =
+            format!("GRANT CREATE ON DATABASE {database} TO {}", quote_ident(&server.basics.role));
+        let seen = "the role may not create a publication in the database";
+        findings.push(missing(&server.basics.role, seen).with_fix(fix));
+    }
+    let subscriptions: Vec<String> = row.get("subscriptions");
+    findings.extend(subscriptions.iter().map(|name| subscription(name)));
+    let facts = ServerFacts { privileged: row.get("privileged"), ..server.basics.facts(&row) };
+    Ok(Database { facts, findings })
+}
+
+/// Two subscriptions over one slot would take each other's changes.
+fn subscription(name: &str) -> Finding {
+    let seen =
+        "it is not carried over: what it brings to the source comes to the target from there";
+    Finding::info("SUBSCRIPTION_LEFT", format!("subscription {name}"), seen).with_hint(
+        "once the applications write to the target, drop it here with slot_name = NONE and create \
+         it there with the same slot_name, create_slot = false and copy_data = false",
+    )
 }
 
 fn oids(tables: &[Table]) -> Vec<u32> {
@@ -409,6 +438,7 @@ mod tests {
             max_wal_senders: 10,
             used_wal_senders: 0,
             max_slot_wal_keep_bytes: None,
+            idle_slot_limit: None,
             has_replication: true,
         }
     }
@@ -458,5 +488,11 @@ mod tests {
         assert!(little_log(&bound(1 << 20), &[]).is_some());
         assert!(little_log(&bound(2 << 30), &[]).is_none());
         assert!(little_log(&server(), &[]).is_none());
+    }
+
+    #[test]
+    fn a_bound_on_idle_slots_is_told() {
+        assert!(idle_limit(&server()).is_none());
+        assert!(idle_limit(&Server { idle_slot_limit: Some("1d".into()), ..server() }).is_some());
     }
 }

@@ -26,7 +26,7 @@ mod storage;
 pub mod wire;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -44,7 +44,7 @@ use crate::config::NamedTables;
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
 use crate::connect::postgres::{Client, connect};
-use crate::connect::program::Programs;
+use crate::connect::program::{ProgramError, Programs};
 use crate::connect::quote::type_name;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
@@ -88,6 +88,8 @@ struct Shared {
     standby: bool,
     /// Where the tables' rows lie, as far as that was watched.
     storages: Mutex<Storages>,
+    /// The version of the server that the schema is for.
+    target_version_num: OnceLock<u32>,
 }
 
 /// What retains the log for the migration `name`.
@@ -109,9 +111,23 @@ impl PostgresSource {
         control.batch_execute(&patience).await.map_err(attempting("bound the wait for locks"))?;
         let standby = standby::in_recovery(&control).await?;
         let endpoint = control.endpoint().clone();
-        let storages = Mutex::default();
-        let shared = Shared { endpoint, control, names, options, standby, storages };
+        let (storages, target_version_num) = (Mutex::default(), OnceLock::new());
+        let shared =
+            Shared { endpoint, control, names, options, standby, storages, target_version_num };
         Ok(PostgresSource { shared: Arc::new(shared) })
+    }
+
+    /// Says which version the server has that the schema is for, as `server_version_num`. Unsaid,
+    /// it is for a server like this one.
+    pub fn face(&self, target_version_num: u32) {
+        let _ = self.shared.target_version_num.set(target_version_num);
+    }
+
+    /// The client programs for the schema.
+    async fn programs(&self) -> Result<Programs, ProgramError> {
+        let own = self.shared.control.server_version_num();
+        let target = self.shared.target_version_num.get().copied().unwrap_or(own);
+        Programs::find((own / 10_000).cast_signed(), (target / 10_000).cast_signed()).await
     }
 
     /// A session inside of a transaction that sees exactly what the held snapshot sees.
@@ -418,8 +434,7 @@ impl Source for PostgresSource {
         _tables: &[Table],
     ) -> Result<CarriedSchema, Failure> {
         let control = &self.shared.control;
-        let major = control.server_version_num() / 10_000;
-        let programs = Programs::find(major.cast_signed()).await?;
+        let programs = self.programs().await?;
         let selection = &self.shared.options.selection;
         let excluded = objects::excluded(control, selection).await?;
         let snapshot = handle(held)?.snapshot;

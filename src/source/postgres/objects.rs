@@ -5,7 +5,7 @@
 //! order in which they can be refreshed. It knows nothing of the target. Objects that the
 //! selection leaves out are named one by one, so that everything else is in the archive.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 
 use tokio_postgres::{Client, Row};
@@ -20,6 +20,7 @@ use crate::model::{Disposition, Fault, TableName};
 
 use super::catalog::{CatalogError, reading, sequence_names};
 use super::relations::{self, Layout};
+use super::slot::OWN_PREFIX;
 
 /// What can go wrong in reading the schema.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +66,6 @@ pub async fn dump_schema(
         "--format=custom",
         "--schema-only",
         "--no-blobs",
-        "--no-publications",
         "--no-subscriptions",
         "--no-password",
         "--encoding=UTF8",
@@ -96,8 +96,9 @@ pub async fn dump_schema(
 ///
 /// A query failed.
 pub async fn excluded(client: &Client, selection: &Selection) -> Result<Excluded, ObjectsError> {
+    let own = own_publications(client).await?;
     if selection.is_everything() {
-        return Ok(Excluded::default());
+        return Ok(Excluded { own, ..Excluded::default() });
     }
     let layout = relations::layout(client, selection).await?;
     let mut names = layout.excluded_tables();
@@ -112,7 +113,16 @@ pub async fn excluded(client: &Client, selection: &Selection) -> Result<Excluded
         .await
         .map_err(reading("what depends on the tables that are left out"))?;
     let dependents = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    Ok(Excluded { names, dependents })
+    Ok(Excluded { names, dependents, own })
+}
+
+/// The publications that dunlin made, this migration's and others', with what is in them.
+async fn own_publications(client: &Client) -> Result<BTreeSet<(u32, u32)>, ObjectsError> {
+    let rows = client
+        .query(include_str!("../../../sql/postgres/source_own_publications.sql"), &[&OWN_PREFIX])
+        .await
+        .map_err(reading("dunlin's own publications"))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 fn excluded_views(views: &[View], layout: &Layout, selection: &Selection) -> Vec<TableName> {
@@ -144,22 +154,20 @@ pub async fn definitions(client: &Client) -> Result<Vec<Definition>, ObjectsErro
 
 fn definition(row: &Row) -> Definition {
     let identity = row.get("identity");
-    let key = |primary| {
-        row.get::<_, Option<String>>("index_sql").map(|index_sql| DefinitionKind::Key {
-            primary,
-            identity,
-            index_sql,
-            deferrable: row.get("deferrable"),
-            deferred: row.get("deferred"),
-        })
+    let key = |primary| DefinitionKind::Key {
+        primary,
+        identity,
+        index_sql: row.get("index_sql"),
+        deferrable: row.get("deferrable"),
+        deferred: row.get("deferred"),
     };
     let kind = match row.get("kind") {
-        "index" => Some(DefinitionKind::Index { identity }),
+        "index" => DefinitionKind::Index { identity },
         "primary key" => key(true),
         "unique" => key(false),
-        "partitioned key" => Some(DefinitionKind::PartitionedKey { identity }),
-        "foreign key" => Some(DefinitionKind::ForeignKey { validated: row.get("validated") }),
-        _ => None,
+        "partitioned key" => DefinitionKind::PartitionedKey { identity },
+        "foreign key" => DefinitionKind::ForeignKey { validated: row.get("validated") },
+        _ => DefinitionKind::Other,
     };
     Definition {
         source_id: u64::from(row.get::<_, u32>("oid")),
@@ -167,7 +175,7 @@ fn definition(row: &Row) -> Definition {
         name: row.get("name"),
         partitioned: row.get("partitioned"),
         bytes: row.get::<_, i64>("bytes").max(0).cast_unsigned(),
-        kind: kind.unwrap_or(DefinitionKind::Other),
+        kind,
     }
 }
 

@@ -12,6 +12,9 @@ use super::publication;
 use crate::connect::attempting;
 use crate::model::{Failure, Lsn};
 
+/// How the names of all slots and publications of all migrations begin.
+pub(super) const OWN_PREFIX: &str = "dunlin_";
+
 /// How long the ended user of a slot may take to let go of it.
 const DROP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,10 +49,10 @@ impl Names {
             .bytes()
             .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         Names {
-            slot: format!("dunlin_{name}"),
-            temporary_slot: format!("dunlin_{name}_again"),
-            publication: format!("dunlin_{name}"),
-            appending: format!("dunlin_{name}_appending"),
+            slot: format!("{OWN_PREFIX}{name}"),
+            temporary_slot: format!("{OWN_PREFIX}{name}_again"),
+            publication: format!("{OWN_PREFIX}{name}"),
+            appending: format!("{OWN_PREFIX}{name}_appending"),
             holder: format!("dunlin snapshot {name}"),
             application: "dunlin",
             lock: (i32::from_be_bytes(*b"dunl"), hash.cast_signed()),

@@ -11,14 +11,15 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Transaction};
 
 use crate::connect::quote::{quote_ident, quote_name};
 use crate::connect::{StatementError, attempting};
 use crate::model::objects::{Definition, DefinitionKind};
 use crate::model::{Disposition, Fault, TableName};
 
-use super::schema::{SETTINGS, restoring};
+use super::schema::{self, SETTINGS, restoring};
 use super::script::{self, Entry};
 
 /// What can go wrong in building.
@@ -95,6 +96,8 @@ pub struct BuildStep {
     pub table: Option<TableName>,
     /// Bytes that it works through.
     pub bytes_hint: u64,
+    /// Only a superuser may do it, so it is left out where the role is none.
+    pub privileged: bool,
     /// Its statements.
     pub sql: Vec<String>,
 }
@@ -175,6 +178,14 @@ impl Planner<'_> {
             };
             return self.push(entry, stage, Some(definition), vec![entry.sql.clone()]);
         };
+        let statements = script::statements(&entry.sql).into_iter();
+        let (table, own): (Vec<_>, Vec<_>) =
+            statements.skip(1).partition(|sql| is_table_statement(sql));
+        let Some(index_sql) = index_sql else {
+            let whole = script::statements(&entry.sql).into_iter().take(1).chain(own).collect();
+            self.push(entry, index_stage(*identity), Some(definition), whole);
+            return self.mark_table(entry, definition, table);
+        };
         let kind = if *primary { "PRIMARY KEY" } else { "UNIQUE" };
         let name = quote_ident(&definition.name);
         let mut add = format!(
@@ -187,10 +198,7 @@ impl Planner<'_> {
         if *deferred {
             add.push_str(" INITIALLY DEFERRED");
         }
-        let index = vec![index_sql.clone()];
-        self.push(entry, index_stage(*identity), Some(definition), index);
-        let more = script::statements(&entry.sql).into_iter().skip(1);
-        let (table, own): (Vec<_>, Vec<_>) = more.partition(|sql| is_table_statement(sql));
+        self.push(entry, index_stage(*identity), Some(definition), vec![index_sql.clone()]);
         let sql = std::iter::once(add).chain(own).chain(table).collect();
         self.push_named(entry, "constraint", Stage::Constraint, definition, sql);
     }
@@ -251,6 +259,7 @@ impl Planner<'_> {
             label: entry.label(),
             table: definition.map(|definition| definition.table.clone()),
             bytes_hint: definition.map_or(0, |definition| definition.bytes),
+            privileged: is_privileged(entry),
             sql,
         });
     }
@@ -260,12 +269,22 @@ fn index_stage(identity: bool) -> Stage {
     if identity { Stage::Identity } else { Stage::Index }
 }
 
+/// Event triggers, and publications of all tables or of schemas: on many a managed server nobody
+/// may make them. Nothing but their own parts depends on them.
+fn is_privileged(entry: &Entry) -> bool {
+    let of = |kind: &str| match entry.kind.as_str() {
+        "COMMENT" => entry.name.starts_with(kind),
+        other => other.starts_with(kind),
+    };
+    of("EVENT TRIGGER") || of("PUBLICATION")
+}
+
 fn is_table_statement(statement: &str) -> bool {
     statement.starts_with("ALTER TABLE ")
 }
 
 /// Runs a step and its ledger statement in one transaction: when the one is there, so is the
-/// other.
+/// other. Returns whether it was done: a privileged step may be left out.
 ///
 /// # Errors
 ///
@@ -275,7 +294,7 @@ pub async fn execute(
     step: &BuildStep,
     maintenance_work_mem_kb: u32,
     ledger: &str,
-) -> Result<(), BuildError> {
+) -> Result<bool, BuildError> {
     let failed = || attempting(format!("build {} on the target", step.label));
     let transaction = client.transaction().await.map_err(failed())?;
     let settings = format!(
@@ -284,10 +303,27 @@ pub async fn execute(
          SET LOCAL maintenance_work_mem = {maintenance_work_mem_kb}"
     );
     transaction.batch_execute(&settings).await.map_err(failed())?;
-    for statement in step.sql.iter().map(String::as_str).chain([ledger]) {
-        transaction.batch_execute(statement).await.map_err(failed())?;
+    let done = carry_out(&transaction, step).await?;
+    transaction.batch_execute(ledger).await.map_err(failed())?;
+    transaction.commit().await.map_err(failed())?;
+    Ok(done)
+}
+
+/// Runs a step's statements in the open transaction.
+pub(super) async fn carry_out(
+    transaction: &Transaction<'_>,
+    step: &BuildStep,
+) -> Result<bool, StatementError> {
+    if step.privileged {
+        // What belongs to one that was left out does not find it.
+        let forgiven = [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::UNDEFINED_OBJECT];
+        return schema::attempt(transaction, &step.label, &step.sql.join("; "), &forgiven).await;
     }
-    Ok(transaction.commit().await.map_err(failed())?)
+    for statement in &step.sql {
+        let failed = attempting(format!("build {} on the target", step.label));
+        transaction.batch_execute(statement).await.map_err(failed)?;
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

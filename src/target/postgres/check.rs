@@ -10,9 +10,9 @@ use super::catalog::{self, Server};
 use super::{Options, TargetError, work};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
-use crate::connect::quote::{quote_ident, quote_name};
+use crate::connect::quote::{quote_ident, quote_literal, quote_name};
 use crate::connect::server::missing_privilege;
-use crate::model::handover::ServerFacts;
+use crate::model::handover::{DatabaseSetting, ServerFacts};
 use crate::model::report::Finding;
 use crate::model::{Code, Failure, Table, TableName};
 use crate::target::Arrival;
@@ -37,6 +37,9 @@ pub(super) async fn survey(
     let own = facts(control, &server).await?;
     let ground = ground(control, arrival.tables, arrival.truncate).await?;
     findings.extend(compare(arrival.source, &own, ground.make_schema));
+    if ground.make_schema && !server.basics.is_superuser {
+        findings.extend(arrival.source.privileged.iter().map(|object| privileged(object)));
+    }
     if options.large_objects && arrival.source.large_objects && own.large_objects {
         findings.push(large_objects_in_the_way());
     }
@@ -163,6 +166,10 @@ fn compare(source: &ServerFacts, own: &ServerFacts, make_schema: bool) -> Vec<Fi
                 .with_hint("text may be ordered in another way than on the source"),
         );
     }
+    findings.extend(settings_left(source, own));
+    if make_schema {
+        findings.extend(older(source, own));
+    }
     let absent = |name: &&String| make_schema && !own.extensions.contains(name);
     for name in source.extensions.iter().filter(absent) {
         let seen = format!("the source uses the extension {name}, which is not installed there");
@@ -170,6 +177,52 @@ fn compare(source: &ServerFacts, own: &ServerFacts, make_schema: bool) -> Vec<Fi
         findings.push(Finding::block(Code::ExtensionMissing, "target", seen).with_hint(hint));
     }
     findings
+}
+
+/// An older server does not understand everything that a newer one has.
+fn older(source: &ServerFacts, own: &ServerFacts) -> Option<Finding> {
+    (own.major < source.major).then(|| {
+        let seen = format!(
+            "it runs Postgres {}, which does not know everything that the source's {} does",
+            own.major, source.major
+        );
+        Finding::warn("VERSION_OLDER", "target", seen).with_hint(
+            "the whole schema is tried out before the first row is copied; where something cannot \
+             be created the run halts there and names it. Then change it on the source and begin \
+             anew (dunlin complete), or create the schema on the target by hand",
+        )
+    })
+}
+
+/// What the database of the source sets for its sessions, and this one does not.
+fn settings_left(source: &ServerFacts, own: &ServerFacts) -> Option<Finding> {
+    let left: Vec<&DatabaseSetting> =
+        source.settings.iter().filter(|setting| !own.settings.contains(setting)).collect();
+    let database = quote_ident(&own.database);
+    let fix = |setting: &&DatabaseSetting| {
+        let (name, value) = setting.assignment.split_once('=').unwrap_or((&setting.assignment, ""));
+        // Lists are kept with their elements quoted one by one (`GUC_LIST_QUOTE` in guc.c).
+        let value = match name.ends_with("search_path") || name.ends_with("_libraries") {
+            true => value.to_owned(),
+            false => quote_literal(value),
+        };
+        let whose = match &setting.role {
+            Some(role) => format!("ROLE {} IN DATABASE {database}", quote_ident(role)),
+            None => format!("DATABASE {database}"),
+        };
+        format!("ALTER {whose} SET {name} TO {value}")
+    };
+    (!left.is_empty()).then(|| {
+        let seen = "the source's database has settings of its own, which are not carried over";
+        let fixes: Vec<String> = left.iter().map(fix).collect();
+        Finding::warn("DATABASE_SETTINGS", "target", seen).with_fix(fixes.join(";\n"))
+    })
+}
+
+fn privileged(object: &str) -> Finding {
+    let seen = format!("only a superuser may create {object}: it is not carried over");
+    Finding::warn("SUPERUSER_NEEDED", "target", seen)
+        .with_hint("create it by hand at the end, or let a superuser run dunlin")
 }
 
 /// Large objects keep their OIDs, so those of the source would replace others.
@@ -249,11 +302,14 @@ mod tests {
     fn facts() -> ServerFacts {
         ServerFacts {
             cluster: Some("7".to_owned()),
+            major: 15,
             database: "app".to_owned(),
             encoding: "UTF8".to_owned(),
             collation: "C.UTF-8".to_owned(),
             extensions: vec!["plpgsql".to_owned()],
             large_objects: false,
+            settings: Vec::new(),
+            privileged: Vec::new(),
         }
     }
 
@@ -292,6 +348,31 @@ mod tests {
         assert_eq!(weighed(&facts(), &latin()), one("ENCODING_DIFFERS", Severity::Block));
         let source = ServerFacts { encoding: "SQL_ASCII".to_owned(), ..facts() };
         assert_eq!(weighed(&source, &other()), one("ENCODING_DIFFERS", Severity::Warn));
+    }
+
+    #[test]
+    fn an_older_version_is_told_where_the_schema_is_made() {
+        let source = ServerFacts { major: 18, ..facts() };
+        assert_eq!(weighed(&source, &other()), one("VERSION_OLDER", Severity::Warn));
+        assert_eq!(compare(&source, &other(), false), []);
+        assert_eq!(weighed(&other(), &ServerFacts { major: 18, ..facts() }), []);
+    }
+
+    #[test]
+    fn settings_of_the_database_come_with_their_statements() {
+        let setting = |role: Option<&str>, assignment: &str| DatabaseSetting {
+            role: role.map(str::to_owned),
+            assignment: assignment.to_owned(),
+        };
+        let both = setting(None, "work_mem=8MB");
+        let list = setting(None, "search_path=\"$user\", app");
+        let of_role = setting(Some("Me"), "application_name=it's");
+        let source = ServerFacts { settings: vec![both.clone(), list, of_role], ..facts() };
+        let own = ServerFacts { settings: vec![both], ..other() };
+        let found = settings_left(&source, &own).and_then(|finding| finding.fix_sql);
+        let fix = "ALTER DATABASE \"app\" SET search_path TO \"$user\", app;\n\
+                   ALTER ROLE \"Me\" IN DATABASE \"app\" SET application_name TO 'it''s'";
+        assert_eq!(found.as_deref(), Some(fix));
     }
 
     #[test]

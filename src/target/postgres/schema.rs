@@ -16,6 +16,7 @@ use crate::connect::{StatementError, attempting};
 use crate::model::objects::{Excluded, SchemaArchive};
 use crate::model::{Code, Disposition, Fault, Halt};
 
+use super::build::{self, BuildStep};
 use super::script::{self, Entry};
 
 /// What can go wrong with the schema.
@@ -95,13 +96,17 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Takes away what cannot be created without something that the selection leaves out, and
-    /// returns what that was, for the operator to know.
+    /// Takes away what is there only for the sake of migrations, and what cannot be created
+    /// without something that the selection leaves out. Returns what the latter was, for the
+    /// operator to know.
     pub fn leave_out(&mut self, excluded: &Excluded) -> Vec<String> {
         let mut left_out = Vec::new();
         let mut gone = HashSet::new();
         for entries in [&mut self.before, &mut self.after] {
             entries.retain(|entry| {
+                if excluded.own.contains(&(entry.class, entry.oid)) {
+                    return false;
+                }
                 // Comments and privileges have no number of their own, only what they belong to.
                 let belongs = entry.class == 0
                     && entry.dependencies.iter().any(|toc_id| gone.contains(toc_id));
@@ -139,8 +144,7 @@ async fn section(
     ownership: Ownership,
     section: &str,
 ) -> Result<Vec<Entry>, SchemaError> {
-    let mut arguments =
-        vec![section, "--no-tablespaces", "--no-publications", "--no-subscriptions"];
+    let mut arguments = vec![section, "--no-tablespaces", "--no-subscriptions"];
     if !ownership.owners {
         arguments.push("--no-owner");
     }
@@ -184,8 +188,10 @@ fn compare(list: &str, entries: &[Entry]) -> Result<(), SchemaError> {
 
 /// Creates what comes before the rows, in one transaction, with `ledger` as its last statement.
 ///
-/// Schemas that exist already are taken as they are. Returns what was left out since the role
-/// may not do it: comments on extensions that somebody else owns.
+/// Schemas that exist already are taken as they are, but for those that every database has. Returns what was left out since the role
+/// may not do it: comments on extensions that somebody else owns. The steps to be `rehearsed` are
+/// carried out on the empty tables and undone: what this server does not understand of them is
+/// said now, rather than when all rows are copied.
 ///
 /// # Errors
 ///
@@ -193,6 +199,7 @@ fn compare(list: &str, entries: &[Entry]) -> Result<(), SchemaError> {
 pub async fn create(
     client: &mut Client,
     entries: &[Entry],
+    rehearsed: &[BuildStep],
     ledger: &str,
 ) -> Result<Vec<String>, SchemaError> {
     let transaction =
@@ -205,18 +212,23 @@ pub async fn create(
     let mut left_out = Vec::new();
     for entry in entries {
         let exists = entry.kind == "SCHEMA" && schemas.contains(&entry.name);
-        if entry.sql.is_empty() || exists {
+        if entry.sql.is_empty() || (exists && entry.sql.contains("CREATE SCHEMA ")) {
             continue;
         }
-        let optional = entry.kind == "COMMENT"
+        let comment = entry.kind == "COMMENT"
             && (entry.name.starts_with("EXTENSION ") || entry.name.starts_with("SCHEMA "));
-        if optional {
-            if !try_create(&transaction, entry).await? {
+        if comment || exists {
+            let forgiven = [SqlState::INSUFFICIENT_PRIVILEGE];
+            if !attempt(&transaction, &entry.label(), &entry.sql, &forgiven).await? {
                 left_out.push(entry.label());
             }
         } else {
-            transaction.batch_execute(&entry.sql).await.map_err(creating(entry))?;
+            let created = transaction.batch_execute(&entry.sql).await;
+            created.map_err(creating(&entry.label()))?;
         }
+    }
+    if !rehearsed.is_empty() {
+        rehearse(&transaction, rehearsed).await?;
     }
     transaction
         .batch_execute(ledger)
@@ -236,8 +248,18 @@ pub(super) const SETTINGS: &str = "SET LOCAL statement_timeout = 0;
     SET LOCAL client_min_messages = warning;
     SET LOCAL default_tablespace = ''";
 
-fn creating(entry: &Entry) -> impl FnOnce(tokio_postgres::Error) -> StatementError {
-    attempting(format!("create {} on the target", entry.label()))
+fn creating(label: &str) -> impl FnOnce(tokio_postgres::Error) -> StatementError + use<> {
+    attempting(format!("create {label} on the target"))
+}
+
+async fn rehearse(transaction: &Transaction<'_>, steps: &[BuildStep]) -> Result<(), SchemaError> {
+    let around = || attempting("rehearse what follows the rows");
+    transaction.batch_execute("SAVEPOINT rehearsal").await.map_err(around())?;
+    for step in steps {
+        build::carry_out(transaction, step).await?;
+    }
+    transaction.batch_execute("ROLLBACK TO SAVEPOINT rehearsal").await.map_err(around())?;
+    Ok(())
 }
 
 async fn existing_schemas(transaction: &Transaction<'_>) -> Result<HashSet<String>, SchemaError> {
@@ -248,17 +270,23 @@ async fn existing_schemas(transaction: &Transaction<'_>) -> Result<HashSet<Strin
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Only the owner may comment on an extension or schema; that one cannot is no reason to stop.
-async fn try_create(transaction: &Transaction<'_>, entry: &Entry) -> Result<bool, SchemaError> {
-    transaction.batch_execute("SAVEPOINT entry").await.map_err(creating(entry))?;
-    let end = match transaction.batch_execute(&entry.sql).await {
-        Ok(()) => "RELEASE SAVEPOINT entry",
-        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            "ROLLBACK TO SAVEPOINT entry"
+/// Runs statements that may fail in one of the `forgiven` ways, and then leave nothing behind.
+/// Returns whether they did not.
+pub(super) async fn attempt(
+    transaction: &Transaction<'_>,
+    label: &str,
+    statements: &str,
+    forgiven: &[SqlState],
+) -> Result<bool, StatementError> {
+    transaction.batch_execute("SAVEPOINT attempt").await.map_err(creating(label))?;
+    let end = match transaction.batch_execute(statements).await {
+        Ok(()) => "RELEASE SAVEPOINT attempt",
+        Err(error) if error.code().is_some_and(|code| forgiven.contains(code)) => {
+            "ROLLBACK TO SAVEPOINT attempt"
         }
-        Err(error) => return Err(creating(entry)(error).into()),
+        Err(error) => return Err(creating(label)(error)),
     };
-    transaction.batch_execute(end).await.map_err(creating(entry))?;
+    transaction.batch_execute(end).await.map_err(creating(label))?;
     Ok(end.starts_with("RELEASE"))
 }
 
@@ -285,7 +313,9 @@ mod tests {
             before: vec![entry(1, 1255, 7, &[]), entry(2, 0, 0, &[1]), entry(3, 1259, 8, &[1])],
             after: vec![entry(4, 0, 0, &[3, 1]), entry(5, 0, 0, &[3])],
         };
-        let excluded = Excluded { names: Vec::new(), dependents: [(1255, 7)].into() };
+        entries.after.push(entry(6, 6104, 9, &[]));
+        let excluded =
+            Excluded { names: Vec::new(), dependents: [(1255, 7)].into(), own: [(6104, 9)].into() };
         let left_out = entries.leave_out(&excluded);
         assert_eq!(left_out, ["TABLE public.t1", "TABLE public.t2", "TABLE public.t4"]);
         assert_eq!((entries.before.len(), entries.after.len()), (1, 1));

@@ -76,7 +76,8 @@ pub(super) async fn make_tables(
     carried: &CarriedSchema,
     tables: &[Table],
 ) -> Result<(), Failure> {
-    let programs = Programs::find(carried.facts.programs_version).await?;
+    let version = carried.facts.programs_version;
+    let programs = Programs::find(version, version).await?;
     let ownership = Ownership { owners: options.privileges, privileges: options.privileges };
     let mut entries = schema::entries(&programs, &carried.archive, ownership).await?;
     let facts = &carried.facts;
@@ -84,6 +85,8 @@ pub(super) async fn make_tables(
         tracing::warn!("{left_out} is not carried over: it needs a table that is not copied");
     }
     let plan = build::plan(&entries.after, &facts.definitions);
+    let own_major = (session.server_version_num() / 10_000).cast_signed();
+    let rehearsed = if own_major < version { plan.clone() } else { Vec::new() };
     let analyze =
         tables.iter().map(|table| Step::Analyze { table: table.name.clone(), bytes: table.bytes });
     let views = facts.views.iter().filter(|view| view.populated).zip(0..);
@@ -92,7 +95,7 @@ pub(super) async fn make_tables(
         plan.into_iter().map(Step::Schema).chain(analyze).chain(refresh).collect();
     let prefilled: Vec<_> = facts.prefilled.iter().map(quote_name).collect();
     let ledger = record_text(fence, carried, &steps, &prefilled);
-    let left_out = schema::create(session, &entries.before, &ledger).await?;
+    let left_out = schema::create(session, &entries.before, &rehearsed, &ledger).await?;
     for object in left_out {
         tracing::warn!("{object} is not carried over: the role on the target may not set it");
     }
@@ -184,7 +187,13 @@ pub(super) async fn execute(
         Err(build::BuildError::Step(error)) if error.code() == Some(state::NOT_OURS) => {
             Err(TargetError::Fenced.into())
         }
-        executed => Ok(executed?),
+        executed => {
+            if !executed? {
+                let label = &step.label;
+                tracing::warn!("{label} is not carried over: only a superuser may create it");
+            }
+            Ok(())
+        }
     }
 }
 
@@ -196,6 +205,7 @@ fn plain(text: String, step: &Step, id: i32) -> BuildStep {
         label: step.build(id).label,
         table: None,
         bytes_hint: 0,
+        privileged: false,
         sql: vec![text],
     }
 }

@@ -41,7 +41,7 @@ fn a_key_is_an_index_first_and_a_constraint_later() {
     let kind = DefinitionKind::Key {
         primary: true,
         identity: true,
-        index_sql: "CREATE UNIQUE INDEX n1 ON public.t USING btree (id)".into(),
+        index_sql: Some("CREATE UNIQUE INDEX n1 ON public.t USING btree (id)".into()),
         deferrable: true,
         deferred: true,
     };
@@ -55,6 +55,33 @@ fn a_key_is_an_index_first_and_a_constraint_later() {
             "ALTER TABLE public.t CLUSTER ON n1",
         ]
     );
+}
+
+#[test]
+fn a_key_that_cannot_be_split_is_made_when_its_index_would_be() {
+    let sql = "ALTER TABLE ONLY public.t\n    ADD CONSTRAINT n1 PRIMARY KEY (id, p WITHOUT OVERLAPS);\n\n\
+               ALTER TABLE public.t CLUSTER ON n1;";
+    let kind = DefinitionKind::Key {
+        primary: true,
+        identity: true,
+        index_sql: None,
+        deferrable: false,
+        deferred: false,
+    };
+    let plan = plan(&[entry(5, 1, "CONSTRAINT", &[], sql)], &[definition(1, 10, kind)]);
+    assert_eq!(outline(&plan), [("5", Stage::Identity), ("5.table", Stage::Constraint)]);
+    assert!(plan[0].sql[0].ends_with("WITHOUT OVERLAPS)"));
+}
+
+#[test]
+fn what_only_a_superuser_may_create_is_known_with_its_parts() {
+    let named = |kind: &str, name: &str| {
+        let entry = Entry { name: name.into(), ..entry(1, 0, kind, &[], "SELECT 1;") };
+        is_privileged(&entry)
+    };
+    assert!(named("EVENT TRIGGER", "e") && named("PUBLICATION TABLE", "p t"));
+    assert!(named("COMMENT", "PUBLICATION p") && named("COMMENT", "EVENT TRIGGER e"));
+    assert!(!named("TRIGGER", "t EVENT TRIGGER") && !named("COMMENT", "TABLE PUBLICATION"));
 }
 
 #[test]
