@@ -113,6 +113,13 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
+    /// No thread for the log reader.
+    #[error("start a thread that reads the log")]
+    Thread {
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The process that holds the snapshot failed.
     #[error("hold the snapshot: {message}")]
     HolderFailed {
@@ -272,6 +279,10 @@ impl Fault for SourceError {
                 Code::LocalFailed,
                 "see the cause; dunlin starts itself a second time, so its own program file must \
                  be there and executable",
+            ),
+            SourceError::Thread { .. } => Halt::with(
+                Code::LocalFailed,
+                "see the cause: this machine has no room for another thread or open file",
             ),
             SourceError::HolderFailed { disposition, .. } => disposition.clone(),
             SourceError::Handle { .. } => Halt::with(

@@ -99,6 +99,26 @@ pub fn slot_name(name: &str) -> String {
 }
 
 impl PostgresSource {
+    async fn read_log(
+        &self,
+        registry: Registry,
+        out: &BatchSender,
+        durable: watch::Receiver<Position>,
+    ) -> Result<(), Failure> {
+        let names = &self.shared.names;
+        let wire = self.wire(true).await?;
+        let guard = match self.shared.standby {
+            true => Some(connect(&self.shared.endpoint, names.application).await?),
+            false => None,
+        };
+        let guard = guard.map(PromotionGuard::new);
+        let acknowledged = (durable, self.shared.options.source_timeout);
+        let publications = names.publications();
+        let reader =
+            LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
+        reader.read(out, guard.as_ref()).await
+    }
+
     /// Connects, only to look.
     ///
     /// # Errors
@@ -521,18 +541,14 @@ impl Source for PostgresSource {
         let from = replication::lsn(&from);
         slot::ensure_streamable(&self.shared.control, names, from).await?;
         let registry = self.registry(tables).await?;
-        let wire = self.wire(true).await?;
-        let publications = names.publications();
-        let guard = match self.shared.standby {
-            true => Some(connect(&self.shared.endpoint, names.application).await?),
-            false => None,
-        };
-        let guard = guard.map(PromotionGuard::new);
-        let silence = self.shared.options.source_timeout;
-        let acknowledged = (durable, silence);
-        let reader =
-            LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
-        reader.read(&out, guard.as_ref()).await
+        let source = self.clone();
+        replication::on_own_thread(async move {
+            tokio::select! {
+                ended = source.read_log(registry, &out, durable) => ended,
+                () = replication::long_closed(&out) => Ok(()),
+            }
+        })
+        .await
     }
 
     async fn remove(&self) -> Result<Removal, Failure> {

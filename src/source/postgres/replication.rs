@@ -26,9 +26,12 @@ use crate::source::BatchSender;
 /// enough for an idle source to be seen as caught up at once.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
-/// While the target is busy, so much may gather in the socket before it is read again: a server
-/// sends every row change by itself, and waking up for each costs more than the change.
-const GATHERED: Duration = Duration::from_millis(1);
+/// While the target is busy, so long a nap lets data gather in the socket. A server sends every row
+/// change by itself, and waking up for each costs both sides more than the change.
+const NAP: Duration = Duration::from_millis(1);
+
+/// How long a reader may take to say goodbye.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// A read that brought this much was worth it.
 const WORTHWHILE_BYTES: usize = 32 * 1024;
@@ -46,6 +49,30 @@ pub(super) fn options(server_version_num: u32, publications: &[String]) -> Strin
         publications.iter().map(|name| crate::connect::quote::quote_ident(name)).collect();
     let names = crate::connect::quote::quote_literal(&names.join(","));
     format!("(proto_version '{protocol}', publication_names {names})")
+}
+
+/// Runs a log reader on a thread of its own, so that it may nap without keeping others waiting.
+///
+/// # Errors
+///
+/// The reader's own, and where there is no thread to be had.
+pub(super) async fn on_own_thread(
+    reading: impl Future<Output = Result<(), Failure>> + Send + 'static,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| SourceError::Thread { source })?;
+    match tokio::task::spawn_blocking(move || runtime.block_on(reading)).await {
+        Ok(ended) => ended,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Waits until a reader of this channel is not needed any more and has had time to say goodbye.
+pub(super) async fn long_closed(out: &BatchSender) {
+    out.closed().await;
+    tokio::time::sleep(PARTING).await;
 }
 
 /// A stream that is being read.
@@ -116,7 +143,8 @@ impl LogReader {
                 return self.part().await;
             }
             if frames.bytes().len() < WORTHWHILE_BYTES && out.is_busy() {
-                tokio::time::sleep(GATHERED).await;
+                // The thread itself: a runtime that waits is woken by every piece that comes.
+                std::thread::sleep(NAP);
             }
             // Only now: while there was no room, nobody listened.
             self.heard_at = Instant::now();
