@@ -22,6 +22,8 @@ pub struct Alteration {
     /// The other tables that have the new columns by the same act (partitions of one table, heirs
     /// of one parent), as they are from here on.
     pub others: Vec<Table>,
+    /// A name that the rows show may mean another column than before.
+    pub exchanged: bool,
 }
 
 impl Alteration {
@@ -30,10 +32,10 @@ impl Alteration {
         std::iter::once(&self.table).chain(&self.others)
     }
 
-    /// What a new column holds in the rows that were there before cannot be known.
+    /// What the rows that were there before hold by now cannot be known.
     #[must_use]
     pub fn is_untold(&self) -> bool {
-        self.added.iter().any(|column| column.before == Before::Untold)
+        self.exchanged || self.added.iter().any(|column| column.before == Before::Untold)
     }
 
     /// The numbers of all tables that it concerns.

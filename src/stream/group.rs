@@ -72,6 +72,15 @@ pub enum PlanError {
         /// The table.
         table: TableName,
     },
+    /// A table goes by the name of another one of the migration: on the target that name would find
+    /// the other one's rows.
+    #[error("rows of table {table} come under the name {taken} by now, which is another table's")]
+    NameTaken {
+        /// The table, as it was called.
+        table: TableName,
+        /// The name.
+        taken: TableName,
+    },
     /// A row came before the relation that describes it, or outside of a transaction.
     #[error("the log holds a change that belongs to no transaction or relation")]
     OutOfPlace,
@@ -85,6 +94,11 @@ impl Fault for PlanError {
                 "nothing of the group was applied; report this with the source's version",
             ),
             PlanError::Recopy { .. } => Disposition::Retry,
+            PlanError::NameTaken { .. } => Halt::with(
+                Code::SchemaChanged,
+                "nothing under these names was applied; to carry tables that exchanged their names, \
+                 begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
+            ),
             PlanError::NoIdentity { table } | PlanError::KeyAbsent { table } => Halt::with(
                 Code::IdentityNeeded,
                 format!(

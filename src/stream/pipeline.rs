@@ -167,6 +167,7 @@ pub async fn run<C: Catalog, A: Applier>(
     let end = pipeline.work().await?;
     if pipeline.open.is_some() {
         pipeline.applier.abandon().await?;
+        pipeline.open = None;
     }
     if let End::Stopped | End::Reached = &end {
         pipeline.store_idle_position(Duration::ZERO).await?;
@@ -483,7 +484,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
 
     /// Makes everything durable that is committed.
     async fn flush(&mut self) -> Result<(), Failure> {
-        if self.may_flush() { self.store(self.stored.clone()).await } else { Ok(()) }
+        if self.may_flush() { self.store(self.applied.clone()).await } else { Ok(()) }
     }
 
     /// Stores a checkpoint without any rows, durably.

@@ -421,3 +421,51 @@ async fn rows_that_were_written_anew_are_said() {
     pair.source_sql("ALTER TABLE item ALTER COLUMN size TYPE int USING size * 2").await;
     catch_up(&pair).await.expect_said("column size of table public.item was altered");
 }
+
+#[tokio::test]
+async fn a_name_that_means_another_column_has_its_table_copied_again() {
+    let pair = pair(&format!("{ITEM}; ALTER TABLE item ADD COLUMN other int DEFAULT 7")).await;
+    // No row of the log shows either.
+    let exchange = "ALTER TABLE item RENAME size TO passing; ALTER TABLE item RENAME other TO size;
+         ALTER TABLE item RENAME passing TO other";
+    one_by_one(&pair, exchange).await;
+    catch_up(&pair).await.expect_said("will be copied again");
+    assert_equal(&pair).await;
+    pair.source_sql("ALTER TABLE item DROP COLUMN size, ADD COLUMN size int DEFAULT 5").await;
+    catch_up(&pair).await.expect_said("will be copied again");
+    assert_equal(&pair).await;
+    carry(
+        &pair,
+        "INSERT INTO item VALUES (50, 'new', 1, 2); UPDATE item SET size = 9 WHERE id = 1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_column_that_takes_the_name_of_another_is_not_taken_for_it() {
+    let pair = pair(&format!("{ITEM}; ALTER TABLE item ADD COLUMN other int DEFAULT 7")).await;
+    let replace = "ALTER TABLE item DROP COLUMN size; ALTER TABLE item RENAME other TO size";
+    pair.source_sql(&format!("{replace}; INSERT INTO item VALUES (50, 'new', 1)")).await;
+    let words = ["--until", "caught-up"];
+    let halted = Dunlin::run(&pair, "run", &words).await.expect_halt("SCHEMA_CHANGED");
+    // The table is empty here by now: what is left of it is a matter of names.
+    assert_eq!(number::<i64>(&pair.on_target().await, "SELECT count(*) FROM item").await, 0);
+    assert!(halted.stderr.contains("DROP COLUMN \"other\""), "{}", halted.stderr);
+    catch_up_with(&pair, &["--on-drop-column", "drop"]).await;
+    assert_equal(&pair).await;
+    carry(&pair, "UPDATE item SET size = 9 WHERE id = 1").await;
+}
+
+#[tokio::test]
+async fn tables_that_exchange_their_names_are_not_mixed() {
+    let pair = pair(&format!("{ITEM}; CREATE TABLE other (LIKE item INCLUDING ALL)")).await;
+    pair.source_sql(
+        "ALTER TABLE item RENAME TO passing; ALTER TABLE other RENAME TO item;
+         ALTER TABLE passing RENAME TO other; INSERT INTO item VALUES (50, 'of the other', 1)",
+    )
+    .await;
+    let halted = Dunlin::run(&pair, "run", &["--until", "caught-up"]).await;
+    halted.expect_halt("SCHEMA_CHANGED").expect_said("which is another table's");
+    let mixed = "SELECT count(*) FROM item WHERE id = 50";
+    assert_eq!(number::<i64>(&pair.on_target().await, mixed).await, 0);
+}

@@ -13,6 +13,8 @@
 //! volatile default writes the table anew, which gives it another file; so does whatever clears
 //! that value later ("ALTER TABLE", Notes, in the manual; `RelationClearMissing` in heap.c).
 
+use std::collections::BTreeSet;
+
 use tokio_postgres::{Client, Row};
 
 use super::catalog::{CatalogError, reading};
@@ -218,7 +220,20 @@ pub(super) fn read(table: &Table, relation: &Relation, context: &Context<'_>) ->
     {
         after.storage = own.map_or(after.storage, |own| own.storage);
     }
-    Alteration { formerly: table.name.clone(), table: after, added, dropped, renamed, others }
+    let exchanged = own.is_some_and(|own| exchanged(table, relation, own));
+    let formerly = table.name.clone();
+    Alteration { formerly, table: after, added, dropped, renamed, others, exchanged }
+}
+
+/// Whether a name in the log need not mean the column that the table has under it: that one is gone,
+/// or has another name.
+fn exchanged(table: &Table, relation: &Relation, own: &Kin) -> bool {
+    let in_log = |name: &str| relation.columns.iter().any(|column| column.name == name);
+    let stands = |known: &Column| {
+        own.attributes.iter().any(|a| a.number() == known.number && a.is(&known.name))
+    };
+    let mut known = table.copied_columns().filter(|column| column.number != 0);
+    known.any(|column| in_log(&column.name) && !stands(column))
 }
 
 /// Columns of the table that have another name: the same number, the former name gone.
@@ -496,9 +511,22 @@ fn between(before: &Table, now: &Table, family: &[Kin]) -> Alteration {
             everywhere: !family.iter().any(|kin| kin.attributes.iter().any(|a| a.is(&column.name))),
         })
         .collect();
+    // Names that changed hands among themselves are all there, and the rows come anew.
+    let (former, present): (BTreeSet<_>, BTreeSet<_>) = renamed.iter().cloned().unzip();
+    let alike = |name: &String| {
+        let of = |table: &'_ Table| {
+            let column = table.columns.iter().find(|column| column.name == *name);
+            column.map(|column| (column.type_name.clone(), column.type_modifier))
+        };
+        of(before) == of(now)
+    };
+    if former == present && present.iter().all(alike) {
+        renamed.clear();
+    }
     let table = Table { id: before.id, kept: before.kept.clone(), ..now.clone() };
     let formerly = before.name.clone();
-    Alteration { formerly, table, added, dropped, renamed, others: Vec::new() }
+    let others = Vec::new();
+    Alteration { formerly, table, added, dropped, renamed, others, exchanged: false }
 }
 
 #[cfg(test)]

@@ -135,6 +135,18 @@ pub(super) async fn has_rows(client: &Client, table: &TableName) -> Result<bool,
     Ok(client.query_one(&text, &[]).await.map_err(reading("whether a table has rows"))?.get(0))
 }
 
+/// Whether a table ever had a row since its file was made: its first row gives it a page.
+///
+/// # Errors
+///
+/// The query failed.
+pub(super) async fn had_rows(client: &Client, table: u64) -> Result<bool, CatalogError> {
+    let oid = u32::try_from(table).unwrap_or_default();
+    let text = "SELECT COALESCE(pg_catalog.pg_relation_size($1::oid), 1) > 0";
+    let row = client.query_one(text, &[&oid]).await;
+    Ok(row.map_err(reading("whether a table ever had rows"))?.get(0))
+}
+
 /// Whether a partition came into being as one, so that every row of it is in the log: no table
 /// between it and `root` was attached.
 ///

@@ -88,6 +88,10 @@ impl<'a> Drift<'a> {
             .filter(|placement| placement.root == Some(table.source_id) && !placement.partitioned)
             .map(|placement| (placement.source_id, placement))
             .collect();
+        // A table that is gone itself is said elsewhere; its rows here stay.
+        if placements.iter().all(|placement| placement.source_id != table.source_id) {
+            return Ok(());
+        }
         let mut gone = partitions.leaves.iter().filter(|leaf| {
             stand.get(&leaf.source_id).is_none_or(|placement| placement.storage != leaf.storage)
         });

@@ -202,6 +202,8 @@ const FREE_SLOT: &str = "drop a slot that nobody needs (pg_replication_slots lis
 const SAME_AS_RUN: &str = "look at --name, --source and --target: they must be those of \
                            `dunlin run`; stop a run first";
 
+const NO_THREAD: &str = "see the cause: this machine has no room for another thread or open file";
+
 /// How to get by something that stands under one of our names.
 const OTHER_NAME: &str = "choose another --name; only if";
 
@@ -280,10 +282,7 @@ impl Fault for SourceError {
                 "see the cause; dunlin starts itself a second time, so its own program file must \
                  be there and executable",
             ),
-            SourceError::Thread { .. } => Halt::with(
-                Code::LocalFailed,
-                "see the cause: this machine has no room for another thread or open file",
-            ),
+            SourceError::Thread { .. } => Halt::with(Code::LocalFailed, NO_THREAD),
             SourceError::HolderFailed { disposition, .. } => disposition.clone(),
             SourceError::Handle { .. } => Halt::with(
                 Code::StateUnreadable,

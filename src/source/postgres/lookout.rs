@@ -47,7 +47,7 @@ impl PostgresSource {
     }
 
     /// Whether the log holds every row that a new partition ever had: it was made as a partition,
-    /// or has no row now, and was never emptied (a new table lies in a file of its own number).
+    /// or never had a row, and was never emptied (a new table lies in a file of its own number).
     async fn is_logged_from_the_start(
         &self,
         table: &Table,
@@ -59,7 +59,7 @@ impl PostgresSource {
         }
         let (partition, root) = (placement.source_id, table.source_id);
         Ok(catalog::created_as_partition(control, partition, root).await?
-            || !catalog::has_rows(control, &placement.name).await?)
+            || !catalog::had_rows(control, partition).await?)
     }
 
     /// Tables whose rows cannot be told apart must not see updates or deletes; where they were
@@ -80,10 +80,15 @@ impl PostgresSource {
         }
     }
 
-    /// Says which tables were written anew with other values.
-    pub(super) async fn watch_storage(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
+    /// Says which tables were written anew with other values, and finds those of which a column's
+    /// name means another column by now.
+    pub(super) async fn watch_storage(&self, tables: &[Table]) -> Result<Drift, Failure> {
         let found = storage::read(&self.shared.control, tables).await?;
+        let outdated = storage::exchanged(tables, &found);
+        for table in tables.iter().filter(|table| outdated.contains(&table.id)) {
+            tracing::warn!(table = %table.name, "a column's name means another column by now");
+        }
         let mut storages = self.shared.storages.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(storages.watch(tables, &found))
+        Ok(Drift { warnings: storages.watch(tables, &found), outdated, renewed: Vec::new() })
     }
 }

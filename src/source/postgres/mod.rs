@@ -514,7 +514,12 @@ impl Source for PostgresSource {
         publication::ensure(control, &self.shared.names).await?;
         self.watch_appending(tables).await?;
         let mut drift = self.compare_placements(tables).await?;
-        drift.warnings.extend(self.watch_storage(tables).await?);
+        let stored = self.watch_storage(tables).await?;
+        drift.warnings.extend(stored.warnings);
+        drift.outdated.extend(stored.outdated);
+        drift.outdated.sort_unstable();
+        drift.outdated.dedup();
+        drift.renewed.retain(|table| !drift.outdated.contains(&table.id));
         if self.shared.standby && !standby::is_connected(control).await? {
             drift.warnings.push(standby::ALONE.to_owned());
         }

@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 
 use super::catalog::{CatalogError, reading};
 use crate::connect::quote::type_name;
-use crate::model::Table;
+use crate::model::{Table, TableId};
 
 /// A table in the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) struct Lying {
     columns_ever: u16,
     /// By the columns' numbers: the type, and the version of the column's description.
     columns: HashMap<u16, (String, i32, u32)>,
+    /// The number behind each name.
+    names: HashMap<String, u16>,
     /// Generated columns: number and name.
     generated: Vec<(u16, String)>,
 }
@@ -66,6 +68,9 @@ pub(super) async fn read(client: &Client, tables: &[Table]) -> Result<Vec<Lying>
             columns: (0..numbers.len())
                 .map(|at| (numbers[at].cast_unsigned(), column(at)))
                 .collect(),
+            names: (0..numbers.len())
+                .map(|at| (names[at].to_owned(), numbers[at].cast_unsigned()))
+                .collect(),
             generated: generated
                 .map(|at| (numbers[at].cast_unsigned(), names[at].to_owned()))
                 .collect(),
@@ -85,9 +90,32 @@ impl Lying {
                 .iter()
                 .map(|c| (c.number, (c.type_name.clone(), c.type_modifier, c.version)))
                 .collect(),
+            names: HashMap::new(),
             generated: Vec::new(),
         }
     }
+
+    /// Whether a name now means another column than the one that `table` has under it: dropped and
+    /// added again, or renamed in a circle. Where the types agree, no row of the log shows it.
+    fn exchanged(&self, table: &Table) -> bool {
+        table.columns.iter().any(|column| {
+            let now = self.names.get(&column.name).filter(|now| **now != column.number);
+            let now = now.and_then(|number| self.columns.get(number));
+            column.number != 0
+                && now.is_some_and(|(name, modifier, _)| {
+                    (name, *modifier) == (&column.type_name, column.type_modifier)
+                })
+        })
+    }
+}
+
+/// Tables of which a column's name means another column by now.
+pub(super) fn exchanged(tables: &[Table], found: &[Lying]) -> Vec<TableId> {
+    let is_exchanged = |table: &&Table| {
+        let now = found.iter().find(|lying| lying.oid == table.source_id);
+        now.is_some_and(|now| now.exchanged(table))
+    };
+    tables.iter().filter(is_exchanged).map(|table| table.id).collect()
 }
 
 impl Storages {

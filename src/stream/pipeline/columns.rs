@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::gathered::Ending;
 use super::{End, Pipeline};
-use crate::model::{Event, Failure, Relation, TableId, Verdict};
+use crate::model::{Event, Failure, Relation, Table, TableId, Verdict};
 use crate::observe::failpoint;
 use crate::source::Catalog;
 use crate::stream::group::{PlanError, Shapes};
@@ -59,6 +59,11 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
         let Some(table) = self.feed.tables.iter().find(|table| table.id == relation.table) else {
             return Some(Ending::Failed(PlanError::OutOfPlace.into()));
         };
+        let taken = |other: &Table| other.id != table.id && other.name == relation.name;
+        if self.feed.tables.iter().any(taken) {
+            let (table, taken) = (table.name.clone(), relation.name.clone());
+            return Some(Ending::Failed(PlanError::NameTaken { table, taken }.into()));
+        }
         if has_other_columns(table, relation) {
             return Some(Ending::Altered(Arc::clone(relation)));
         }

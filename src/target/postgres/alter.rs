@@ -72,8 +72,14 @@ fn statements(
         });
     }
     let mut statements = Vec::new();
-    for dropped in alteration.dropped.iter().filter(|dropped| has(&dropped.name)) {
-        statements.push(drop_column(table, dropped, on_drop)?);
+    // Where the rows come anew, a name that another column took over may keep its column here; what
+    // that one was called is then one too many.
+    let taken = |name: &str| table.columns.iter().any(|column| column.name == name);
+    let former = alteration.renamed.iter().filter(|(_, to)| has(to));
+    let former = former.map(|(from, _)| DroppedColumn { name: from.clone(), everywhere: true });
+    let dropped = alteration.dropped.iter().cloned().chain(former);
+    for dropped in dropped.filter(|dropped| has(&dropped.name) && !taken(&dropped.name)) {
+        statements.push(drop_column(table, &dropped, on_drop)?);
     }
     for new in &alteration.added {
         let kept = table.kept.contains(&new.column.name);

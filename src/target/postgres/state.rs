@@ -268,8 +268,16 @@ pub(super) async fn end_sessions(client: &Client, application: &str) -> Result<(
     Ok(())
 }
 
-/// Takes the next epoch.
+/// Takes the next epoch. It must outlive a crash of the target, or two processes could have the same
+/// one; so must whatever else this session records.
 pub(super) async fn next_epoch(client: &Client, name: &str) -> Result<i64, Failure> {
+    client
+        .batch_execute(
+            "SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
+             WHERE pg_catalog.current_setting('synchronous_commit') = 'off'",
+        )
+        .await
+        .map_err(attempting("have commits wait for the disk"))?;
     let row = client
         .query_opt(
             "UPDATE dunlin.checkpoint SET epoch = epoch + 1 WHERE migration = $1 RETURNING epoch",
