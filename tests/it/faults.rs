@@ -38,7 +38,8 @@ const PAUSE: &str = "
     CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END';
     CREATE CONSTRAINT TRIGGER pause AFTER UPDATE ON dunlin.checkpoint
-        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.pause();
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+        WHEN (NEW.transactions > OLD.transactions) EXECUTE FUNCTION public.pause();
     ALTER TABLE dunlin.checkpoint ENABLE ALWAYS TRIGGER pause";
 const WAITS: &str = "SELECT count(*) > 0 FROM pg_locks \
     WHERE locktype = 'advisory' AND objid = 42 AND NOT granted";
