@@ -8,10 +8,10 @@
 //! Nothing is lost: a group ends with a whole transaction, its checkpoint is committed with it, and
 //! the position is announced only once a crash of the target cannot undo that. Not every commit
 //! waits for it: several times a second one does, and vouches for all before it. Nothing is applied
-//! twice: the log is read from the stored checkpoint. A transaction that is larger than a group goes to the target in pieces, inside of
-//! one target transaction that is committed with its last piece. What ends the stream (a halt, a
-//! stop, the position that was asked for) ends it between transactions: the complete ones before
-//! are applied first.
+//! twice: the log is read from the stored checkpoint. A transaction that is larger than a group goes
+//! to the target in pieces, inside of one target transaction that is committed with its last piece.
+//! What ends the stream (a halt, a stop, the position that was asked for) ends it between
+//! transactions: the complete ones before are applied first.
 //!
 //! A table that has other columns from some point of the log on is altered at that point: what came
 //! before is sent to the target first, whole transactions with their checkpoint, and the alteration
