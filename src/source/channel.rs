@@ -70,12 +70,6 @@ impl BatchSender {
         Arc::clone(&self.budget).acquire_many_owned(wanted).await.map_err(|_| Closed)
     }
 
-    /// Whether the receiver still has batches in use.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.budget.available_permits() < self.limit as usize
-    }
-
     /// Waits until the receiver is gone. Cancel-safe.
     pub async fn closed(&self) {
         self.queue.closed().await;

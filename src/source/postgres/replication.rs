@@ -26,15 +26,21 @@ use crate::source::BatchSender;
 /// enough for an idle source to be seen as caught up at once.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
-/// While the target is busy, so long a nap lets data gather in the socket. A server sends every row
-/// change by itself, and waking up for each costs both sides more than the change.
+/// In a flood, so long a nap lets data gather in the socket. A server sends every row change by
+/// itself, and waking up for each costs both sides more than the change.
 const NAP: Duration = Duration::from_millis(1);
+
+/// More reads than [`MOST_READS`] within this time are a flood.
+const FLOOD_WINDOW: Duration = Duration::from_millis(10);
+
+/// A thousand small transactions a second are still read one by one.
+const MOST_READS: u32 = 10;
 
 /// How long a reader may take to say goodbye.
 const PARTING: Duration = Duration::from_secs(5);
 
-/// A read that brought this much was worth it.
-const WORTHWHILE_BYTES: usize = 32 * 1024;
+/// A read that brought this much left more behind: there is no need to wait for it.
+const WORTHWHILE_BYTES: usize = 192 * 1024;
 
 /// The options of START_REPLICATION that a server of this version understands. Streaming of open
 /// transactions is not asked for: a transaction comes once it has committed, in commit order.
@@ -75,6 +81,26 @@ pub(super) async fn long_closed(out: &BatchSender) {
     tokio::time::sleep(PARTING).await;
 }
 
+/// How often the stream was read of late.
+#[derive(Default)]
+struct Reads {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Reads {
+    /// Counts a read, and tells whether pieces come faster than they are worth reading one by one.
+    /// Whether the target is busy says nothing about that: a source that wakes us for every piece
+    /// is so slow that the target never is.
+    fn is_flood(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.duration_since(since) > FLOOD_WINDOW) {
+            *self = Reads { since: Some(now), count: 0 };
+        }
+        self.count += 1;
+        self.count > MOST_READS
+    }
+}
+
 /// A stream that is being read.
 pub(super) struct LogReader {
     reader: ReplicationReader,
@@ -86,6 +112,7 @@ pub(super) struct LogReader {
     received: Lsn,
     heard_at: Instant,
     heard_since_tick: bool,
+    reads: Reads,
 }
 
 impl LogReader {
@@ -116,6 +143,7 @@ impl LogReader {
             received: from,
             heard_at: Instant::now(),
             heard_since_tick: false,
+            reads: Reads::default(),
         })
     }
 
@@ -142,7 +170,7 @@ impl LogReader {
             if self.pass_on(&frames, out).await?.is_break() {
                 return self.part().await;
             }
-            if frames.bytes().len() < WORTHWHILE_BYTES && out.is_busy() {
+            if self.reads.is_flood(Instant::now()) && frames.bytes().len() < WORTHWHILE_BYTES {
                 // The thread itself: a runtime that waits is woken by every piece that comes.
                 std::thread::sleep(NAP);
             }
