@@ -36,6 +36,9 @@ const FLOOD_WINDOW: Duration = Duration::from_millis(10);
 /// A thousand small transactions a second are still read one by one.
 const MOST_READS: u32 = 10;
 
+/// A nap that gathers less than this was not worth it: the flood is over.
+const LEAST_GATHERED_BYTES: usize = 4 * 1024;
+
 /// How long a reader may take to say goodbye.
 const PARTING: Duration = Duration::from_secs(5);
 
@@ -81,23 +84,27 @@ pub(super) async fn long_closed(out: &BatchSender) {
     tokio::time::sleep(PARTING).await;
 }
 
-/// How often the stream was read of late.
+/// Whether pieces come faster than they are worth reading one by one. How busy the target is says
+/// nothing about that: a source that wakes us for every piece is so slow that the target never is.
 #[derive(Default)]
-struct Reads {
+struct Flood {
+    high: bool,
     since: Option<Instant>,
-    count: u32,
+    reads: u32,
 }
 
-impl Reads {
-    /// Counts a read, and tells whether pieces come faster than they are worth reading one by one.
-    /// Whether the target is busy says nothing about that: a source that wakes us for every piece
-    /// is so slow that the target never is.
-    fn is_flood(&mut self, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.duration_since(since) > FLOOD_WINDOW) {
-            *self = Reads { since: Some(now), count: 0 };
+impl Flood {
+    /// Learns of a read that brought `bytes`, and tells whether a nap is due.
+    fn is_on(&mut self, bytes: usize, now: Instant) -> bool {
+        if self.high && bytes >= LEAST_GATHERED_BYTES {
+            return true;
         }
-        self.count += 1;
-        self.count > MOST_READS
+        if self.high || self.since.is_none_or(|since| now - since > FLOOD_WINDOW) {
+            *self = Flood { high: false, since: Some(now), reads: 0 };
+        }
+        self.reads += 1;
+        self.high = self.reads > MOST_READS;
+        self.high
     }
 }
 
@@ -112,7 +119,7 @@ pub(super) struct LogReader {
     received: Lsn,
     heard_at: Instant,
     heard_since_tick: bool,
-    reads: Reads,
+    flood: Flood,
 }
 
 impl LogReader {
@@ -143,7 +150,7 @@ impl LogReader {
             received: from,
             heard_at: Instant::now(),
             heard_since_tick: false,
-            reads: Reads::default(),
+            flood: Flood::default(),
         })
     }
 
@@ -170,7 +177,8 @@ impl LogReader {
             if self.pass_on(&frames, out).await?.is_break() {
                 return self.part().await;
             }
-            if self.reads.is_flood(Instant::now()) && frames.bytes().len() < WORTHWHILE_BYTES {
+            let bytes = frames.bytes().len();
+            if bytes < WORTHWHILE_BYTES && self.flood.is_on(bytes, Instant::now()) {
                 // The thread itself: a runtime that waits is woken by every piece that comes.
                 std::thread::sleep(NAP);
             }
