@@ -6,6 +6,7 @@
 mod check;
 pub mod follow;
 pub mod grants;
+mod pair;
 mod plan;
 mod postgres;
 pub mod retry;
@@ -19,6 +20,7 @@ use crate::model::report::{CheckReport, Finding, PlanReport, Removal, StatusRepo
 use crate::model::{Code, Disposition, Failure, Fault, Halt};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
+use postgres::PostgresPair;
 
 pub use run::{Ended, Until};
 
@@ -38,7 +40,7 @@ pub async fn run(
         config::Until::CaughtUp => Until::CaughtUp,
         config::Until::Position(position) => Until::Position(position),
     });
-    postgres::run(config, until, progress, stop).await
+    pair::run(&PostgresPair::default(), config, until, progress, stop).await
 }
 
 /// Ends a migration and removes what it left on both servers. Returns what was removed, and what is
@@ -48,7 +50,7 @@ pub async fn run(
 ///
 /// Where a server cannot be reached or refuses.
 pub async fn complete(config: &Config) -> Result<Removal, Failure> {
-    postgres::complete(config).await
+    pair::complete(&PostgresPair::default(), config).await
 }
 
 /// What would make a new migration fail or lose something. Only reads.
@@ -57,7 +59,7 @@ pub async fn complete(config: &Config) -> Result<Removal, Failure> {
 ///
 /// Where a server cannot be asked.
 pub async fn check(config: &Config) -> Result<CheckReport, Failure> {
-    postgres::check(config).await
+    pair::check(&PostgresPair::default(), config).await
 }
 
 /// What a run would do, and how long it would take. Writes nothing; measures for a few seconds.
@@ -66,7 +68,7 @@ pub async fn check(config: &Config) -> Result<CheckReport, Failure> {
 ///
 /// Where a server cannot be asked.
 pub async fn plan(config: &Config) -> Result<PlanReport, Failure> {
-    postgres::plan(config).await
+    pair::plan(&PostgresPair::default(), config).await
 }
 
 /// Where a migration stands, with a process at work on it or without.
@@ -76,7 +78,7 @@ pub async fn plan(config: &Config) -> Result<PlanReport, Failure> {
 /// Where the target cannot be reached, or holds no such migration. A source that cannot be asked
 /// is a warning in the report.
 pub async fn status(config: &StateConfig) -> Result<StatusReport, Failure> {
-    postgres::status(config).await
+    pair::status(&PostgresPair::default(), config).await
 }
 
 /// Holds a snapshot, as ordered on standard input.

@@ -1,0 +1,228 @@
+//! The verbs, for any pair of engines.
+//!
+//! In: the settings, and a [`Pair`], which knows what they mean for its engines and what these
+//! carry beside tables and sequences. Out: what the verbs report. Nothing in here knows an engine.
+
+use std::future::Future;
+
+use tokio::sync::watch;
+
+use super::MigrationError;
+use super::check::survey;
+use super::follow::Limits;
+use super::plan::plan as estimate;
+use super::retry;
+use super::run::{Besides, Ended, Handles, Options, Run, Until, compare};
+use super::status::{self, Called};
+use crate::config::{Config, StateConfig};
+use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
+use crate::model::{Code, Failure, SourceHealth};
+use crate::observe::progress::Progress;
+use crate::source::Source;
+use crate::target::{Standing, Target};
+
+/// A source and a target that fit each other, and how they are reached.
+pub(super) trait Pair: Send + Sync {
+    /// The kind of source.
+    type Source: Source;
+    /// The kind of target.
+    type Target: Target;
+    /// What they carry beside tables and sequences.
+    type Besides: Besides<Self::Source, Self::Target>;
+
+    /// Connects to the source.
+    fn source(&self, config: &Config)
+    -> impl Future<Output = Result<Self::Source, Failure>> + Send;
+
+    /// Connects to the target.
+    fn target(&self, config: &Config)
+    -> impl Future<Output = Result<Self::Target, Failure>> + Send;
+
+    /// Connects to the target, to look at the state alone.
+    fn state(
+        &self,
+        config: &StateConfig,
+    ) -> impl Future<Output = Result<Self::Target, Failure>> + Send;
+
+    /// Tells the source what it has to know of the target.
+    fn introduce(&self, source: &Self::Source, target: &Self::Target);
+
+    /// Keeps others from what this migration has on the source, for as long as the source is there.
+    fn announce(&self, source: &Self::Source) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Makes sure that what bears our name on the source, though the target holds no state, is a
+    /// leftover.
+    fn claim_leftover(
+        &self,
+        source: &Self::Source,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What they carry beside tables and sequences.
+    fn besides(&self, config: &Config) -> Self::Besides;
+
+    /// Whether a server had no room for one more connection.
+    fn is_full(&self, failure: &Failure) -> bool;
+
+    /// The servers of a migration, without passwords, and what keeps the log for it.
+    fn called(&self, config: &StateConfig) -> Result<Called, Failure>;
+
+    /// How the source of a migration is faring now.
+    fn health(
+        &self,
+        config: &StateConfig,
+        standing: &Standing,
+    ) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
+}
+
+/// Runs a migration until it ends, and again from its state where it fails for a while.
+pub(super) async fn run<P: Pair>(
+    pair: &P,
+    config: &Config,
+    until: Option<Until>,
+    progress: &Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<Ended, Failure> {
+    let options = options(config, until);
+    // A server that is not there at the very beginning is said at once: the address may be wrong.
+    let source = begun(pair, "source", pair.source(config).await)?;
+    let mut first = Some((source, begun(pair, "target", pair.target(config).await)?));
+    let attempt = |moved: watch::Sender<u64>| {
+        let (first, options, stop) = (first.take(), options.clone(), stop.clone());
+        async move {
+            let (source, target) = match first {
+                Some(connected) => connected,
+                None => (pair.source(config).await?, pair.target(config).await?),
+            };
+            pair.introduce(&source, &target);
+            pair.announce(&source).await?;
+            let handles = Handles { stop, moved, progress: progress.clone() };
+            let besides = pair.besides(config);
+            Box::pin(Run { source, target, besides, options, handles }.go()).await
+        }
+    };
+    let ended = retry::persist(config.retry_for(), stop.clone(), attempt).await?;
+    Ok(ended.unwrap_or(Ended::Stopped))
+}
+
+fn options(config: &Config, until: Option<Until>) -> Options {
+    Options {
+        selection: config.selection().clone(),
+        truncate: config.truncate_target().clone(),
+        chunk_bytes: config.chunk_size(),
+        workers: config.workers(),
+        build_workers: config.build_workers(),
+        connections: config.max_connections(),
+        stream: Limits {
+            group_bytes: usize::try_from(config.group_size()).unwrap_or(usize::MAX),
+            queue_bytes: usize::try_from(config.queue_size()).unwrap_or(usize::MAX),
+            retained_warn_bytes: config.retained_wal_warn(),
+            retained_halt_bytes: config.retained_wal_halt(),
+        },
+        until,
+    }
+}
+
+/// What would make a new migration fail or lose something.
+pub(super) async fn check<P: Pair>(pair: &P, config: &Config) -> Result<CheckReport, Failure> {
+    let source = match pair.source(config).await {
+        Ok(source) => source,
+        Err(failure) => return Ok(CheckReport { findings: vec![full(pair, "source", failure)?] }),
+    };
+    let target = match pair.target(config).await {
+        Ok(target) => target,
+        Err(failure) => return Ok(CheckReport { findings: vec![full(pair, "target", failure)?] }),
+    };
+    pair.introduce(&source, &target);
+    if let Some(migration) = target.load().await? {
+        let seen = format!("migration {} is there, in phase {}", config.name(), migration.phase);
+        let finding = Finding::info("MIGRATION_EXISTS", "target", seen)
+            .with_hint("`dunlin run` goes on with it; `dunlin status` shows where it stands");
+        return Ok(CheckReport { findings: vec![finding] });
+    }
+    let found = survey(&source, &target, &options(config, None)).await?;
+    Ok(CheckReport { findings: found.findings })
+}
+
+/// What a run would do. What is in the way of it, `check` tells.
+pub(super) async fn plan<P: Pair>(pair: &P, config: &Config) -> Result<PlanReport, Failure> {
+    let source = pair.source(config).await?;
+    let target = pair.target(config).await?;
+    pair.introduce(&source, &target);
+    let options = options(config, None);
+    let found = source.check(&options.selection, options.connections).await?;
+    let blocking = found.findings.iter().filter(|found| found.severity == Severity::Block).count();
+    if blocking > 0 {
+        tracing::warn!("{blocking} findings block a run: dunlin check shows them");
+    }
+    estimate(&source, &target, &options, &found.tables).await
+}
+
+/// A server that has no room even for one connection is a finding; whatever else kept us out of it
+/// is an error.
+fn full<P: Pair>(pair: &P, subject: &str, failure: Failure) -> Result<Finding, Failure> {
+    if !pair.is_full(&failure) {
+        return Err(failure);
+    }
+    let finding = Finding::block(Code::NoFreeConnections, subject, "every connection is in use");
+    Ok(finding.with_hint("close other sessions or raise max_connections"))
+}
+
+/// As [`full`], for a run that cannot even begin to look.
+fn begun<P: Pair, O>(pair: &P, subject: &str, connected: Result<O, Failure>) -> Result<O, Failure> {
+    connected.map_err(|failure| match full(pair, subject, failure) {
+        Ok(finding) => MigrationError::Blocked { finding: Box::new(finding), all: 1 }.into(),
+        Err(failure) => failure,
+    })
+}
+
+/// Where a migration stands. Before it has begun with the log, the source has nothing to say.
+pub(super) async fn status<P: Pair>(
+    pair: &P,
+    config: &StateConfig,
+) -> Result<StatusReport, Failure> {
+    let called = pair.called(config)?;
+    let standing = pair.state(config).await?.status().await?;
+    let begun = standing.migration.checkpoint.is_some();
+    let live = match config.source().filter(|_| begun) {
+        Some(_) => Some(pair.health(config, &standing).await),
+        None => None,
+    };
+    Ok(status::report(called, &standing, live))
+}
+
+/// Ends a migration: sequences carried over one last time, then all traces removed. Returns what
+/// was there, and what is left to the operator.
+pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Removal, Failure> {
+    let source = pair.source(config).await?;
+    let target = pair.target(config).await?;
+    match target.load().await? {
+        Some(migration) => {
+            match compare(&migration.source, &source.identify().await?) {
+                // A source that was promoted is to be begun with anew, which takes this first.
+                Ok(()) | Err(MigrationError::OtherTimeline { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            target.take_over().await?;
+            warn_of_lag(&source, &target).await?;
+            target.set_sequences(&source.sequences().await?).await?;
+        }
+        None => pair.claim_leftover(&source).await?,
+    }
+    let mut removal = source.remove().await?;
+    removal.dropped.extend(target.remove().await?);
+    Ok(removal)
+}
+
+/// Says how much of the source's log the target goes without, once the migration is ended.
+async fn warn_of_lag(source: &impl Source, target: &impl Target) -> Result<(), Failure> {
+    let checkpoint = target.load().await?.and_then(|migration| migration.checkpoint);
+    let end = source.position().await?;
+    let bytes = checkpoint.map_or(0, |checkpoint| checkpoint.bytes_until(&end));
+    if bytes > 0 {
+        tracing::warn!(
+            "{bytes} bytes of the source's log are not applied on the target, and will not be; \
+             they hold changes unless the applications had stopped writing"
+        );
+    }
+    Ok(())
+}
