@@ -100,6 +100,16 @@ impl Table {
         Table { identity, primary_key, columns_ever, columns, ..self.clone() }
     }
 
+    /// Takes over what tells that rows were written anew since `seen`, which is the same table as it
+    /// stands where all its rows are about to be copied.
+    pub fn stand_as(&mut self, seen: &Table) {
+        self.storage = seen.storage;
+        for column in &mut self.columns {
+            let same = seen.columns.iter().find(|other| other.number == column.number);
+            column.version = same.map_or(column.version, |same| same.version);
+        }
+    }
+
     /// The primary key's columns, in key order.
     pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
         self.primary_key.iter().map(|&index| &self.columns[index])

@@ -13,7 +13,7 @@ use crate::model::{
 use crate::source::Source;
 
 /// The chunks of `tables`, in no particular order; cut under the snapshot, or without one as they are
-/// now. Tables that are copied with their partitions learn which these are under the snapshot.
+/// now. Tables learn how they stand under the snapshot, and which partitions they have there.
 ///
 /// # Errors
 ///
@@ -24,15 +24,15 @@ pub async fn plan<S: Source>(
     tables: &mut [Table],
     chunk_bytes: u64,
 ) -> Result<Vec<Chunk>, Failure> {
-    if let Some(held) = held
-        && tables.iter().any(|table| table.partitions.is_some())
-    {
+    if let Some(held) = held {
         let found = source.tables(Some(held)).await?;
         for table in tables.iter_mut() {
-            let same = |found: &&Table| found.source_id == table.source_id;
-            let seen = found.iter().find(same).and_then(|found| found.partitions.clone());
+            let seen = found.iter().find(|found| found.source_id == table.source_id);
+            if let Some(seen) = seen {
+                table.stand_as(seen);
+            }
             if let Some(partitions) = &mut table.partitions {
-                *partitions = seen.unwrap_or_default();
+                *partitions = seen.and_then(|seen| seen.partitions.clone()).unwrap_or_default();
                 partitions.at = Some(held.position.clone());
             }
         }

@@ -8,13 +8,13 @@
 //! every few seconds. Out: words for the operator where both changed at once or a generated column
 //! came, and whether a table still lies where it is known to lie.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio_postgres::Client;
 
 use super::catalog::{CatalogError, reading};
 use crate::connect::quote::type_name;
-use crate::model::{Table, TableId};
+use crate::model::{Column, Table, TableId};
 
 /// A table in the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +30,47 @@ pub(super) struct Lying {
     generated: Vec<(u16, String)>,
 }
 
-/// Where tables lay when they were last looked at.
+/// Where tables lay when they were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Storages {
-    known: HashMap<u64, Lying>,
-    /// What was found of each table.
-    warnings: HashMap<u64, String>,
+    watched: HashMap<u64, Watched>,
     /// How many columns of a table were ever carried over since its definition was read.
     carried: HashMap<u64, u16>,
+}
+
+/// What was seen of a table since it was copied.
+#[derive(Debug)]
+struct Watched {
+    /// The versions of its columns' descriptions in the migration: others once it is copied again.
+    copied: HashMap<u16, u32>,
+    /// As it was found last.
+    last: Lying,
+    /// Where it lay when it was found last with so many columns, by how many it ever had.
+    lay: BTreeMap<u16, u64>,
+    /// What was found.
+    warning: Option<String>,
+}
+
+impl Watched {
+    fn new(table: &Table) -> Self {
+        let last = Lying::as_taken_in(table);
+        let lay = BTreeMap::from([(last.columns_ever, last.storage)]);
+        Watched { copied: HashMap::new(), last, lay, warning: None }
+    }
+
+    fn is_of_an_earlier_copy(&self, table: &Table) -> bool {
+        let other = |c: &Column| self.copied.get(&c.number).is_some_and(|it| *it != c.version);
+        table.columns.iter().any(other)
+    }
+
+    fn look(&mut self, table: &Table, now: &Lying) {
+        if let Some(column) = self.last.rewritten(table, now) {
+            self.warning = Some(warning(table, column));
+        }
+        self.copied = table.columns.iter().map(|c| (c.number, c.version)).collect();
+        self.lay.insert(now.columns_ever, now.storage);
+        self.last = now.clone();
+    }
 }
 
 /// Reads where tables lie.
@@ -122,11 +155,9 @@ impl Storages {
     /// Whether rows that lie in `storage` lie where they lay before the first column came that is
     /// new to `table`.
     pub(super) fn holds(&self, table: &Table, storage: u64) -> bool {
-        let known = self.known.get(&table.source_id);
-        table.storage == storage
-            || known.is_some_and(|known| {
-                known.storage == storage && known.columns_ever <= table.columns_ever
-            })
+        let watched = self.watched.get(&table.source_id);
+        let lay = watched.and_then(|watched| watched.lay.range(..=table.columns_ever).next_back());
+        table.storage == storage || lay.is_some_and(|(_, lay)| *lay == storage)
     }
 
     /// Notes that these tables' columns are carried over.
@@ -143,17 +174,14 @@ impl Storages {
             };
             let carried = self.carried.get(&now.oid).copied().unwrap_or_default();
             generated.extend(now.uncarried(table, carried));
-            let before = self.known.entry(now.oid).or_insert_with(|| Lying::as_taken_in(table));
-            if let Some(column) = before.rewritten(table, now) {
-                self.warnings.insert(now.oid, warning(table, column));
+            let watched = self.watched.entry(now.oid).or_insert_with(|| Watched::new(table));
+            if watched.is_of_an_earlier_copy(table) {
+                *watched = Watched::new(table);
             }
-            // What a later column holds in older rows is told by where they lay before it came.
-            if now.columns_ever == before.columns_ever {
-                *before = now.clone();
-            }
+            watched.look(table, now);
         }
-        let rewritten = tables.iter().filter_map(|table| self.warnings.get(&table.source_id));
-        rewritten.cloned().chain(generated).collect()
+        let watched = tables.iter().filter_map(|table| self.watched.get(&table.source_id));
+        watched.filter_map(|watched| watched.warning.clone()).chain(generated).collect()
     }
 }
 
@@ -199,4 +227,82 @@ fn warning(table: &Table, column: &str) -> String {
          --truncate-target '*'`",
         table.name
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ColumnOrder, Identity, TableName};
+
+    /// A table of two columns, whose first has a description of this version.
+    fn table(version: u32, storage: u64) -> Table {
+        let column = |number, version| Column {
+            name: format!("c{number}"),
+            number,
+            version,
+            type_name: "pg_catalog.int4".into(),
+            type_modifier: -1,
+            not_null: false,
+            generated: false,
+            collation: None,
+            order: ColumnOrder::Integer,
+        };
+        Table {
+            id: TableId(0),
+            name: TableName { schema: "public".into(), name: "t".into() },
+            source_id: 7,
+            columns: vec![column(1, version), column(2, 10)],
+            columns_ever: 2,
+            kept: Vec::new(),
+            storage,
+            identity: Identity::Nothing,
+            primary_key: Vec::new(),
+            bytes: 0,
+            estimated_rows: 0,
+            pages: 0,
+            correlation: None,
+            root: None,
+            partitions: None,
+            binary_travels: true,
+        }
+    }
+
+    fn found(version: u32, storage: u64, columns_ever: u16) -> Lying {
+        let mut found = Lying { columns_ever, ..Lying::as_taken_in(&table(version, storage)) };
+        for number in 3..=columns_ever {
+            found.columns.insert(number, ("pg_catalog.int4".into(), -1, 11));
+        }
+        found
+    }
+
+    #[test]
+    fn only_what_happened_at_once_is_said() {
+        let (mut storages, taken) = (Storages::default(), table(10, 1));
+        let mut look = |found| storages.watch(std::slice::from_ref(&taken), &[found]).len();
+        let column_came = look(found(10, 1, 3));
+        let default_set = look(found(20, 1, 3));
+        let vacuumed_full = look(found(20, 2, 3));
+        assert_eq!([column_came, default_set, vacuumed_full], [0, 0, 0]);
+        assert_eq!(look(found(30, 3, 3)), 1, "written anew by an ALTER");
+        assert_eq!(look(found(30, 4, 3)), 1, "which stays said");
+    }
+
+    #[test]
+    fn what_was_said_is_over_once_the_table_is_copied_again() {
+        let mut storages = Storages::default();
+        assert_eq!(storages.watch(&[table(10, 1)], &[found(20, 2, 2)]).len(), 1);
+        assert!(storages.watch(&[table(20, 2)], &[found(20, 2, 2)]).is_empty());
+        assert_eq!(storages.watch(&[table(20, 2)], &[found(30, 3, 2)]).len(), 1);
+    }
+
+    #[test]
+    fn rows_are_in_place_where_they_lay_before_the_new_column() {
+        let (mut storages, taken) = (Storages::default(), table(10, 1));
+        for found in [found(10, 2, 2), found(10, 2, 3), found(10, 3, 4)] {
+            storages.watch(std::slice::from_ref(&taken), &[found]);
+        }
+        let of = |columns_ever| Table { columns_ever, ..taken.clone() };
+        assert!(storages.holds(&of(2), 2) && storages.holds(&of(3), 2));
+        assert!(!storages.holds(&of(3), 3) && storages.holds(&of(4), 3));
+    }
 }
