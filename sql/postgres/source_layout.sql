@@ -5,7 +5,10 @@ SELECT c.oid,
        c.relpersistence = 'u' AS unlogged,
        c.relfilenode AS storage,
        c.relispartition AS partition,
-       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents,
+       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i
+             WHERE i.inhrelid = c.oid ORDER BY i.inhseqno) AS parents,
+       ARRAY(SELECT i.xmin::text::int8 FROM pg_catalog.pg_inherits i
+             WHERE i.inhrelid = c.oid ORDER BY i.inhseqno) AS links,
        extension.extname IS NOT NULL AS of_extension,
        COALESCE(c.oid = ANY (extension.extconfig), false) AS extension_config
 FROM pg_catalog.pg_class c

@@ -100,7 +100,10 @@ SELECT r.oid,
        r.relfilenode AS storage,
        r.relreplident::text AS identity,
        r.relispartition AS partition,
-       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = r.oid) AS parents,
+       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i
+             WHERE i.inhrelid = r.oid ORDER BY i.inhseqno) AS parents,
+       ARRAY(SELECT i.xmin::text::int8 FROM pg_catalog.pg_inherits i
+             WHERE i.inhrelid = r.oid ORDER BY i.inhseqno) AS links,
        extension.extname IS NOT NULL AS of_extension,
        COALESCE(r.oid = ANY (extension.extconfig), false) AS extension_config,
        COALESCE(a.numbers, '{}') AS numbers,

@@ -398,11 +398,19 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     /// Follows the log. None where the phases have to be gone through again.
     async fn stream(&self, migration: &mut Migration) -> Result<Option<Ended>, Failure> {
+        // What happened while tables were copied must not be met in the log unprepared.
+        if !self.settle(migration, None).await? {
+            return Ok(None);
+        }
         let coverage = Coverage::new(&migration.tables, &migration.ledger)
             .map_err(|_| MigrationError::LedgerMixed)?;
         let horizon = coverage.horizon().cloned();
         let until = if self.is_built().await? { None } else { horizon };
-        let followed = follow::follow(self, migration, coverage, until.as_ref()).await?;
+        let followed = match follow::follow(self, migration, coverage, until.as_ref()).await {
+            Ok(followed) => followed,
+            Err(halt) if halt.code().is_some() => return self.look_behind(migration, halt).await,
+            Err(failure) => return Err(failure),
+        };
         // The stream recorded what became of the tables meanwhile.
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         match followed {
@@ -425,6 +433,23 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 self.settle(migration, table).await?;
                 Ok(None)
             }
+        }
+    }
+
+    /// Looks whether what stood in the stream's way were rows that came or went with a partition,
+    /// which is settled then.
+    async fn look_behind(
+        &self,
+        migration: &mut Migration,
+        halt: Failure,
+    ) -> Result<Option<Ended>, Failure> {
+        let Ok(Some(stored)) = self.target.load().await else {
+            return Err(halt);
+        };
+        *migration = stored;
+        match self.settle(migration, None).await {
+            Ok(false) => Ok(None),
+            Ok(true) | Err(_) => Err(halt),
         }
     }
 

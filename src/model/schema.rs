@@ -174,6 +174,14 @@ pub struct Partition {
     pub source_id: u64,
     /// The engine's number of what it is stored in: another one once it was emptied or rewritten.
     pub storage: u64,
+    /// The engine's numbers of what links it to the table, level by level (Postgres: of the
+    /// transactions that did): others once it was detached and attached again.
+    #[serde(default)]
+    pub links: Vec<u32>,
+    /// The engine's number of the transaction that made it a partition, where that was after the
+    /// table was copied.
+    #[serde(default)]
+    pub came_in: Option<u32>,
     /// As [`Table::bytes`].
     pub bytes: u64,
     /// As [`Table::estimated_rows`].

@@ -128,7 +128,8 @@ const FILL: &str = "INSERT INTO event_3 (id, at) SELECT n, '2026-04-02' \
 #[tokio::test]
 async fn loss_14_as_one_a_new_partition_needs_nobody() {
     let pair = with_events(Some(PLAIN)).await;
-    let finished = carry(&pair, &format!("{NEXT} {FILL}")).await;
+    pair.source_sql(NEXT).await;
+    let finished = carry(&pair, FILL).await;
     assert!(!finished.stderr.contains(AGAIN), "{}", finished.stderr);
     let finished = carry(
         &pair,
@@ -173,6 +174,112 @@ async fn loss_14_as_one_a_partition_that_nobody_saw_leaves_nothing() {
     assert!(!finished.stderr.contains(AGAIN), "{}", finished.stderr);
 }
 
+/// The file of a table that was made in the transaction that empties it stays the same.
+#[tokio::test]
+async fn loss_14_as_one_a_partition_that_was_emptied_where_it_was_made_keeps_no_row() {
+    let pair = with_events(Some(PLAIN)).await;
+    let after = "INSERT INTO event VALUES (11, '2026-04-03')";
+    let emptied = format!("BEGIN; {NEXT} {FILL} TRUNCATE event_3; {after}; COMMIT");
+    carry(&pair, &emptied).await.expect_said(AGAIN);
+    pair.source_sql("DROP TABLE event_3").await;
+    let within = format!("{NEXT} {FILL} TRUNCATE event_3; RELEASE SAVEPOINT within; {after}");
+    let emptied =
+        format!("BEGIN; DELETE FROM event WHERE id = 5; SAVEPOINT within; {within}; COMMIT");
+    carry(&pair, &emptied).await.expect_said(AGAIN);
+    let finished = carry(&pair, "UPDATE event SET note = 'after'").await;
+    assert!(!finished.stderr.contains(AGAIN), "{}", finished.stderr);
+}
+
+/// What becomes of a partition while it is none: in no log.
+const AWAY: &str = "ALTER TABLE event DETACH PARTITION event_1;
+     UPDATE event_1 SET note = 'away' WHERE id < 50; DELETE FROM event_1 WHERE id > 290;
+     INSERT INTO event_1 (id, at) VALUES (3000, '2026-01-05');
+     ALTER TABLE event ATTACH PARTITION event_1 FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+     UPDATE event SET note = 'back' WHERE id = 3000";
+
+#[tokio::test]
+async fn loss_14_as_one_a_partition_that_was_away_in_between_is_noticed() {
+    let pair = with_events(Some(PLAIN)).await;
+    carry(&pair, AWAY).await.expect_said(AGAIN);
+    let level = "ALTER TABLE event DETACH PARTITION event_2; DELETE FROM event_2_low WHERE id < 50;
+         ALTER TABLE event ATTACH PARTITION event_2
+             FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')";
+    carry(&pair, level).await.expect_said(AGAIN);
+    let finished = carry(&pair, "UPDATE event SET note = 'after'").await;
+    assert!(!finished.stderr.contains(AGAIN), "{}", finished.stderr);
+}
+
+#[tokio::test]
+async fn loss_14_as_one_a_partition_that_was_away_during_the_copy_is_noticed() {
+    let pair = TestPair::start().await;
+    pair.source_sql(EVENTS).await;
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", AS_ONE, "chunk-committed");
+    run.reaches("chunk-committed").await;
+    // Stopped it would keep its locks. The snapshot is held by another process.
+    run.kill().await;
+    pair.source_sql(AWAY).await;
+    catch_up(&pair).await.expect_said(AGAIN);
+    assert_equal(&pair).await;
+}
+
+/// An old row is announced as whole where that is the table's identity, and holds the key only
+/// where that is the partition's.
+#[tokio::test]
+async fn loss_14_as_one_a_large_value_outlives_another_identity() {
+    let pair = TestPair::start().await;
+    pair.source_sql(EVENTS).await;
+    for table in ["event", "event_1", "event_2_low", "event_2_rest", "event_rest"] {
+        pair.source_sql(&format!("ALTER TABLE {table} REPLICA IDENTITY FULL")).await;
+    }
+    pair.target_sql(PLAIN).await;
+    catch_up(&pair).await;
+    pair.source_sql(NEXT).await;
+    carry(&pair, "INSERT INTO event VALUES (1, '2026-04-02', 'note', repeat('y', 3000))").await;
+    carry(&pair, "UPDATE event SET id = 2 WHERE at = '2026-04-02'").await;
+    carry(
+        &pair,
+        "UPDATE event SET id = 3 WHERE at = '2026-04-02'; UPDATE event SET id = id + 5000; \
+         UPDATE event SET at = '2026-04-04' WHERE at = '2026-04-02'; \
+         UPDATE event SET note = NULL WHERE id % 3 = 0; DELETE FROM event WHERE id % 7 = 0",
+    )
+    .await;
+    pair.source_sql("ALTER TABLE event_1 REPLICA IDENTITY DEFAULT").await;
+    carry(&pair, "UPDATE event SET id = id + 1000").await;
+    let large = "SELECT count(*) FROM event WHERE large IS NULL";
+    assert_eq!(text(&pair.on_target().await, large).await.as_deref(), Some("0"));
+}
+
+#[tokio::test]
+async fn loss_14_as_one_an_identity_that_changes_in_between() {
+    let pair = with_events(Some(PLAIN)).await;
+    carry(
+        &pair,
+        "UPDATE event SET id = id + 1000; ALTER TABLE event REPLICA IDENTITY FULL; \
+         UPDATE event SET id = id + 1000; UPDATE event SET note = 'x' WHERE id % 2 = 0; \
+         DELETE FROM event WHERE id % 7 = 0",
+    )
+    .await;
+    carry(&pair, "UPDATE event SET id = id + 1000").await;
+}
+
+#[tokio::test]
+async fn as_one_a_partition_whose_identity_does_not_tell_rows_apart_halts() {
+    let pair = TestPair::start().await;
+    pair.source_sql(&EVENTS.replace(", PRIMARY KEY (id, at)", "")).await;
+    for table in ["event", "event_1", "event_2_low", "event_2_rest", "event_rest"] {
+        pair.source_sql(&format!("ALTER TABLE {table} REPLICA IDENTITY FULL")).await;
+    }
+    pair.target_sql(&PLAIN.replace(", PRIMARY KEY (id, at)", "")).await;
+    catch_up(&pair).await;
+    pair.source_sql(&format!("{NEXT} ALTER TABLE event_3 ADD PRIMARY KEY (id)")).await;
+    carry(&pair, FILL).await;
+    // Its old rows are their keys, and none where the key stays.
+    pair.source_sql("UPDATE event_3 SET note = 'x'").await;
+    let arguments = [&["--until", "caught-up"], AS_ONE].concat();
+    let halted = Dunlin::run(&pair, "run", &arguments).await.expect_halt("IDENTITY_NEEDED");
+    halted.expect_said("ALTER TABLE public.event_3 REPLICA IDENTITY FULL");
+}
+
 #[tokio::test]
 async fn loss_14_as_one_a_running_stream_sees_partitions_come_and_go() {
     let pair = with_events(Some(PLAIN)).await;
@@ -186,12 +293,15 @@ async fn loss_14_as_one_a_running_stream_sees_partitions_come_and_go() {
         })
         .await;
     }
-    pair.source_sql("TRUNCATE event_1; INSERT INTO event VALUES (1, '2026-01-01')").await;
-    wait_until("both sides are equal", async || {
-        let [source, target] = rows(&pair).await;
-        source == target
-    })
-    .await;
+    // Rows are changed at once that were never in the log.
+    for changes in ["TRUNCATE event_1; INSERT INTO event VALUES (1, '2026-01-01')", AWAY] {
+        pair.source_sql(changes).await;
+        wait_until("both sides are equal", async || {
+            let [source, target] = rows(&pair).await;
+            source == target
+        })
+        .await;
+    }
     run.interrupt().await.expect_code(0);
 }
 

@@ -48,6 +48,17 @@ pub enum DecodeError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A row of a partition whose identity does not tell the rows of its table apart.
+    #[error(
+        "the log holds changed rows of table {table}, of which those of its partition {partition} \
+         are named by other columns"
+    )]
+    PartitionIdentity {
+        /// The table that is copied as one.
+        table: TableName,
+        /// Its partition.
+        partition: TableName,
+    },
     /// A row of a table that is not part of the migration.
     #[error("the log holds rows of table {table}, which is not part of this migration")]
     UnknownTable {
@@ -66,6 +77,13 @@ impl Fault for DecodeError {
                 "nothing was skipped; if source and dunlin are of supported versions, report \
                  this with the source's version",
             ),
+            DecodeError::PartitionIdentity { table, partition } => Halt::with(
+                Code::IdentityNeeded,
+                format!(
+                    "on the source: ALTER TABLE {partition} REPLICA IDENTITY FULL; then copy the \
+                     table again: `dunlin complete`, `dunlin run --truncate-target '{table}'`"
+                ),
+            ),
             DecodeError::UnknownTable { table } => Halt::with(
                 Code::PartitionsChanged,
                 format!(
@@ -83,13 +101,24 @@ impl Fault for DecodeError {
 pub struct Registry {
     /// The copied tables by their OID on the source.
     pub tables: HashMap<u32, TableId>,
-    /// Those of them that are partitioned and copied as one; with the position that contains
-    /// every row that their partitions had when they were copied.
-    pub roots: HashMap<u32, Option<Position>>,
+    /// Those of them that are partitioned and copied as one.
+    pub roots: HashMap<u32, Root>,
     /// Other partitioned tables, and known partitions of `roots`: their messages carry no rows.
     pub rowless: HashSet<u32>,
+    /// Those partitions that came after their table was copied, with the transactions (or parts of
+    /// them) that made them partitions.
+    pub late: HashMap<u32, u32>,
     /// Qualified names of the built-in types by OID, for which no type message is sent.
     pub types: HashMap<u32, String>,
+}
+
+/// A partitioned table that is copied as one.
+#[derive(Debug, Default)]
+pub struct Root {
+    /// The position that contains every row that its partitions had when they were copied.
+    pub copied_at: Option<Position>,
+    /// The columns of its primary key.
+    pub primary_key: Vec<String>,
 }
 
 /// What a run of messages said.
@@ -111,20 +140,42 @@ pub struct Decoder {
     /// The relation that was described last.
     described: Option<u32>,
     transaction: Option<Mark>,
+    /// The number of the transaction that began last.
+    xid: u32,
+    /// Partitions of which an old row may lack what tells the rows of their table apart, with that
+    /// table.
+    unfit: HashMap<u32, (u32, TableName)>,
 }
 
 #[derive(Debug, Clone)]
 enum Known {
-    Copied(Arc<Relation>),
+    Copied(Described),
     Rowless,
     Foreign(TableName),
+}
+
+/// A table whose rows are copied.
+#[derive(Debug, Clone)]
+struct Described {
+    relation: Arc<Relation>,
+    /// Its rows are those of partitions.
+    root: bool,
+    /// For each column, whether an old row has it that is not logged whole.
+    named: Vec<bool>,
 }
 
 impl Decoder {
     /// A decoder at the start of a replication stream.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Decoder { registry, relations: HashMap::new(), described: None, transaction: None }
+        Decoder {
+            registry,
+            relations: HashMap::new(),
+            described: None,
+            transaction: None,
+            xid: 0,
+            unfit: HashMap::new(),
+        }
     }
 
     /// Decodes the CopyData payloads at `frames` of `data` into `decoded`.
@@ -187,6 +238,7 @@ impl Decoder {
     fn begin(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
         let mark = Mark::Postgres(Lsn(cursor.u64()?));
         let committed_at_us = cursor.i64()?.saturating_add(POSTGRES_EPOCH_US);
+        self.xid = cursor.u32()?;
         if self.transaction.replace(mark.clone()).is_some() {
             return Err(cursor.out_of_place("inside another transaction"));
         }
@@ -206,7 +258,7 @@ impl Decoder {
     }
 
     fn insert(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
-        let relation = self.relation_of_row(&mut cursor)?;
+        let (_, Described { relation, .. }) = self.relation_of_row(&mut cursor)?;
         if cursor.u8()? != b'N' {
             return Err(cursor.out_of_place("without a new row"));
         }
@@ -216,11 +268,13 @@ impl Decoder {
     }
 
     fn update(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
-        let relation = self.relation_of_row(&mut cursor)?;
+        let (oid, described) = self.relation_of_row(&mut cursor)?;
+        let relation = &described.relation;
+        self.ensure_named(oid, relation)?;
         let mut part = cursor.u8()?;
         let mut old = None;
         if part == b'K' || part == b'O' {
-            old = Some(cursor.old_row(part, relation, batch)?);
+            old = Some(cursor.old_row(part, described, batch)?);
             part = cursor.u8()?;
         }
         if part != b'N' {
@@ -232,24 +286,26 @@ impl Decoder {
     }
 
     fn delete(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
-        let relation = self.relation_of_row(&mut cursor)?;
+        let (oid, described) = self.relation_of_row(&mut cursor)?;
+        let relation = &described.relation;
+        self.ensure_named(oid, relation)?;
         let part = cursor.u8()?;
         if part != b'K' && part != b'O' {
             return Err(cursor.out_of_place("without an old row"));
         }
-        let old = cursor.old_row(part, relation, batch)?;
+        let old = cursor.old_row(part, described, batch)?;
         batch.events.push(Event::Change(Change::Delete { table: relation.table, old }));
         Ok(())
     }
 
     /// Looks up the relation of a row message and checks that a transaction is open.
-    fn relation_of_row(&self, cursor: &mut Cursor<'_>) -> Result<&Relation, DecodeError> {
+    fn relation_of_row(&self, cursor: &mut Cursor<'_>) -> Result<(u32, &Described), DecodeError> {
         let oid = cursor.u32()?;
         if self.transaction.is_none() {
             return Err(cursor.out_of_place("outside of a transaction"));
         }
         match self.relations.get(&oid) {
-            Some(Known::Copied(relation)) => Ok(relation),
+            Some(Known::Copied(described)) => Ok((oid, described)),
             Some(Known::Foreign(table)) => Err(DecodeError::UnknownTable { table: table.clone() }),
             Some(Known::Rowless) => Err(cursor.out_of_place("for a table without rows of its own")),
             None => Err(cursor.out_of_place("without a relation message before it")),
@@ -265,7 +321,7 @@ impl Decoder {
         let mut tables = Vec::new();
         for _ in 0..count {
             match self.relations.get(&cursor.u32()?) {
-                Some(Known::Copied(relation)) => tables.push(relation.table),
+                Some(Known::Copied(described)) => tables.push(described.relation.table),
                 Some(Known::Rowless) => {}
                 Some(Known::Foreign(table)) => {
                     return Err(DecodeError::UnknownTable { table: table.clone() });
@@ -301,18 +357,24 @@ impl Decoder {
             };
             columns.push(RelationColumn { name, type_name, type_modifier, key });
         }
-        let known = if self.registry.rowless.contains(&oid) {
-            Known::Rowless
-        } else if let Some(&table) = self.registry.tables.get(&oid) {
+        let partition_of = self.root_of_partition();
+        let known = if let Some(&table) = self.registry.tables.get(&oid) {
             let relation = Arc::new(Relation { table, name, columns, full });
             let unchanged = matches!(self.relations.get(&oid), Some(Known::Copied(known))
-                if *known == relation);
+                if known.relation == relation);
             if !unchanged {
                 batch.events.push(Event::Relation(Arc::clone(&relation)));
             }
-            Known::Copied(relation)
-        } else if let Some(root) = self.root_of_new_partition() {
-            batch.events.extend(self.unsettled(root));
+            Known::Copied(self.described_as(oid, relation))
+        } else if let Some(root) = partition_of {
+            batch.events.extend(self.unsettled(oid, root));
+            if self.tells_rows_of(root, &columns, full) {
+                self.unfit.remove(&oid);
+            } else {
+                self.unfit.insert(oid, (root, name));
+            }
+            Known::Rowless
+        } else if self.registry.rowless.contains(&oid) {
             Known::Rowless
         } else {
             Known::Foreign(name)
@@ -322,22 +384,72 @@ impl Decoder {
         Ok(())
     }
 
-    /// The table to which the next unknown relation belongs as a partition: before a partition is
-    /// described, the table is under whose name its rows come (`maybe_send_schema` in the server's
-    /// pgoutput.c).
-    fn root_of_new_partition(&self) -> Option<u32> {
+    fn described_as(&self, oid: u32, relation: Arc<Relation>) -> Described {
+        let root = self.registry.roots.get(&oid);
+        let key = root.map(|root| &root.primary_key).filter(|key| !key.is_empty() && relation.full);
+        let is_named = |column: &RelationColumn| match key {
+            Some(key) => key.contains(&column.name),
+            None => column.key,
+        };
+        let named = relation.columns.iter().map(is_named).collect();
+        Described { relation, root: root.is_some(), named }
+    }
+
+    /// The table to which the next relation belongs as a partition, unless it is a table by itself:
+    /// before a partition is described, the table is under whose name its rows come
+    /// (`maybe_send_schema` in the server's pgoutput.c).
+    fn root_of_partition(&self) -> Option<u32> {
         self.described.filter(|oid| self.registry.roots.contains_key(oid))
     }
 
-    /// What an unknown partition means to its table, unless this very transaction is contained in
-    /// the copy: then the partition was there, or gone again, when the table was copied.
-    fn unsettled(&self, root: u32) -> Option<Event> {
-        let copied_at = self.registry.roots.get(&root)?.as_ref();
-        let contained = copied_at
-            .zip(self.transaction.as_ref())
-            .is_some_and(|(position, mark)| position.contains(mark));
+    /// What rows of a partition mean to its table that is not known; or that is, but came in this
+    /// very transaction, which may have emptied it too: then it keeps its file, and nothing else
+    /// tells. (A part of a transaction has a later number than the whole.) What is contained in the
+    /// copy means nothing.
+    fn unsettled(&self, partition: u32, root: u32) -> Option<Event> {
+        let settled = match self.registry.late.get(&partition) {
+            Some(&came_in) => self.xid.wrapping_sub(came_in).cast_signed() > 0,
+            None => self.registry.rowless.contains(&partition),
+        };
         let table = *self.registry.tables.get(&root)?;
-        (!contained).then_some(Event::Unsettled { table })
+        (!settled && !self.is_contained(root)).then_some(Event::Unsettled { table })
+    }
+
+    /// Whether the open transaction is contained in the copy of a partitioned table.
+    fn is_contained(&self, root: u32) -> bool {
+        let copied_at = self.registry.roots.get(&root).and_then(|root| root.copied_at.as_ref());
+        let open = self.transaction.as_ref();
+        copied_at.zip(open).is_some_and(|(position, mark)| position.contains(mark))
+    }
+
+    /// Whether old rows of a partition hold all that tells the rows of its table apart. They hold
+    /// what the partition's own identity says (`ExtractReplicaIdentity` in the server's heapam.c),
+    /// whatever the table's says, by which they are announced (`logicalrep_write_update` in
+    /// proto.c). One without identity has no old rows.
+    fn tells_rows_of(&self, root: u32, columns: &[RelationColumn], full: bool) -> bool {
+        let Some(Known::Copied(Described { relation, named, .. })) = self.relations.get(&root)
+        else {
+            return true;
+        };
+        if full || columns.iter().all(|column| !column.key) {
+            return true;
+        }
+        let keyed = self.registry.roots.get(&root).is_some_and(|root| !root.primary_key.is_empty());
+        let whole = relation.full && !keyed;
+        let has = |name: &str| columns.iter().any(|column| column.key && column.name == name);
+        let mut needed = relation.columns.iter().zip(named).filter(|(_, named)| **named);
+        !whole && needed.all(|(column, _)| has(&column.name))
+    }
+
+    /// Makes sure that the old rows of a table are what they are announced as.
+    fn ensure_named(&self, oid: u32, relation: &Relation) -> Result<(), DecodeError> {
+        match self.unfit.values().find(|(root, _)| *root == oid) {
+            Some((_, partition)) if !self.is_contained(oid) => {
+                let (table, partition) = (relation.name.clone(), partition.clone());
+                Err(DecodeError::PartitionIdentity { table, partition })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn type_name(&mut self, mut cursor: Cursor<'_>) -> Result<(), DecodeError> {
@@ -451,18 +563,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// An old row. In one that holds the key only, the other columns are sent as NULL: they are
-    /// absent.
+    /// absent. An old row of a partition may hold just that too, and be announced as a whole one
+    /// since its table's are.
     fn old_row(
         &mut self,
         part: u8,
-        relation: &Relation,
+        described: &Described,
         batch: &mut Batch,
     ) -> Result<Row, DecodeError> {
-        let row = self.row(relation, batch)?;
-        if part == b'K' {
+        let row = self.row(&described.relation, batch)?;
+        if part == b'K' || described.root {
             let values = &mut batch.values[row.first as usize..];
-            for (value, column) in values.iter_mut().zip(&relation.columns) {
-                if !column.key {
+            for (value, named) in values.iter_mut().zip(&described.named) {
+                if !named {
                     *value = ValueRef::Absent;
                 }
             }

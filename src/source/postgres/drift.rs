@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use super::error::SourceError;
 use super::relations::Placement;
 use crate::connect::quote::quote_name;
-use crate::model::{Table, TableName};
+use crate::model::{Partition, Table, TableName};
 
 /// What changed.
 #[derive(Debug, Default)]
@@ -92,13 +92,16 @@ impl<'a> Drift<'a> {
         if placements.iter().all(|placement| placement.source_id != table.source_id) {
             return Ok(());
         }
-        let mut gone = partitions.leaves.iter().filter(|leaf| {
-            stand.get(&leaf.source_id).is_none_or(|placement| placement.storage != leaf.storage)
-        });
+        let stands = |leaf: &&Partition| {
+            let placement = stand.get(&leaf.source_id);
+            placement.is_some_and(|now| (now.storage, &now.links) == (leaf.storage, &leaf.links))
+        };
+        let mut gone = partitions.leaves.iter().filter(|leaf| !stands(leaf));
         if let Some(leaf) = gone.next() {
             tracing::warn!(
                 table = %table.name, partition = %leaf.name,
-                "a partition was emptied, rewritten, detached or dropped, which the log does not show"
+                "a partition was emptied, rewritten, detached or dropped, which the log does not \
+                 show"
             );
             self.outdated.push(table);
             return Ok(());

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::decode::Registry;
+use self::decode::{Registry, Root};
 use self::holder::{Handle, Order};
 use self::replication::LogReader;
 use self::rows::PostgresReader;
@@ -49,9 +49,9 @@ use crate::connect::quote::type_name;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Position,
-    Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
-    TableId,
+    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Partition,
+    Position, Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey,
+    Table, TableId,
 };
 
 pub use error::SourceError;
@@ -252,7 +252,11 @@ impl PostgresSource {
             if let Some(partitions) = &table.partitions {
                 let oids = partitions.leaves.iter().map(|leaf| leaf.source_id);
                 registry.rowless.extend(oids.filter_map(|oid| u32::try_from(oid).ok()));
-                registry.roots.insert(oid, partitions.at.clone());
+                let late =
+                    |leaf: &Partition| Some((u32::try_from(leaf.source_id).ok()?, leaf.came_in?));
+                registry.late.extend(partitions.leaves.iter().filter_map(late));
+                let primary_key = table.key_columns().map(|column| column.name.clone()).collect();
+                registry.roots.insert(oid, Root { copied_at: partitions.at.clone(), primary_key });
             }
         }
         let partitioned = placements.iter().filter(|placement| placement.partitioned);

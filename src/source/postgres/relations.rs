@@ -77,8 +77,7 @@ pub async fn tables(client: &Client, selection: &Selection) -> Result<Tables, Ca
         }
     }
     if selection.patterns().partitions == PartitionUnit::Root {
-        let storage = |row: &Row| (u64::from(row.get::<_, u32>("oid")), storage(row));
-        found.join(&layout, &rows.iter().map(storage).collect())?;
+        found.join(&layout)?;
     }
     Ok(found)
 }
@@ -120,7 +119,7 @@ impl Tables {
     }
 
     /// Puts one table in the place of all partitions of each root.
-    fn join(&mut self, layout: &Layout, storages: &HashMap<u64, u64>) -> Result<(), CatalogError> {
+    fn join(&mut self, layout: &Layout) -> Result<(), CatalogError> {
         let roots = self.partitioned.iter().filter(|table| table.root.is_none());
         for (id, root) in (self.tables.len()..).zip(roots) {
             if let Some(partition) = layout.left_out_of(&root.name) {
@@ -132,7 +131,7 @@ impl Tables {
                 .partition(|table| table.root.as_ref() == Some(&root.name));
             self.tables = others;
             let id = TableId(u32::try_from(id).unwrap_or(u32::MAX));
-            self.tables.push(root.joined(id, &leaves, storages));
+            self.tables.push(root.joined(id, &leaves, layout));
         }
         Ok(())
     }
@@ -140,11 +139,13 @@ impl Tables {
 
 impl PartitionedTable {
     /// It with all its partitions as one table.
-    fn joined(&self, id: TableId, leaves: &[Table], storages: &HashMap<u64, u64>) -> Table {
+    fn joined(&self, id: TableId, leaves: &[Table], layout: &Layout) -> Table {
         let partition = |leaf: &Table| Partition {
             name: leaf.name.clone(),
             source_id: leaf.source_id,
-            storage: storages.get(&leaf.source_id).copied().unwrap_or_default(),
+            storage: leaf.storage,
+            links: layout.links(leaf.source_id),
+            came_in: None,
             bytes: leaf.bytes,
             estimated_rows: leaf.estimated_rows,
             pages: leaf.pages,
@@ -213,6 +214,9 @@ pub struct Placement {
     pub logged: bool,
     /// What it is stored in: another number once it was emptied or rewritten.
     pub storage: u64,
+    /// Where it is a partition: the transactions that wrote the rows of pg_inherits from it up to its
+    /// root, which nothing but ATTACH and DETACH does.
+    pub links: Vec<u32>,
     /// OID of the partitioned table just above it.
     pub parent: Option<u64>,
     /// OID of the uppermost partitioned table above it.
@@ -226,6 +230,8 @@ impl Placement {
             name: self.name.clone(),
             source_id: self.source_id,
             storage: self.storage,
+            links: self.links.clone(),
+            came_in: self.links.first().copied(),
             bytes: 0,
             estimated_rows: 0,
             pages: 0,
@@ -256,6 +262,7 @@ pub async fn placements(
             partitioned: relation.kind == Kind::Partitioned,
             logged: relation.kind != Kind::Foreign && !relation.unlogged,
             storage: relation.storage,
+            links: layout.links(u64::from(relation.oid)),
             parent: layout.parent(relation).map(|parent| u64::from(parent.oid)),
             root: layout.root(relation).map(|root| u64::from(root.oid)),
         })
@@ -350,6 +357,15 @@ impl Layout {
         std::iter::successors(self.parent(relation), |above| self.parent(above)).collect()
     }
 
+    /// What links a partition to its root, nearest first.
+    fn links(&self, source_id: u64) -> Vec<u32> {
+        let own = u32::try_from(source_id).ok().and_then(|oid| self.relations.get(&oid));
+        std::iter::successors(own, |below| self.parent(below))
+            .filter(|below| below.partition)
+            .filter_map(|below| below.link)
+            .collect()
+    }
+
     fn parent(&self, relation: &Relation) -> Option<&Relation> {
         let parent = relation.parents.first().filter(|_| relation.partition)?;
         self.relations.get(parent)
@@ -369,6 +385,8 @@ struct Relation {
     storage: u64,
     /// What it is a partition of, or what it inherits from.
     parents: Vec<u32>,
+    /// The transaction that wrote the first of those links.
+    link: Option<u32>,
     partition: bool,
     of_extension: bool,
     extension_config: bool,
@@ -406,6 +424,7 @@ impl Relation {
             unlogged: row.get("unlogged"),
             storage: storage(row),
             parents: row.get("parents"),
+            link: row.get::<_, Vec<i64>>("links").first().and_then(|&link| link.try_into().ok()),
             partition: row.get("partition"),
             of_extension: row.get("of_extension"),
             extension_config: row.get("extension_config"),
@@ -532,6 +551,7 @@ mod tests {
             unlogged: false,
             storage: u64::from(oid),
             parents: parents.to_vec(),
+            link: parents.first().map(|parent| parent + oid),
             partition,
             of_extension: false,
             extension_config: false,
@@ -560,6 +580,8 @@ mod tests {
         let layout = layout("root");
         assert_eq!(layout.selected, BTreeSet::from([1, 2, 3, 4]));
         assert_eq!(layout.root(&layout.relations[&3]).map(|r| r.oid), Some(1));
+        assert_eq!(layout.links(3), [5, 3]);
+        assert!(layout.links(1).is_empty());
     }
 
     #[test]

@@ -21,8 +21,9 @@ fuzz_target!(|input: &[u8]| {
     }
     let mut decoder = Decoder::new(Registry {
         tables: HashMap::from([(16384, TableId(0))]),
-        partitioned: HashSet::from([5]),
+        rowless: HashSet::from([5]),
         types: HashMap::from([(23, "pg_catalog.int4".to_owned())]),
+        ..Registry::default()
     });
     let mut decoded = Decoded::default();
     let _ = decoder.decode(&Bytes::copy_from_slice(input), frames.into_iter(), &mut decoded);

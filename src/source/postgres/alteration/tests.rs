@@ -163,6 +163,8 @@ fn partitions_have_to_say_the_same() {
         name: name("leaf"),
         source_id,
         storage: 20,
+        links: Vec::new(),
+        came_in: None,
         bytes: 0,
         estimated_rows: 0,
         pages: 0,

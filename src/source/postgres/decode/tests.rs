@@ -10,7 +10,11 @@ fn wal(message: &[&[u8]]) -> Vec<u8> {
 }
 
 fn begin() -> Vec<u8> {
-    wal(&[b"B", &7u64.to_be_bytes(), &1i64.to_be_bytes(), &[0; 4]])
+    begin_numbered(0)
+}
+
+fn begin_numbered(xid: u32) -> Vec<u8> {
+    wal(&[b"B", &7u64.to_be_bytes(), &1i64.to_be_bytes(), &xid.to_be_bytes()])
 }
 
 fn commit() -> Vec<u8> {
@@ -19,11 +23,17 @@ fn commit() -> Vec<u8> {
 
 /// Table 16384: a key column and another.
 fn relation() -> Vec<u8> {
+    relation_of(16384, b"d", [1, 0])
+}
+
+/// A table of two columns, with its identity and whether the columns belong to it.
+fn relation_of(oid: u32, identity: &[u8], keys: [u8; 2]) -> Vec<u8> {
     let column = |flags: &[u8], name: &[u8]| {
         [flags, name, b"\0", &23u32.to_be_bytes(), &(-1i32).to_be_bytes()].concat()
     };
-    let columns = [column(&[1], b"id"), column(&[0], b"note")].concat();
-    wal(&[b"R", &16384u32.to_be_bytes(), b"public\0t\0d", &2u16.to_be_bytes(), &columns])
+    let columns = [column(&keys[..1], b"id"), column(&keys[1..], b"note")].concat();
+    let count = 2u16.to_be_bytes();
+    wal(&[b"R", &oid.to_be_bytes(), b"public\0t\0", identity, &count, &columns])
 }
 
 fn row(values: &[&[u8]]) -> Vec<u8> {
@@ -61,6 +71,7 @@ fn decoder() -> Decoder {
         tables: HashMap::from([(16384, TableId(4))]),
         roots: HashMap::new(),
         rowless: HashSet::from([5]),
+        late: HashMap::new(),
         types: HashMap::from([(23, "pg_catalog.int4".to_owned())]),
     })
 }
@@ -118,11 +129,10 @@ fn every_kind_of_message_says_what_it_means() {
 fn a_message_cut_short_is_never_taken_for_a_whole_one() {
     let frames = frames();
     for (at, frame) in frames.iter().enumerate() {
-        // What follows an origin's name, a commit's end or a begin's time is not read.
+        // What follows an origin's name or a commit's end is not read.
         let unread = match frame[25.min(frame.len() - 1)] {
             b'O' => 15,
             b'C' => 8,
-            b'B' => 4,
             _ => 0,
         };
         for len in 0..frame.len() - unread {
@@ -153,6 +163,85 @@ fn what_is_out_of_place_is_refused() {
     for frames in cases {
         let (_, result) = decode(&mut decoder(), &frames);
         assert!(result.is_err(), "{frames:?}");
+    }
+}
+
+/// Table 16384 as a partitioned one with the known partitions 5 and 6, the latter made since by the
+/// transaction 40.
+fn root_decoder(primary_key: &str) -> Decoder {
+    let primary_key = primary_key.split_whitespace().map(str::to_owned).collect();
+    let copied_at = Some(Position::Postgres(Lsn(7)));
+    Decoder::new(Registry {
+        roots: HashMap::from([(16384, Root { copied_at, primary_key })]),
+        rowless: HashSet::from([5, 6]),
+        late: HashMap::from([(6, 40)]),
+        ..decoder().registry
+    })
+}
+
+fn delete_whole() -> Vec<u8> {
+    change(b"D", &[(b"O", row(&[SEVEN, b"n"]))])
+}
+
+#[test]
+fn an_old_row_of_a_partition_is_what_its_own_identity_says() {
+    let (keys, whole) = ([1, 0], [1, 1]);
+    for (root, partition) in [("f", "d"), ("f", "f"), ("d", "f"), ("d", "d")] {
+        let described = |oid, identity: &str| {
+            relation_of(oid, identity.as_bytes(), if identity == "f" { whole } else { keys })
+        };
+        let frames =
+            [begin(), described(16384, root), described(5, partition), delete_whole(), commit()];
+        let (decoded, result) = decode(&mut root_decoder("id"), &frames);
+        result.unwrap();
+        let Event::Change(Change::Delete { old, .. }) = decoded.batch.events[2] else {
+            panic!("{:?}", decoded.batch.events)
+        };
+        assert_eq!(decoded.batch.row(old)[1], ValueRef::Absent);
+    }
+}
+
+#[test]
+fn a_partition_that_names_its_rows_otherwise_is_refused_with_its_first_change() {
+    let cases = [
+        ("", ("f", [1, 1]), ("d", [1, 0]), false),
+        ("", ("f", [1, 1]), ("i", [1, 1]), false),
+        ("", ("f", [1, 1]), ("d", [0, 0]), true),
+        ("id", ("f", [1, 1]), ("i", [0, 1]), false),
+        ("id", ("d", [1, 0]), ("i", [0, 1]), false),
+        ("id", ("d", [1, 0]), ("i", [1, 1]), true),
+        ("id note", ("f", [1, 1]), ("d", [1, 1]), true),
+    ];
+    for (primary_key, root, partition, accepted) in cases {
+        let mut decoder = root_decoder(primary_key);
+        let insert = change(b"I", &[(b"N", row(&[SEVEN, b"n"]))]);
+        let described = [
+            begin(),
+            relation_of(16384, root.0.as_bytes(), root.1),
+            relation_of(5, partition.0.as_bytes(), partition.1),
+            insert,
+        ];
+        decode(&mut decoder, &described).1.unwrap();
+        let (_, result) = decode(&mut decoder, &[delete_whole()]);
+        assert_eq!(result.is_ok(), accepted, "{primary_key} {root:?} {partition:?}");
+    }
+}
+
+#[test]
+fn rows_of_a_partition_where_it_was_made_tell_nothing() {
+    for (partition, xid, settled) in
+        [(5, 40, true), (6, 40, false), (6, 39, false), (6, 41, true), (9, 41, false)]
+    {
+        let frames = [
+            begin_numbered(xid),
+            relation_of(16384, b"d", [1, 0]),
+            relation_of(partition, b"d", [1, 0]),
+        ];
+        let (decoded, result) = decode(&mut root_decoder("id"), &frames);
+        result.unwrap();
+        let last = decoded.batch.events.last().unwrap();
+        let told = matches!(last, Event::Unsettled { table: TableId(4) });
+        assert_eq!(told, !settled, "partition {partition} in transaction {xid}");
     }
 }
 
