@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dunlin::model::{
-    Bracket, Chunk, ChunkRange, Coverage, Event, LedgerEntry, Lsn, Mark, Plan, Position,
-    RowIdentity, Shape, Table, TableId,
+    Bracket, Chunk, ChunkRange, Coverage, Event, LedgerEntry, Mark, Plan, RowIdentity, Shape,
+    Table, TableId,
 };
 use dunlin::stream::group::{self, Part, PlanError, Shapes};
 use proptest::prelude::*;
 
 use crate::log::{self, Idling};
-use crate::source::{Dice, Source, Spec, State, commit_of};
+use crate::source::{Dice, Source, Spec, State, position_after};
 use crate::target::{Tables, sorted};
 
 /// How a property held.
@@ -41,14 +41,6 @@ enum Reading {
     Exactly,
     /// Each at some moment between two that are known.
     Between,
-}
-
-fn position_before(transaction: usize, dice: &mut Dice) -> Position {
-    // A commit exactly at the position is not contained in it.
-    let least = if transaction == 0 { 1 } else { commit_of(transaction - 1) + 1 };
-    let span = (commit_of(transaction) - least) as usize;
-    let at = [0, span / 2, span][dice.below(3)];
-    Position::Postgres(Lsn(least + at as u64))
 }
 
 /// The ranges of a table's chunks, by its first key column.
@@ -92,12 +84,9 @@ fn copy(source: &Source, reading: Reading, dice: &mut Dice) -> Copy {
             let rows = source.history[read][&spec.table.id].iter();
             let rows = rows.filter(|row| is_within(spec, &range, row)).cloned();
             state.get_mut(&spec.table.id).unwrap().extend(rows);
-            let low = position_before(low, dice);
-            let high = if between {
-                position_before(high, dice).further(low.clone())
-            } else {
-                low.clone()
-            };
+            let low = position_after(low, dice);
+            let high =
+                if between { position_after(high, dice).further(low.clone()) } else { low.clone() };
             let chunk = Chunk { table: spec.table.id, number, range, bytes: 0 };
             entries.push(LedgerEntry { chunk, read: Some(Bracket { low, high }), rows: 0 });
         }
@@ -108,9 +97,9 @@ fn copy(source: &Source, reading: Reading, dice: &mut Dice) -> Copy {
         let exact = first.as_ref().is_some_and(|read| read.low == read.high);
         !exact || reads.any(|entry| entry.read != first)
     };
-    let tables = source.tables();
+    let tables = &source.definitions[0];
     let mixed = tables.iter().filter(|table| mixed(table)).map(|table| table.id).collect();
-    Copy { state, coverage: Coverage::new(&tables, &entries).unwrap(), mixed }
+    Copy { state, coverage: Coverage::new(tables, &entries).unwrap(), mixed }
 }
 
 fn shape(spec: &Spec, relation: &Arc<dunlin::model::Relation>) -> Arc<Shape> {
@@ -234,7 +223,7 @@ fn follow(source: &Source, copy: &Copy, dice: &mut Dice) -> Outcome {
 }
 
 fn check(script: Vec<u32>, cuts: Vec<u32>, reading: Reading) -> Outcome {
-    let mut source = Source::new();
+    let mut source = Source::new(false);
     source.write(&mut Dice::new(script));
     let mut dice = Dice::new(cuts);
     let copy = copy(&source, reading, &mut dice);

@@ -2,17 +2,21 @@
 //!
 //! It does only what a real source could do (keys and unique values never clash on it), and logs
 //! it as Postgres would: key columns only where a key changed, the whole old row where that is the
-//! table's identity, nothing for a large value that did not change. It remembers what every table
-//! held after every transaction, so that a copy can be taken as of any of them.
+//! table's identity, nothing for a large value that did not change. Its tables may be given columns
+//! and lose them, at any place of a transaction; that shows in the log with the next row. It
+//! remembers what every table held after every transaction, so that a copy can be taken as of any of
+//! them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use dunlin::model::{
-    Column, ColumnOrder, Identity, Relation, RelationColumn, Table, TableId, TableName,
+    Before, Column, ColumnOrder, Identity, Lsn, Position, Relation, RelationColumn, Table, TableId,
+    TableName,
 };
 
-/// A row's values in the order of the table's columns; None for NULL.
+/// A row's values in the order of [`Spec::columns`]; None for NULL, and where the table has no such
+/// column.
 pub type Row = Vec<Option<String>>;
 
 /// What every table holds. Rows may be in any order.
@@ -48,10 +52,16 @@ pub struct Transaction {
     pub changes: Vec<Logged>,
 }
 
+/// Columns that a table can be given or lose: the first is there from the beginning.
+const EXTRAS: [&str; 4] = ["extra_0", "extra_1", "extra_2", "extra_3"];
+
 /// What a table is like.
 #[derive(Clone, Debug)]
 pub struct Spec {
+    /// As it is at the beginning.
     pub table: Table,
+    /// All columns that it ever has; the last ones are [`EXTRAS`].
+    pub columns: Vec<Column>,
     /// The old row is logged whole.
     pub full: bool,
     /// The columns by which the log tells rows apart where it does not log them whole.
@@ -82,9 +92,9 @@ impl Dice {
 }
 
 fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
-    let column = |name: &&str| Column {
+    let column = |(name, number): (&&str, u16)| Column {
         name: (*name).to_owned(),
-        number: 1,
+        number,
         version: 0,
         type_name: "pg_catalog.text".into(),
         type_modifier: -1,
@@ -94,12 +104,14 @@ fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
         order: if name.starts_with("id") { ColumnOrder::Integer } else { ColumnOrder::Opaque },
     };
     let at = |name| columns.iter().position(|column| *column == name);
+    let all: Vec<Column> = columns.iter().chain(&EXTRAS).zip(1..).map(column).collect();
+    let first = columns.len() + 1;
     Spec {
         table: Table {
             id: TableId(id),
             name: TableName { schema: "public".into(), name: name.into() },
             source_id: u64::from(id),
-            columns: columns.iter().map(column).collect(),
+            columns: all[..first].to_vec(),
             identity: Identity::Key { columns: key.to_vec() },
             primary_key: key.to_vec(),
             bytes: 0,
@@ -109,10 +121,11 @@ fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
             root: None,
             partitions: None,
             binary_travels: true,
-            columns_ever: 0,
+            columns_ever: first as u16,
             kept: Vec::new(),
             storage: 0,
         },
+        columns: all,
         full: false,
         identity: key.to_vec(),
         unique: at("code"),
@@ -149,9 +162,10 @@ impl Spec {
         sets
     }
 
-    fn relation(&self, version: usize) -> Arc<Relation> {
+    /// The rows' shape where the table is like `table`.
+    fn relation(&self, table: &Table, version: usize) -> Arc<Relation> {
         let mut columns: Vec<RelationColumn> = (0..)
-            .zip(&self.table.columns)
+            .zip(&table.columns)
             .map(|(index, column)| RelationColumn {
                 name: column.name.clone(),
                 type_name: column.type_name.clone(),
@@ -169,10 +183,14 @@ impl Spec {
         })
     }
 
-    /// The table's columns in the order of a relation's.
-    fn places(&self, relation: &Relation) -> Vec<usize> {
-        let place = |name: &str| self.table.columns.iter().position(|column| column.name == name);
-        relation.columns.iter().map(|column| place(&column.name).unwrap()).collect()
+    /// Where in a row a column is.
+    pub fn place(&self, name: &str) -> usize {
+        self.columns.iter().position(|column| column.name == name).unwrap()
+    }
+
+    /// Where in a row the columns of a relation are.
+    pub fn places(&self, relation: &Relation) -> Vec<usize> {
+        relation.columns.iter().map(|column| self.place(&column.name)).collect()
     }
 }
 
@@ -188,6 +206,13 @@ pub struct Source {
     pub log: Vec<Transaction>,
     /// The state before the first transaction, and after each.
     pub history: Vec<State>,
+    /// What the tables were like before the first transaction, and after each.
+    pub definitions: Vec<Vec<Table>>,
+    /// What older rows hold in columns that came.
+    pub befores: HashMap<(TableId, String), Before>,
+    /// Whether tables get and lose columns.
+    alters: bool,
+    tables: Vec<Table>,
     state: State,
     relations: Vec<Arc<Relation>>,
     versions: usize,
@@ -199,23 +224,33 @@ pub fn commit_of(transaction: usize) -> u64 {
     100 * (transaction as u64 + 1)
 }
 
+/// A position that contains just the first `transactions`.
+pub fn position_after(transactions: usize, dice: &mut Dice) -> Position {
+    // A commit exactly at the position is not contained in it.
+    let least = if transactions == 0 { 1 } else { commit_of(transactions - 1) + 1 };
+    let span = (commit_of(transactions) - least) as usize;
+    let at = [0, span / 2, span][dice.below(3)];
+    Position::Postgres(Lsn(least + at as u64))
+}
+
 impl Source {
-    pub fn new() -> Self {
+    pub fn new(alters: bool) -> Self {
         let specs = specs();
         let state: State = specs.iter().map(|spec| (spec.table.id, Vec::new())).collect();
+        let tables: Vec<Table> = specs.iter().map(|spec| spec.table.clone()).collect();
         Source {
-            relations: specs.iter().map(|spec| spec.relation(0)).collect(),
+            relations: specs.iter().map(|spec| spec.relation(&spec.table, 0)).collect(),
             specs,
             log: Vec::new(),
             history: vec![state.clone()],
+            definitions: vec![tables.clone()],
+            befores: HashMap::new(),
+            alters,
+            tables,
             state,
             versions: 0,
             open: Vec::new(),
         }
-    }
-
-    pub fn tables(&self) -> Vec<Table> {
-        self.specs.iter().map(|spec| spec.table.clone()).collect()
     }
 
     /// Commits transactions until the decisions are used up.
@@ -229,11 +264,15 @@ impl Source {
             let changes = std::mem::take(&mut self.open);
             self.log.push(Transaction { commit, end: commit + 20, changes });
             self.history.push(self.state.clone());
+            self.definitions.push(self.tables.clone());
         }
     }
 
     fn act(&mut self, dice: &mut Dice) {
         let table = dice.below(self.specs.len());
+        if self.alters && dice.below(25) == 0 {
+            return self.alter(table, dice);
+        }
         let at = dice.below(self.rows(table).len());
         let Some(row) = self.rows(table).get(at).cloned() else {
             return self.insert(table, dice);
@@ -276,9 +315,44 @@ impl Source {
             12 => self.chain(table, at, dice),
             _ => {
                 self.versions += 1;
-                self.relations[table] = self.specs[table].relation(self.versions);
+                let relation = self.specs[table].relation(&self.tables[table], self.versions);
+                self.relations[table] = relation;
             }
         }
+    }
+
+    /// Gives a table its next column, or takes one away.
+    fn alter(&mut self, table: usize, dice: &mut Dice) {
+        let (spec, known) = (&self.specs[table], &self.tables[table]);
+        let mut columns = known.columns.clone();
+        let next = spec.columns.get(usize::from(known.columns_ever));
+        let first_extra = spec.columns.len() - EXTRAS.len();
+        let extras = columns.len() - first_extra;
+        let changed = match next.filter(|_| dice.below(2) == 0) {
+            Some(next) => {
+                columns.push(next.clone());
+                next.name.clone()
+            }
+            None if extras == 0 => return,
+            None => columns.remove(first_extra + dice.below(extras)).name,
+        };
+        let came = columns.len() > known.columns.len();
+        let before =
+            [Before::Null, Before::Value("d".into()), Before::Untold][dice.below(3)].clone();
+        let place = spec.place(&changed);
+        self.tables[table] = known.with_columns(columns);
+        for row in self.state.get_mut(&TableId(table as u32)).unwrap() {
+            row[place] = match &before {
+                _ if !came => None,
+                Before::Value(value) => Some(value.clone()),
+                Before::Untold => Some(dice.below(9).to_string()),
+                Before::Null | Before::Computed => None,
+            };
+        }
+        if came {
+            self.befores.insert((TableId(table as u32), changed), before);
+        }
+        self.relations[table] = self.specs[table].relation(&self.tables[table], self.versions);
     }
 
     fn rows(&self, table: usize) -> &Vec<Row> {
@@ -295,10 +369,14 @@ impl Source {
             "code" => Some(dice.below(8)).filter(|code| *code > 0).map(|code| format!("c{code}")),
             "large" => random_large(dice),
             "note" => Some(format!("n{}", dice.below(3))),
-            _ => Some(dice.below(9).to_string()),
+            "id" | "id_order" | "id_line" => Some(dice.below(9).to_string()),
+            _ => Some(dice.below(2).to_string()),
         };
-        let columns = &self.specs[table].table.columns;
-        columns.iter().map(|column| value(&column.name, dice)).collect()
+        let mut row = vec![None; self.specs[table].columns.len()];
+        for column in &self.tables[table].columns {
+            row[self.specs[table].place(&column.name)] = value(&column.name, dice);
+        }
+        row
     }
 
     /// Whether a row could stand beside the others.

@@ -84,7 +84,7 @@ impl Tables<'_> {
         }
         for &row in &effect.inserts {
             let places = self.places(shape);
-            let mut values = vec![None; places.len()];
+            let mut values = vec![None; self.spec(table).columns.len()];
             for (offset, &place) in (0..).zip(&places) {
                 values[place] = present(plan.at(row, offset));
             }
@@ -125,9 +125,7 @@ impl Tables<'_> {
 
     /// Columns are matched by name.
     fn places(&self, shape: &Shape) -> Vec<usize> {
-        let columns = &self.spec(shape.relation.table).table.columns;
-        let place = |name: &str| columns.iter().position(|column| column.name == name).unwrap();
-        shape.relation.columns.iter().map(|column| place(&column.name)).collect()
+        self.spec(shape.relation.table).places(&shape.relation)
     }
 
     fn find(&self, plan: &Plan, shape: &Shape, key: CellIndex) -> Vec<usize> {
