@@ -28,7 +28,7 @@ async fn size_22_large_transactions_in_bounded_memory() {
     let pair = start().await;
     pair.source_sql(
         "CREATE TABLE many (id int PRIMARY KEY, v text);
-         INSERT INTO many SELECT n, 'x' FROM generate_series(1, 400000) AS n;
+         INSERT INTO many SELECT n, 'x' FROM generate_series(1, 1000000) AS n;
          CREATE TABLE large (id int PRIMARY KEY, v text);
          INSERT INTO large SELECT n FROM generate_series(1, 10500) AS n",
     )
