@@ -57,6 +57,16 @@ pub struct Ended {
     message: String,
 }
 
+/// What a program says, which tells no SQLSTATE, of what passes by itself: a standby cancelled it for
+/// what its primary did, or the connection broke (`pqReadData` in fe-misc.c).
+const PASSING: [&str; 2] = ["conflict with recovery", "server closed the connection unexpectedly"];
+
+impl Ended {
+    fn passes(&self) -> bool {
+        PASSING.iter().any(|words| self.message.contains(words))
+    }
+}
+
 impl Fault for ProgramError {
     fn disposition(&self) -> Disposition {
         match self {
@@ -71,6 +81,7 @@ impl Fault for ProgramError {
                 Code::LocalFailed,
                 "check that the program may be run and that memory and disk are not exhausted",
             ),
+            ProgramError::Failed { source, .. } if source.passes() => Disposition::Retry,
             ProgramError::Failed { .. } => Halt::with(
                 Code::LocalFailed,
                 "see the program's message; run the same command again to go on",
@@ -290,6 +301,21 @@ mod tests {
         assert_eq!(majors(&[13, 15], 13, 18), Some(15));
         assert_eq!(majors(&[18, 17], 17, 15), Some(17));
         assert_eq!(majors(&[13, 15], 17, 15), None);
+    }
+
+    #[test]
+    fn what_a_standby_cancels_is_tried_again() {
+        let disposition = |message: &str| {
+            let source = Ended { status: ExitStatus::default(), message: message.to_owned() };
+            ProgramError::Failed { program: PathBuf::from("pg_dump"), source }.disposition()
+        };
+        let cancelled = "pg_dump: error: query failed: ERROR:  canceling statement due to conflict \
+                         with recovery";
+        assert_eq!(disposition(cancelled), Disposition::Retry);
+        assert_ne!(
+            disposition("pg_dump: error: no matching tables were found"),
+            Disposition::Retry
+        );
     }
 
     #[test]

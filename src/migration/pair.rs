@@ -16,10 +16,10 @@ use super::run::{Besides, Ended, Handles, Options, Run, Until, compare};
 use super::status::{self, Called};
 use crate::config::{Config, StateConfig};
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
-use crate::model::{Code, Failure, SourceHealth};
+use crate::model::{Code, Disposition, Failure, SourceHealth, Table};
 use crate::observe::progress::Progress;
 use crate::source::Source;
-use crate::target::{Standing, Target};
+use crate::target::{BuildStage, Standing, Target};
 
 /// A source and a target that fit each other, and how they are reached.
 pub(super) trait Pair: Send + Sync {
@@ -195,13 +195,15 @@ pub(super) async fn status<P: Pair>(
 pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Removal, Failure> {
     let source = pair.source(config).await?;
     let target = pair.target(config).await?;
-    match target.load().await? {
+    let migration = target.load().await?;
+    match &migration {
         Some(migration) => {
             match compare(&migration.source, &source.identify().await?) {
                 // A source that was promoted is to be begun with anew, which takes this first.
                 Ok(()) | Err(MigrationError::OtherTimeline { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
+            target.claim().await?;
             target.take_over().await?;
             warn_of_lag(&source, &target).await?;
             target.set_sequences(&source.sequences().await?).await?;
@@ -209,15 +211,57 @@ pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Remov
         None => pair.claim_leftover(&source).await?,
     }
     let mut removal = source.remove().await?;
+    if migration.is_some() {
+        removal.left.extend(finish_schema(&target).await?);
+    }
     removal.dropped.extend(target.remove().await?);
     Ok(removal)
 }
 
-/// Says how much of the source's log the target goes without, once the migration is ended.
+/// Builds what a migration that began to make the target's schema has not built yet: nobody else
+/// knows what is missing, and without it a later run could not use the tables. Returns what the rows
+/// that are there do not allow.
+async fn finish_schema(target: &impl Target) -> Result<Vec<String>, Failure> {
+    let mut left = Vec::new();
+    for stage in [BuildStage::Identity, BuildStage::Rest] {
+        for build in target.builds(stage).await? {
+            tracing::info!(step = build.label, "finishing the schema that this migration made");
+            match target.build(build.id).await {
+                Ok(()) => {}
+                Err(failure) if *failure.disposition() == Disposition::Retry => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    let cause = failure.error().source().map(ToString::to_string);
+                    tracing::warn!(step = build.label, cause, "cannot be built over these rows");
+                    let statements = build.statements;
+                    left.push(format!("on the target, once its rows are whole: {statements};"));
+                }
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Says how much of the source's log the target goes without, once the migration is ended, and what
+/// changed on the source that the log does not show.
 async fn warn_of_lag(source: &impl Source, target: &impl Target) -> Result<(), Failure> {
-    let checkpoint = target.load().await?.and_then(|migration| migration.checkpoint);
-    let end = source.position().await?;
-    let bytes = checkpoint.map_or(0, |checkpoint| checkpoint.bytes_until(&end));
+    let Some(migration) = target.load().await? else { return Ok(()) };
+    let Some(checkpoint) = migration.checkpoint else { return Ok(()) };
+    match source.drift(&migration.tables, migration.held.as_ref()).await {
+        Ok(drift) => {
+            for warning in drift.warnings {
+                tracing::warn!("{warning}");
+            }
+            let outdated = |table: &&Table| drift.outdated.contains(&table.id);
+            for table in migration.tables.iter().filter(outdated) {
+                tracing::warn!(table = %table.name, "its rows changed in a way that no log shows");
+            }
+        }
+        // Whatever it is, the migration is to be ended.
+        Err(failure) => tracing::warn!("{failure}"),
+    }
+    let bytes = checkpoint.bytes_until(&source.position().await?);
     if bytes > 0 {
         tracing::warn!(
             "{bytes} bytes of the source's log are not applied on the target, and will not be; \

@@ -21,6 +21,7 @@ use crate::observe::progress::{Progress, TableEstimate};
 use crate::snapshot::worker::{Copied, Work};
 use crate::snapshot::{build, planner, worker};
 use crate::source::Source;
+use crate::stream::group::PlanError;
 use crate::target::{BuildStage, Migration, Target};
 
 /// What a run is to do, apart from where.
@@ -332,6 +333,14 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         let alterations = self.source.alterations(held, &migration.tables, &unread).await?;
         if alterations.is_empty() {
             return Ok(());
+        }
+        for alteration in &alterations {
+            let now = &alteration.table;
+            let taken = |other: &Table| other.id != now.id && other.name == now.name;
+            if migration.tables.iter().any(taken) {
+                let (table, taken) = (alteration.formerly.clone(), now.name.clone());
+                return Err(PlanError::NameTaken { table, taken }.into());
+            }
         }
         for alteration in &alterations {
             tracing::info!(table = %alteration.table.name, "is copied as it is by now");

@@ -203,7 +203,7 @@ codes! {
     ValueTooLarge = "VALUE_TOO_LARGE" => 4,
     /// The table changed on the source in a way that is not yet on the target.
     SchemaChanged = "SCHEMA_CHANGED" => 4,
-    /// A table was dropped, or dropped and created again, on the source.
+    /// A table was dropped and created again on the source.
     TableRecreated = "TABLE_RECREATED" => 4,
     /// Partitions were attached or detached on the source.
     PartitionsChanged = "PARTITIONS_CHANGED" => 4,

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::model::{Bracket, Chunk, Failure, HeldSnapshot, RowForm, Table, TableId};
 use crate::observe::progress::Progress;
-use crate::source::{ChunkReader, ChunkRows, Source};
+use crate::source::{ChunkReader, ChunkRows, Opened, Source};
 use crate::target::{ChunkLoader, Target};
 
 /// What is to be copied.
@@ -47,8 +47,8 @@ struct Shared {
 pub enum Copied {
     /// Every chunk is done.
     All,
-    /// Every chunk is done but those of these tables, which were emptied or rewritten since the
-    /// snapshot: they have to be copied again under a later one.
+    /// Every chunk is done but those of these tables, which were emptied, rewritten, renamed or
+    /// dropped since the snapshot: they have to be copied again under a later one.
     AllBut(Vec<TableId>),
     /// The operator stopped it; the chunks in hand were finished.
     Stopped,
@@ -132,17 +132,33 @@ async fn copy_chunk<R: ChunkReader, L: ChunkLoader>(
     let Some((index, table, form)) = known else {
         return Ok(());
     };
-    let Some(mut rows) = reader.open(table, chunk, *form).await? else {
-        tracing::warn!(table = %table.name, "was emptied or rewritten since the snapshot");
-        outdated(shared).insert(table.id);
-        return Ok(());
+    let rows = match reader.open(table, chunk, *form).await? {
+        Opened::Rows(mut rows) => {
+            loader.open(table, *form).await?;
+            while let Some(buffer) = rows.next().await? {
+                shared.progress.table_rows(*index, 0, buffer.len() as u64);
+                loader.write(buffer).await?;
+            }
+            rows.rows()
+        }
+        Opened::Outdated => {
+            tracing::warn!(
+                table = %table.name,
+                "was emptied, rewritten, renamed or dropped since the snapshot"
+            );
+            outdated(shared).insert(table.id);
+            return Ok(());
+        }
+        Opened::Gone => {
+            tracing::warn!(
+                table = %table.name,
+                "was dropped on the source before it was copied: on the target it stays, empty"
+            );
+            // Nothing at all is no stream of binary rows, but one of text.
+            loader.open(table, RowForm::Text).await?;
+            0
+        }
     };
-    loader.open(table, *form).await?;
-    while let Some(buffer) = rows.next().await? {
-        shared.progress.table_rows(*index, 0, buffer.len() as u64);
-        loader.write(buffer).await?;
-    }
-    let rows = rows.rows();
     loader.finish(chunk, &shared.read, rows).await?;
     shared.committed.send_modify(|committed| *committed += 1);
     shared.progress.table_rows(*index, rows, 0);

@@ -163,6 +163,19 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     fn remove(&self) -> impl Future<Output = Result<Removal, Failure>> + Send;
 }
 
+/// What became of a chunk that was to be read.
+#[derive(Debug)]
+pub enum Opened<R> {
+    /// Its rows.
+    Rows(R),
+    /// Its table was emptied, rewritten, renamed or dropped since the snapshot, under which it
+    /// cannot be read any more.
+    Outdated,
+    /// Its table is not there at the snapshot: it has no rows, and the log after the snapshot none
+    /// of it either.
+    Gone,
+}
+
 /// Reads one chunk after another.
 pub trait ChunkReader: Send + 'static {
     /// The rows of a chunk, while they are read.
@@ -170,14 +183,14 @@ pub trait ChunkReader: Send + 'static {
     where
         Self: 'a;
 
-    /// Begins to read a chunk. None where its table was emptied or rewritten since the snapshot:
-    /// then it cannot be read under it any more. Nobody can do that while the rows are read.
+    /// Begins to read a chunk. While its rows are read nobody can empty, rewrite, rename or drop
+    /// its table.
     fn open<'a>(
         &'a mut self,
         table: &'a Table,
         chunk: &'a Chunk,
         form: RowForm,
-    ) -> impl Future<Output = Result<Option<Self::Rows<'a>>, Failure>> + Send + 'a;
+    ) -> impl Future<Output = Result<Opened<Self::Rows<'a>>, Failure>> + Send + 'a;
 }
 
 /// The rows of one chunk, in the buffers in which they come.

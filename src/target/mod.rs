@@ -148,6 +148,8 @@ pub struct Build {
     pub wave: i32,
     /// About how much work it is, in bytes of table.
     pub bytes: u64,
+    /// What it runs, for an operator who has to do it by hand.
+    pub statements: String,
 }
 
 /// A target database.
@@ -176,7 +178,8 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// Where another process is at work on it.
     fn claim(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Takes the migration over: every process that held it before can commit no more.
+    /// Takes over the migration, which was claimed: every process that held it before can commit no
+    /// more.
     fn take_over(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Records a snapshot. With `checkpoint` it is the first one: the stream begins there, and

@@ -1,6 +1,9 @@
 //! `complete` ends its own migration and nobody else's, and says what it removed.
 
-use crate::support::{Dunlin, TestPair, catch_up, number, text, wait_until, wait_until_streaming};
+use crate::support::{
+    Dunlin, TestPair, carry, catch_up, catch_up_with, number, text, wait_until,
+    wait_until_streaming,
+};
 
 const SLOTS: &str = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'dunlin_dunlin'";
 
@@ -55,6 +58,36 @@ async fn what_is_not_applied_is_said_and_only_what_was_there_is_reported() {
     }
     let again = Dunlin::run(&pair, "complete", &[]).await.expect_code(0);
     assert!(!again.stdout.contains("dropped"), "{}", again.stdout);
+}
+
+#[tokio::test]
+async fn an_unfinished_schema_is_finished_so_that_a_run_can_begin_anew() {
+    let pair = TestPair::start().await;
+    pair.source_sql(
+        "CREATE TABLE parent (id int PRIMARY KEY, note text UNIQUE);
+         CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent, pad text);
+         INSERT INTO parent SELECT n, n FROM generate_series(1, 10) AS n;
+         INSERT INTO child SELECT n, n, repeat('x', 2000) FROM generate_series(1, 10) AS n;
+         ANALYZE",
+    )
+    .await;
+    let words = ["--workers", "1"];
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &words, "chunk-committed:1");
+    run.reaches("chunk-committed").await;
+    run.kill().await;
+    let finished = Dunlin::run(&pair, "complete", &[]).await.expect_code(0);
+    let lines = finished.stdout.lines();
+    let left: String = lines
+        .filter_map(|line| line.strip_prefix("to be run on the target, once its rows are whole: "))
+        .collect();
+    assert!(left.contains("VALIDATE CONSTRAINT"), "{}", finished.stdout);
+    catch_up_with(&pair, &["--truncate-target", "*"]).await;
+    pair.target_sql(&left).await;
+    carry(&pair, "UPDATE child SET parent = 1; DELETE FROM parent WHERE id > 5").await;
+    let whole = "SELECT count(*) FROM pg_constraint WHERE convalidated AND conrelid <> 0 \
+                 AND conrelid::regclass::text IN ('parent', 'child') AND contype <> 'n'";
+    let (source, target) = (pair.on_source().await, pair.on_target().await);
+    assert_eq!(number::<i64>(&target, whole).await, number::<i64>(&source, whole).await);
 }
 
 #[tokio::test]

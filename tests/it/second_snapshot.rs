@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::compare::assert_equal;
 use crate::support::scene::{LedgerRow, end_holder, finish, ledger};
-use crate::support::{Dunlin, TestPair, wait_until};
+use crate::support::{Dunlin, TestPair, catch_up_with, number, wait_until};
 
 const WORDS: &[&str] = &["--chunk-size", "1MiB", "--workers", "1"];
 
@@ -61,6 +62,13 @@ async fn kill_at(pair: &TestPair, failpoint: &str) {
     let mut run = Dunlin::start_with_failpoint(pair, "run", WORDS, failpoint);
     run.reaches(name).await;
     run.kill().await;
+}
+
+/// Exactly the commands that hints name.
+async fn begin_anew(pair: &TestPair) {
+    Dunlin::run(pair, "complete", &[]).await.expect_code(0);
+    catch_up_with(pair, &["--truncate-target", "*"]).await;
+    assert_equal(pair).await;
 }
 
 fn of<'a>(ledger: &'a [LedgerRow], table: &str) -> Vec<&'a LedgerRow> {
@@ -157,6 +165,63 @@ async fn a_table_is_emptied_while_it_is_copied_and_nobody_waits() {
     )
     .await;
     pair.source_sql("VACUUM FULL ordered").await;
+    finish(&pair, WORDS).await;
+}
+
+#[tokio::test]
+async fn tables_that_exchange_their_names_while_they_are_copied_are_not_mixed() {
+    let pair = TestPair::start().await;
+    pair.source_sql(
+        "CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY);
+         INSERT INTO item SELECT generate_series(1, 10);
+         INSERT INTO other SELECT generate_series(101, 110)",
+    )
+    .await;
+    kill_at(&pair, "chunks-planned").await;
+    pair.source_sql(
+        "ALTER TABLE item RENAME TO passing; ALTER TABLE other RENAME TO item;
+         ALTER TABLE passing RENAME TO other",
+    )
+    .await;
+    let halted = Dunlin::run(&pair, "run", WORDS).await.expect_halt("SCHEMA_CHANGED");
+    halted.expect_said("which is another table's");
+    let target = pair.on_target().await;
+    let rows = "SELECT (SELECT count(*) FROM item) + (SELECT count(*) FROM other)";
+    assert_eq!(number::<i64>(&target, rows).await, 0, "no row reached the wrong table");
+    begin_anew(&pair).await;
+}
+
+#[tokio::test]
+async fn a_table_that_leaves_the_selection_while_it_is_copied_halts() {
+    let pair = pair().await;
+    let words = [WORDS, &["--include", "public.named"]].concat();
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &words, "chunk-committed:2");
+    run.reaches("chunk-committed").await;
+    run.kill().await;
+    pair.source_sql("ALTER TABLE named RENAME TO called").await;
+    let halted = Dunlin::run(&pair, "run", &words).await.expect_halt("SCHEMA_CHANGED");
+    halted.expect_said("is called public.called on the source by now");
+    pair.source_sql("ALTER TABLE called RENAME TO named").await;
+    Dunlin::run(&pair, "run", &[&words[..], &["--until", "caught-up"]].concat())
+        .await
+        .expect_code(0);
+    let (source, target) = (pair.on_source().await, pair.on_target().await);
+    let rows = "SELECT count(*) FROM named";
+    assert_eq!(number::<i64>(&source, rows).await, number::<i64>(&target, rows).await);
+}
+
+#[tokio::test]
+async fn a_table_that_is_dropped_while_it_is_copied_stays_empty_on_the_target() {
+    let pair = pair().await;
+    kill_at(&pair, "chunk-committed:2").await;
+    pair.source_sql("UPDATE named SET pad = 'changed' WHERE name > 'n0119'; DROP TABLE named")
+        .await;
+    let words = [WORDS, &["--until", "caught-up"]].concat();
+    let finished = Dunlin::run(&pair, "run", &words).await.expect_code(0);
+    finished.expect_said("was dropped on the source before it was copied");
+    let target = pair.on_target().await;
+    assert_eq!(number::<i64>(&target, "SELECT count(*) FROM named").await, 0);
+    pair.target_sql("DROP TABLE named").await;
     finish(&pair, WORDS).await;
 }
 

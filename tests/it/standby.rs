@@ -163,7 +163,7 @@ async fn a_promoted_standby_goes_on_as_the_source() {
     scene.pair.source_sql("SELECT pg_promote()").await;
     scene.pair.source_sql("INSERT INTO item VALUES (3); DELETE FROM item WHERE id = 1").await;
     run.says("its log goes on").await;
-    assert!(run.stderr().contains("the standby was promoted"), "{}", run.stderr());
+    assert!(run.stderr().contains("in another timeline"), "{}", run.stderr());
     wait_until("what came after the promotion is there", async || {
         text(&target, "SELECT string_agg(id::text, ' ' ORDER BY id) FROM item").await.as_deref()
             == Some("2 3")
@@ -196,6 +196,29 @@ async fn a_promotion_while_dunlin_is_down_or_in_the_snapshot_is_followed() {
     let finished = catch_up(&scene.pair).await.expect_said("its log goes on");
     assert!(!finished.stderr.contains("under a new snapshot"), "{}", finished.stderr);
     assert_equal(&scene.pair).await;
+}
+
+#[tokio::test]
+async fn a_standby_whose_primary_is_switched_over_is_followed() {
+    let mut scene = StandbyPair::start().await.pulse().await;
+    scene.primary_sql("CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item VALUES (1)").await;
+    scene.publish(&[]).await;
+    let heir = scene.primary.create_standby(&ServerOptions::default()).unwrap();
+    let mut run = Dunlin::start(&scene.pair, "run", &[]);
+    run.says("following the source").await;
+    scene.switch_over(heir).await;
+    scene.primary_sql("INSERT INTO item VALUES (2)").await;
+    run.says("its log goes on").await;
+    let target = scene.pair.on_target().await;
+    wait_until("what came after the switch is there", async || {
+        number::<i64>(&target, "SELECT count(*) FROM item").await == 2
+    })
+    .await;
+    run.kill().await;
+    scene.primary_sql("INSERT INTO item VALUES (3)").await;
+    scene.catch_up(&[]).await;
+    let timeline = "SELECT source ->> 'timeline' FROM dunlin.migration";
+    assert_eq!(text(&target, timeline).await.as_deref(), Some("2"));
 }
 
 #[tokio::test]

@@ -54,6 +54,31 @@ impl StandbyPair {
         self
     }
 
+    /// Makes another standby of the primary the primary, which the source follows from then on.
+    pub async fn switch_over(&mut self, heir: Server) {
+        let heirs = heir.connect(DATABASE).await.unwrap();
+        let end = text(&self.on_primary().await, "SELECT pg_current_wal_lsn()").await.unwrap();
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'");
+        wait_until("the heir has replayed it", async || {
+            text(&heirs, &replayed).await.as_deref() == Some("t")
+        })
+        .await;
+        self.replayed().await;
+        self.primary.stop().unwrap();
+        heirs.batch_execute("SELECT pg_promote()").await.unwrap();
+        let slot = "SELECT pg_create_physical_replication_slot('follower')";
+        heirs.batch_execute(slot).await.unwrap();
+        let standby = self.pair.on_source().await;
+        for setting in [
+            format!("primary_conninfo = 'host=127.0.0.1 port={} user=postgres'", heir.port()),
+            "primary_slot_name = 'follower'".to_owned(),
+        ] {
+            standby.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.unwrap();
+        }
+        standby.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        self.primary = heir;
+    }
+
     /// The URL of the database on the primary.
     pub fn primary_url(&self) -> String {
         self.primary.url(DATABASE)

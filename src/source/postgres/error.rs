@@ -141,11 +141,19 @@ pub enum SourceError {
         /// The command.
         command: &'static str,
     },
-    /// A table was dropped, or dropped and created again.
-    #[error("table {table} was dropped, or dropped and created again, on the source")]
+    /// A table was dropped and created again.
+    #[error("table {table} was dropped and created again on the source")]
     Recreated {
         /// The table.
         table: String,
+    },
+    /// A table goes by a name under which it is not known to the migration.
+    #[error("table {table} is called {now} on the source by now")]
+    Renamed {
+        /// The table.
+        table: TableName,
+        /// Its name at the snapshot.
+        now: TableName,
     },
     /// A partition with rows was attached.
     #[error("the partition {table} was attached on the source, and has rows that are not copied")]
@@ -193,6 +201,10 @@ const ANEW: &str = "the changes in between are not to be had from the log: begin
 const OTHER_SERVER: &str = "where --source is another server of the cluster than the migration \
                             began with, name that one (a primary and its standbys have each \
                             slots of their own)";
+
+/// What to do about a table that is not known by its name.
+const FORMER_NAME: &str = "give it its former name again and run the same command again, or begin \
+                           anew: `dunlin complete`, then `dunlin run --truncate-target '*'`";
 
 /// How to make room for a slot.
 const FREE_SLOT: &str = "drop a slot that nobody needs (pg_replication_slots lists them), or raise \
@@ -298,6 +310,7 @@ impl Fault for SourceError {
                 "nothing of that table was copied under this snapshot: begin anew with \
                  `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
+            SourceError::Renamed { .. } => Halt::with(Code::SchemaChanged, FORMER_NAME),
             SourceError::Recreated { .. } => Halt::with(Code::TableRecreated, ANEW),
             SourceError::PartitionCame { table } => {
                 Halt::with(Code::PartitionsChanged, attach_likewise(table))

@@ -36,7 +36,7 @@ use self::holder::{Handle, Order};
 use self::replication::LogReader;
 use self::rows::PostgresReader;
 use self::slot::Names;
-use self::standby::{PromotionGuard, StandbyError};
+use self::standby::{Identified, StandbyError, TimelineGuard};
 use self::storage::Storages;
 use self::wire::{Wire, WireOptions};
 use super::{BatchSender, Catalog, Source};
@@ -86,6 +86,8 @@ struct Shared {
     options: Options,
     /// It was a standby when we connected. Where it no longer is, everything begins again.
     standby: bool,
+    /// The timeline that it was on when it was first identified.
+    timeline: OnceLock<String>,
     /// The version of the server that the schema is for.
     target_version_num: OnceLock<u32>,
     /// Where the tables' rows lie, as far as that was watched.
@@ -107,16 +109,12 @@ impl PostgresSource {
     ) -> Result<(), Failure> {
         let names = &self.shared.names;
         let wire = self.wire(true).await?;
-        let guard = match self.shared.standby {
-            true => Some(connect(&self.shared.endpoint, names.application).await?),
-            false => None,
-        };
-        let guard = guard.map(PromotionGuard::new);
+        let mut guard = self.timeline_guard().await?;
         let acknowledged = (durable, self.shared.options.source_timeout);
         let publications = names.publications();
         let reader =
             LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
-        reader.read(out, guard.as_ref()).await
+        reader.read(out, guard.as_mut()).await
     }
 
     /// Connects, only to look.
@@ -137,6 +135,7 @@ impl PostgresSource {
             names,
             options,
             standby,
+            timeline: OnceLock::new(),
             target_version_num: OnceLock::new(),
             storages: Mutex::default(),
         };
@@ -214,10 +213,21 @@ impl PostgresSource {
             stay_ms: options.snapshot_hold.as_millis() as u64,
         })
         .await?;
-        if standby && !standby::in_recovery(&self.shared.control).await? {
-            return Err(StandbyError::Promoted.into());
+        if let Some(mut guard) = self.timeline_guard().await? {
+            guard.check().await?;
         }
         Ok(held)
+    }
+
+    /// On a standby, what notices that it goes over to another timeline than the one that it was
+    /// recognised by.
+    async fn timeline_guard(&self) -> Result<Option<TimelineGuard>, Failure> {
+        match self.shared.timeline.get().filter(|_| self.shared.standby) {
+            Some(timeline) => {
+                Ok(Some(TimelineGuard::new(self.wire(true).await?, timeline.clone())))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Tables that come to a migration from a standby, where nothing can be published.
@@ -317,12 +327,8 @@ impl Source for PostgresSource {
 
     async fn identify(&self) -> Result<SourceIdentity, Failure> {
         let mut wire = self.wire(true).await?;
-        let rows = wire.simple_query("IDENTIFY_SYSTEM").await?;
-        let answer = || SourceError::Answer { command: "IDENTIFY_SYSTEM" };
-        let row = rows.into_iter().next().ok_or_else(answer)?;
-        let mut fields = row.into_iter();
-        let cluster = fields.next().flatten().ok_or_else(answer)?;
-        let timeline = fields.next().flatten().ok_or_else(answer)?;
+        let Identified { cluster, timeline } = standby::identify(&mut wire).await?;
+        let _ = self.shared.timeline.set(timeline.clone());
         let version = wire.parameter("server_version").unwrap_or_default().to_owned();
         wire.close().await?;
         let database = self.shared.endpoint.database().to_owned();

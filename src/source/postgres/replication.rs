@@ -17,7 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::decode::{Decoded, Decoder, POSTGRES_EPOCH_US, Registry};
 use super::error::SourceError;
 use super::rows::TEXT_AS_IT_IS;
-use super::standby::PromotionGuard;
+use super::standby::TimelineGuard;
 use super::wire::{FrameBatch, ReplicationReader, ReplicationWriter, Wire};
 use crate::model::{Batch, Event, Failure, Lsn, Position, ValueRef};
 use crate::source::BatchSender;
@@ -154,11 +154,12 @@ impl LogReader {
         })
     }
 
-    /// Reads until the receiver of `out` is gone, or the standby, if it is one, was promoted.
+    /// Reads until the receiver of `out` is gone, or the standby, if it is one, went over to another
+    /// timeline.
     pub(super) async fn read(
         mut self,
         out: &BatchSender,
-        guard: Option<&PromotionGuard>,
+        mut guard: Option<&mut TimelineGuard>,
     ) -> Result<(), Failure> {
         loop {
             let frames = tokio::select! {
@@ -171,7 +172,7 @@ impl LogReader {
             };
             let Some(frames) = frames else { return Ok(()) };
             self.heard_since_tick = true;
-            if let Some(guard) = guard {
+            if let Some(guard) = &mut guard {
                 self.answering(guard.check()).await?;
             }
             if self.pass_on(&frames, out).await?.is_break() {

@@ -7,16 +7,18 @@
 //!
 //! Nothing is lost by that: TRUNCATE and whatever else rewrites a table gives it another file, and
 //! under an older snapshot the new file looks empty ("Caveats" of the chapter on MVCC in the
-//! manual). So once the table is locked its file is compared with the snapshot's. A column that was
-//! dropped since cannot be read under any snapshot; its table is copied again under a later one.
+//! manual). So once the table is locked its file is compared with the snapshot's. A name is looked
+//! up in the present, under whatever snapshot; so it must still mean the same table. A column or a
+//! table that was dropped since cannot be read under any snapshot; the table is copied again under a
+//! later one. A table that was dropped before the snapshot has no rows in it and no change after it.
 
 use bytes::Bytes;
 
 use super::error::SourceError;
 use super::wire::{CopyOut, TextRow, Wire};
 use crate::connect::quote::{quote_ident, quote_literal, quote_name, type_name};
-use crate::model::{Chunk, ChunkRange, Column, Failure, KeyBound, RowForm, Table};
-use crate::source::{ChunkReader, ChunkRows};
+use crate::model::{Chunk, ChunkRange, Column, Failure, KeyBound, RowForm, Table, TableName};
+use crate::source::{ChunkReader, ChunkRows, Opened};
 
 /// Reads chunks over a connection of its own.
 pub struct PostgresReader {
@@ -35,6 +37,33 @@ impl PostgresReader {
         wire.simple_query(SETTINGS).await?;
         wire.simple_query(TEXT_AS_IT_IS).await?;
         Ok(PostgresReader { wire, snapshot: name.to_owned(), in_transaction: false })
+    }
+
+    /// How a table stands under the snapshot, in a transaction of its own in which it is locked where
+    /// it can be read; and whether there is any table of its name by now.
+    async fn stand(&mut self, table: &Table) -> Result<(Standing, bool), Failure> {
+        self.begin().await?;
+        let refused = match self.wire.simple_query(&lock_and_compare(table)).await {
+            Err(error) => error,
+            Ok(rows) => return Ok((standing(table, &rows), true)),
+        };
+        let named = match refused.server().map(|server| server.code.as_str()) {
+            Some(UNDEFINED_TABLE) => false,
+            Some(UNDEFINED_COLUMN) => true,
+            Some(_) | None => return Err(refused.into()),
+        };
+        self.begin().await?;
+        let rows = self.wire.simple_query(&name_of(table)).await?;
+        Ok((standing(table, &rows), named))
+    }
+
+    /// Begins a transaction under the snapshot.
+    async fn begin(&mut self) -> Result<(), Failure> {
+        self.leave().await?;
+        let begun = self.wire.simple_query(&begin_under(&self.snapshot)).await;
+        begun.map_err(|source| SourceError::Snapshot { source })?;
+        self.in_transaction = true;
+        Ok(())
     }
 
     /// Ends the transaction of the chunk before, and with it the lock on its table.
@@ -73,51 +102,78 @@ fn begin_under(name: &str) -> String {
     )
 }
 
-/// Locks a table; then tells, a row for each of its columns at the snapshot, whether it still lies
-/// in the file that it had there, and the column. `relfilenode` is read under the snapshot, the
-/// function knows the latest. A table without columns has one row without a column. The last
-/// statement fails where a column was dropped or renamed since.
+/// Locks a table; then tells, a row for each of its columns at the snapshot, whether it still has
+/// the name and lies in the file that it had there, the name that it had there, and the column.
+/// `relfilenode` is read under the snapshot, the functions know the latest. A table without columns
+/// has one row without a column. The last statement fails where a column was dropped or renamed
+/// since.
 fn lock_and_compare(table: &Table) -> String {
     let name = quote_name(&table.name);
     format!(
         "LOCK TABLE ONLY {name} IN ACCESS SHARE MODE; \
          SELECT c.relfilenode = COALESCE(pg_catalog.pg_relation_filenode(c.oid), 0), \
-                a.attname, n.nspname, t.typname, a.attgenerated <> '' \
+                {}, s.nspname, c.relname, a.attname, n.nspname, t.typname, a.attgenerated <> '' \
          FROM pg_catalog.pg_class AS c \
+         JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_attribute AS a \
              ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          LEFT JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid \
          LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace \
          WHERE c.oid = {} ORDER BY a.attnum; \
          SELECT {} FROM ONLY {name} LIMIT 0",
+        is_named(table),
         table.source_id,
         copied_columns(table)
     )
 }
 
+/// The name that a table has at the snapshot, none where it is not there.
+fn name_of(table: &Table) -> String {
+    format!(
+        "SELECT false, {}, s.nspname, c.relname FROM pg_catalog.pg_class AS c \
+         JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace WHERE c.oid = {}",
+        is_named(table),
+        table.source_id
+    )
+}
+
+/// Whether a table has its name now, whatever it was called at the snapshot.
+fn is_named(table: &Table) -> String {
+    let name = quote_literal(&quote_name(&table.name));
+    format!("COALESCE(c.oid = pg_catalog.to_regclass({name})::pg_catalog.oid, false)")
+}
+
 /// Whether a table can be read under the snapshot as it was planned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Standing {
     /// It can.
     AsPlanned,
-    /// It was emptied or rewritten since.
+    /// It was emptied, rewritten, renamed or dropped since.
     Overtaken,
+    /// It has another name at the snapshot than it was planned with.
+    Renamed(TableName),
     /// It has other columns at the snapshot than it was planned with.
     OtherColumns,
-    /// It was not there at the snapshot: another one has its name.
+    /// It is not there at the snapshot.
     Absent,
 }
 
-/// Reads the answer to [`lock_and_compare`].
+/// Reads the answer to [`lock_and_compare`] or [`name_of`].
 fn standing(table: &Table, rows: &[TextRow]) -> Standing {
     let Some(first) = rows.first() else { return Standing::Absent };
-    if first.first().and_then(Option::as_deref) != Some("t") {
-        return Standing::Overtaken;
+    let field = |row: &TextRow, index: usize| row.get(index).cloned().flatten();
+    let is = |index: usize| field(first, index).as_deref() == Some("t");
+    let at_snapshot = field(first, 2).zip(field(first, 3));
+    let name = at_snapshot.map(|(schema, name)| TableName { schema, name });
+    match name.filter(|name| *name != table.name) {
+        Some(other) if !is(1) => return Standing::Renamed(other),
+        Some(_) => return Standing::Overtaken,
+        None if !is(0) || !is(1) => return Standing::Overtaken,
+        None => {}
     }
     let column = |row: &TextRow| {
-        let field = |index: usize| row.get(index).cloned().flatten();
-        let type_name = type_name(&field(2)?, &field(3)?);
-        Some((field(1)?, type_name, field(4)? == "t"))
+        let type_name = type_name(&field(row, 5)?, &field(row, 6)?);
+        Some((field(row, 4)?, type_name, field(row, 7)? == "t"))
     };
     let planned = table
         .columns
@@ -141,46 +197,33 @@ impl ChunkReader for PostgresReader {
         table: &'a Table,
         chunk: &'a Chunk,
         form: RowForm,
-    ) -> Result<Option<PostgresRows<'a>>, Failure> {
+    ) -> Result<Opened<PostgresRows<'a>>, Failure> {
         let (partition, range) = match &chunk.range {
             ChunkRange::Partition { source_id, range } => (table.partition(*source_id), &**range),
             range => (None, range),
         };
         let table = partition.as_ref().unwrap_or(table);
-        self.leave().await?;
-        let begun = self.wire.simple_query(&begin_under(&self.snapshot)).await;
-        begun.map_err(|source| SourceError::Snapshot { source })?;
-        self.in_transaction = true;
-        let rows = match self.wire.simple_query(&lock_and_compare(table)).await {
-            Err(error) if error.server().is_some_and(|server| server.code == UNDEFINED_TABLE) => {
-                Vec::new()
-            }
-            Err(error) if error.server().is_some_and(|server| server.code == UNDEFINED_COLUMN) => {
-                self.leave().await?;
-                return Ok(None);
-            }
-            rows => rows?,
-        };
-        match standing(table, &rows) {
+        let (standing, named) = self.stand(table).await?;
+        match standing {
             Standing::AsPlanned => {}
             // A partition that is gone since makes its table as outdated as one that was emptied.
-            Standing::Absent if partition.is_some() => {
-                self.leave().await?;
-                return Ok(None);
+            Standing::Absent | Standing::Renamed(_) if partition.is_some() => {
+                return Ok(Opened::Outdated);
             }
-            Standing::Overtaken => {
-                self.leave().await?;
-                return Ok(None);
+            Standing::Overtaken => return Ok(Opened::Outdated),
+            Standing::Absent if !named => return Ok(Opened::Gone),
+            Standing::Absent => {
+                return Err(SourceError::Recreated { table: table.name.to_string() }.into());
+            }
+            Standing::Renamed(now) => {
+                return Err(SourceError::Renamed { table: table.name.clone(), now }.into());
             }
             Standing::OtherColumns => {
                 return Err(SourceError::ColumnsChanged { table: table.name.to_string() }.into());
             }
-            Standing::Absent => {
-                return Err(SourceError::Recreated { table: table.name.to_string() }.into());
-            }
         }
         let copy = self.wire.copy_out(&copy_text(table, range, form)).await?;
-        Ok(Some(PostgresRows { copy }))
+        Ok(Opened::Rows(PostgresRows { copy }))
     }
 }
 

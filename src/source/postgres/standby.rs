@@ -5,11 +5,13 @@
 //! ("Logical Decoding Concepts" in the manual); nothing can be written there, so whatever has to be
 //! written is told, to be run on the primary.
 //!
-//! A promoted standby goes on in another timeline, which begins where the old one was left. Its
-//! slots and its log senders go on too, without a word. So that nothing of the new timeline is
-//! ever stored under the old one's name, the server is asked after each piece of log, and after each
-//! snapshot, whether it is a standby still: then all of that lay before the promotion. Once it is
-//! none, the run begins again from its state, and finds that its log goes on (`Source::continues`).
+//! A promoted standby goes on in another timeline, which begins where the old one was left; and so
+//! does one whose primary was switched over. Its slots and its log senders go on too, without a word.
+//! So that nothing of the new timeline is ever stored under the old one's name, the server is asked
+//! after each piece of log, and after each snapshot, which timeline it is on: the one of what it
+//! replayed last (`IdentifySystem` in walsender.c). Where that is still the one that it had when it
+//! was recognised, all of that is of it. Where it is another, the run begins again from its state,
+//! and finds that its log goes on (`Source::continues`).
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
@@ -18,7 +20,6 @@ use super::catalog::Server;
 use super::error::SourceError;
 use super::wire::{Wire, WireError};
 use crate::connect::attempting;
-use crate::connect::postgres::Client as Session;
 use crate::connect::quote::quote_name;
 use crate::model::report::Finding;
 use crate::model::{Code, Disposition, Failure, Fault, Halt, Lsn, TableName};
@@ -55,9 +56,9 @@ pub enum StandbyError {
         /// The table.
         table: String,
     },
-    /// The standby is a primary now.
-    #[error("the standby was promoted: its log goes on in another timeline")]
-    Promoted,
+    /// The standby is on another timeline.
+    #[error("the standby, or its primary, was promoted: its log goes on in another timeline")]
+    OtherTimeline,
     /// The snapshot could not be had in time.
     #[error("the snapshot could not be taken in time: {SLOW_SLOT}")]
     PrimarySlow,
@@ -80,7 +81,7 @@ impl Fault for StandbyError {
                      --insert-only '{table}'; then run the same command again"
                 ),
             ),
-            StandbyError::Promoted => Disposition::Retry,
+            StandbyError::OtherTimeline => Disposition::Retry,
             StandbyError::PrimarySlow => Halt::with(
                 Code::SlotHeldUp,
                 "on the primary: end what has been open for long (pg_stat_activity, \
@@ -107,23 +108,43 @@ pub(super) async fn in_recovery(client: &Client) -> Result<bool, Failure> {
     Ok(row.get(0))
 }
 
-/// Knows whether a standby still is one, by a session of its own, where it waits for nobody.
-pub(super) struct PromotionGuard {
-    session: Session,
+/// Knows whether a standby is still on one timeline, by a session of its own, where it waits for
+/// nobody.
+pub(super) struct TimelineGuard {
+    wire: Wire,
+    timeline: String,
 }
 
-impl PromotionGuard {
-    pub(super) fn new(session: Session) -> Self {
-        PromotionGuard { session }
+impl TimelineGuard {
+    /// `wire` is a replication connection.
+    pub(super) fn new(wire: Wire, timeline: String) -> Self {
+        TimelineGuard { wire, timeline }
     }
 
-    /// Fails where the standby was promoted.
-    pub(super) async fn check(&self) -> Result<(), Failure> {
-        match in_recovery(&self.session).await? {
+    /// Fails where the standby is on another timeline.
+    pub(super) async fn check(&mut self) -> Result<(), Failure> {
+        match identify(&mut self.wire).await?.timeline == self.timeline {
             true => Ok(()),
-            false => Err(StandbyError::Promoted.into()),
+            false => Err(StandbyError::OtherTimeline.into()),
         }
     }
+}
+
+/// What a server says of itself over a replication connection.
+pub(super) struct Identified {
+    /// Its system identifier.
+    pub(super) cluster: String,
+    /// The timeline that it is on.
+    pub(super) timeline: String,
+}
+
+/// Asks a server for its identity.
+pub(super) async fn identify(wire: &mut Wire) -> Result<Identified, Failure> {
+    let answer = || SourceError::Answer { command: "IDENTIFY_SYSTEM" };
+    let mut fields = first_row(wire.simple_query("IDENTIFY_SYSTEM").await?).into_iter().flatten();
+    let cluster = fields.next().ok_or_else(answer)?;
+    let timeline = fields.next().ok_or_else(answer)?;
+    Ok(Identified { cluster, timeline })
 }
 
 /// What is to be said of a standby before a migration from it begins.
@@ -221,8 +242,7 @@ pub(super) fn unpublished(statements: String) -> Finding {
 pub(super) async fn left(wire: &mut Wire, timeline: &str) -> Result<Option<Lsn>, Failure> {
     const NO_HISTORY: &str = "58P01";
     let answer = |command| SourceError::Answer { command };
-    let row = first_row(wire.simple_query("IDENTIFY_SYSTEM").await?);
-    let now = row.into_iter().nth(1).flatten().ok_or_else(|| answer("IDENTIFY_SYSTEM"))?;
+    let now = identify(wire).await?.timeline;
     let rows = match wire.simple_query(&format!("TIMELINE_HISTORY {now}")).await {
         // The first timeline has none.
         Err(WireError::Refused { source, .. }) if source.code == NO_HISTORY => return Ok(None),

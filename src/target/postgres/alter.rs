@@ -51,7 +51,7 @@ pub(super) async fn carry_out(
 /// Where there is none of that name.
 pub(super) async fn find(client: &Client, alteration: &Alteration) -> Result<TargetTable, Failure> {
     let Alteration { table, formerly, .. } = alteration;
-    let found = catalog::table(client, &table.name).await?;
+    let found = catalog::tables(client, std::slice::from_ref(&table.name)).await?.pop();
     let (table, formerly) = (table.name.clone(), formerly.clone());
     Ok(found.ok_or(Misfit::NoTable { table, formerly })?)
 }

@@ -57,6 +57,8 @@ pub struct PostgresApplier {
     in_transaction: bool,
     /// The statement that stores the checkpoint.
     checkpoint: Statement,
+    /// The query that reads a table's columns.
+    columns: Statement,
     /// Commits, and waits until that is as safe as the operator wants it.
     commit_durably: String,
 }
@@ -103,6 +105,7 @@ impl PostgresApplier {
             .map_err(act())?;
         Ok(PostgresApplier {
             checkpoint: state::prepare_checkpoint(&session).await.map_err(act())?,
+            columns: catalog::prepare_tables(&session).await.map_err(act())?,
             commit_durably: format!("SET LOCAL synchronous_commit = {level}; COMMIT"),
             session,
             fence,
@@ -327,7 +330,7 @@ impl PostgresApplier {
 
 impl Applier for PostgresApplier {
     async fn describe(&mut self, table: &Table, relation: &Arc<Relation>) -> Result<(), Failure> {
-        let found = catalog::table(&self.session, &relation.name).await?;
+        let found = catalog::table(&self.session, &self.columns, &relation.name).await?;
         let found = describe::check(table, relation, found)?;
         for column in describe::unwritten(relation, &found) {
             let (table, column) = (&relation.name, &column.name);

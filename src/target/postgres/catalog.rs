@@ -5,12 +5,15 @@
 //! using it is used in a transaction that is rolled back.
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement, ToStatement};
 
 use crate::connect::StatementError;
 use crate::connect::quote::{quote_ident, quote_name, type_name};
 use crate::connect::server::Basics;
 use crate::model::TableName;
+
+/// The columns of named tables.
+const TABLES: &str = include_str!("../../../sql/postgres/target_tables.sql");
 
 fn reading(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> StatementError {
     move |error| StatementError::new(format!("read {what} from the target"), error)
@@ -111,16 +114,26 @@ pub struct InputFunction {
     pub parameter: Option<u32>,
 }
 
-/// Reads one table. None where there is no such table.
+/// The query of [`tables`], prepared for a session that asks for many tables one by one.
+///
+/// # Errors
+///
+/// It cannot be prepared.
+pub async fn prepare_tables(client: &Client) -> Result<Statement, tokio_postgres::Error> {
+    client.prepare(TABLES).await
+}
+
+/// Reads one table by [`prepare_tables`]. None where there is no such table.
 ///
 /// # Errors
 ///
 /// The query failed.
 pub async fn table(
     client: &Client,
+    prepared: &Statement,
     name: &TableName,
 ) -> Result<Option<TargetTable>, StatementError> {
-    Ok(tables(client, std::slice::from_ref(name)).await?.pop())
+    Ok(read_tables(client, prepared, std::slice::from_ref(name)).await?.pop())
 }
 
 /// Reads tables by one query. Those that do not exist are absent from the answer.
@@ -132,11 +145,16 @@ pub async fn tables(
     client: &Client,
     names: &[TableName],
 ) -> Result<Vec<TargetTable>, StatementError> {
+    read_tables(client, TABLES, names).await
+}
+
+async fn read_tables<Q: ?Sized + ToStatement>(
+    client: &Client,
+    query: &Q,
+    names: &[TableName],
+) -> Result<Vec<TargetTable>, StatementError> {
     let (schemas, tables) = split(names);
-    let rows = client
-        .query(include_str!("../../../sql/postgres/target_tables.sql"), &[&schemas, &tables])
-        .await
-        .map_err(reading("the tables"))?;
+    let rows = client.query(query, &[&schemas, &tables]).await.map_err(reading("the tables"))?;
     let mut found: Vec<TargetTable> = Vec::new();
     for row in &rows {
         let name = name(row);

@@ -241,7 +241,6 @@ impl Target for PostgresTarget {
     }
 
     async fn take_over(&self) -> Result<(), Failure> {
-        self.lock().await?;
         state::end_sessions(&self.shared.control, &writers(self.name())).await?;
         let epoch = state::next_epoch(&self.shared.control, self.name()).await?;
         let fence = Fence { name: self.name().to_owned(), epoch };

@@ -58,13 +58,41 @@ impl Step {
         }
     }
 
+    /// As statements.
+    fn carried_out(&self, id: i32) -> BuildStep {
+        match self {
+            Step::Schema(step) => step.clone(),
+            Step::Analyze { table, .. } => {
+                plain(format!("ANALYZE {}", quote_name(table)), self, id)
+            }
+            Step::Refresh { view, .. } => {
+                plain(format!("REFRESH MATERIALIZED VIEW {}", quote_name(view)), self, id)
+            }
+        }
+    }
+
+    fn statements(&self, id: i32) -> String {
+        let step = self.carried_out(id);
+        let statements = step.sql.iter().map(|sql| sql.trim().trim_end_matches(';'));
+        statements.collect::<Vec<_>>().join("; ")
+    }
+
     pub(super) fn build(&self, id: i32) -> Build {
-        let (label, bytes) = match self {
-            Step::Schema(step) => (step.label.clone(), step.bytes_hint),
-            Step::Analyze { table, bytes } => (format!("statistics of {table}"), *bytes),
-            Step::Refresh { view, .. } => (format!("materialised view {view}"), 0),
+        let bytes = match self {
+            Step::Schema(step) => step.bytes_hint,
+            Step::Analyze { bytes, .. } => *bytes,
+            Step::Refresh { .. } => 0,
         };
-        Build { id, label, wave: self.wave(id), bytes }
+        let (label, statements) = (self.label(), self.statements(id));
+        Build { id, label, wave: self.wave(id), bytes, statements }
+    }
+
+    fn label(&self) -> String {
+        match self {
+            Step::Schema(step) => step.label.clone(),
+            Step::Analyze { table, .. } => format!("statistics of {table}"),
+            Step::Refresh { view, .. } => format!("materialised view {view}"),
+        }
     }
 }
 
@@ -175,13 +203,7 @@ pub(super) async fn execute(
         fence.assertion(),
         quote_literal(&fence.name)
     );
-    let step = match step {
-        Step::Schema(step) => step.clone(),
-        Step::Analyze { table, .. } => plain(format!("ANALYZE {}", quote_name(table)), step, id),
-        Step::Refresh { view, .. } => {
-            plain(format!("REFRESH MATERIALIZED VIEW {}", quote_name(view)), step, id)
-        }
-    };
+    let step = step.carried_out(id);
     let memory_kb = u32::try_from(memory_kb).unwrap_or(u32::MAX).min(i32::MAX as u32);
     match build::execute(session, &step, memory_kb, &record).await {
         Err(build::BuildError::Step(error)) if error.code() == Some(state::NOT_OURS) => {
@@ -202,7 +224,7 @@ fn plain(text: String, step: &Step, id: i32) -> BuildStep {
     BuildStep {
         id: id.to_string(),
         stage: Stage::Rest,
-        label: step.build(id).label,
+        label: step.label(),
         table: None,
         bytes_hint: 0,
         privileged: false,
