@@ -8,11 +8,13 @@
 
 mod conninfo;
 mod error;
+mod mysql;
 mod parameters;
 mod passfile;
 mod postgres;
 
 pub use error::EndpointError;
+pub use mysql::{MySqlEndpoint, MySqlHost, MySqlSslMode, MySqlTls};
 pub use postgres::{
     ChannelBinding, Host, Keepalives, LIBPQ_VARIABLES, PostgresEndpoint, RootCertificates,
     SessionRole, SslMode, SslNegotiation, TlsSettings,
@@ -27,6 +29,8 @@ use std::fmt;
 pub enum Endpoint {
     /// A Postgres server.
     Postgres(PostgresEndpoint),
+    /// A MySQL or MariaDB server.
+    MySql(MySqlEndpoint),
 }
 
 impl Endpoint {
@@ -38,8 +42,8 @@ impl Endpoint {
     pub fn parse(text: &str, environment: &Environment) -> Result<Self, EndpointError> {
         let resolved = secret::resolve_connection(text.trim(), environment)?;
         match resolved.split_once("://") {
-            Some((engine @ ("mysql" | "mariadb"), _)) => {
-                Err(EndpointError::EngineUnsupported { engine: engine.to_owned() })
+            Some(("mysql" | "mariadb", _)) => {
+                MySqlEndpoint::parse_resolved(&resolved, environment).map(Endpoint::MySql)
             }
             Some(("postgres" | "postgresql", _)) | None => {
                 PostgresEndpoint::parse_resolved(&resolved, environment).map(Endpoint::Postgres)
@@ -56,6 +60,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Postgres(endpoint) => endpoint.fmt(f),
+            Endpoint::MySql(endpoint) => endpoint.fmt(f),
         }
     }
 }
@@ -64,6 +69,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Postgres(endpoint) => endpoint.fmt(f),
+            Endpoint::MySql(endpoint) => endpoint.fmt(f),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::model::selection::Selection;
-use crate::model::{Code, Disposition, Fault, Halt, Lsn, OnDropColumn, Position};
+use crate::model::{Code, Disposition, Fault, Halt, OnDropColumn, Position};
 use reader::Reader;
 
 pub use file::{reference, template};
@@ -532,10 +532,11 @@ impl FromStr for Until {
         match text {
             "snapshot" => Ok(Until::Snapshot),
             "caught-up" => Ok(Until::CaughtUp),
-            other => match other.parse::<Lsn>() {
-                Ok(position) => Ok(Until::Position(Position::Postgres(position))),
+            other => match other.parse() {
+                Ok(position) => Ok(Until::Position(position)),
                 Err(_) => Err("must be snapshot, caught-up or a log position such as \
-                               1A/2B3C4D5E"
+                               1A/2B3C4D5E (Postgres), a GTID set (MySQL) or a GTID list \
+                               (MariaDB)"
                     .to_owned()),
             },
         }

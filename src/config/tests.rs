@@ -106,7 +106,7 @@ fn a_missing_file_is_an_error_only_when_it_was_named() {
 fn until_reads_its_three_forms() {
     assert_eq!("snapshot".parse(), Ok(Until::Snapshot));
     assert_eq!("caught-up".parse(), Ok(Until::CaughtUp));
-    let position = Position::Postgres(Lsn(0x0000_0001_0000_00FF));
+    let position = Position::Postgres(crate::model::Lsn(0x0000_0001_0000_00FF));
     assert_eq!("1/FF".parse(), Ok(Until::Position(position)));
     assert!("later".parse::<Until>().is_err());
 }

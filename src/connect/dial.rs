@@ -6,12 +6,14 @@
 
 use super::error::ConnectError;
 use super::socket::Socket;
-use super::tls;
+use super::tls::{self, Terms, TlsError, Verification};
 use crate::config::endpoint::{
-    Host, Keepalives, PostgresEndpoint, SessionRole, SslMode, SslNegotiation,
+    Host, Keepalives, PostgresEndpoint, RootCertificates, SessionRole, SslMode, SslNegotiation,
+    TlsSettings,
 };
 use postgres_protocol::message::frontend;
 use socket2::{SockRef, TcpKeepalive};
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -233,7 +235,7 @@ async fn open_tcp(place: Place<'_>) -> Result<TcpStream, ConnectError> {
     Ok(stream)
 }
 
-fn prepare_tcp(stream: &TcpStream, keepalives: Keepalives) -> std::io::Result<()> {
+pub(super) fn prepare_tcp(stream: &TcpStream, keepalives: Keepalives) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     if !keepalives.enabled {
         return Ok(());
@@ -278,7 +280,54 @@ async fn negotiate(
             }
         }
     }
-    tls::shake_hands(tcp, place).await
+    shake_hands(tcp, place).await
+}
+
+async fn shake_hands(tcp: TcpStream, place: Place<'_>) -> Result<Socket, ConnectError> {
+    let server = place.server();
+    let material = |object: String, source: Box<dyn Error + Send + Sync>| {
+        ConnectError::TlsMaterial { object, source }
+    };
+    let terms = terms(place).map_err(|(object, problem)| material(object, problem.into()))?;
+    tls::shake_hands(tcp, &terms).await.map_err(|error| match error {
+        TlsError::Material { object, source } => material(object, source),
+        TlsError::Handshake(source) => ConnectError::TlsHandshake { server, source },
+    })
+}
+
+/// What `sslmode` and its companions ask of TLS; or the object that is missing, and why it is needed.
+fn terms(place: Place<'_>) -> Result<Terms<'_>, (String, &'static str)> {
+    let settings = place.endpoint.tls();
+    let verification = match settings.mode {
+        SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => {
+            Verification::Nothing
+        }
+        SslMode::VerifyCa => Verification::Chain(roots(settings)?),
+        SslMode::VerifyFull => Verification::ChainAndName(roots(settings)?),
+    };
+    let identity = match (&settings.certificate, &settings.key) {
+        (Some(certificate), Some(key)) => Some((certificate.as_path(), key.as_path())),
+        (Some(certificate), None) => {
+            let object = certificate.display().to_string();
+            return Err((object, "it has no key: sslkey is not set"));
+        }
+        (None, _) => None,
+    };
+    Ok(Terms {
+        host: &place.host().name,
+        verification,
+        identity,
+        server_name_indication: settings.server_name_indication,
+        // Direct negotiation demands it (Postgres manual, "SSL Session Encryption"); older servers
+        // do not look at it.
+        protocol: Some(b"postgresql"),
+    })
+}
+
+fn roots(settings: &TlsSettings) -> Result<&RootCertificates, (String, &'static str)> {
+    let problem = "sslmode asks to verify the server, but sslrootcert is not set \
+                   and ~/.postgresql/root.crt does not exist";
+    settings.roots.as_ref().ok_or_else(|| ("root certificates".to_owned(), problem))
 }
 
 async fn ask_for_tls(tcp: &mut TcpStream) -> std::io::Result<u8> {

@@ -6,6 +6,7 @@
 
 pub mod dial;
 pub mod error;
+pub mod mysql;
 pub mod postgres;
 pub mod program;
 pub mod quote;

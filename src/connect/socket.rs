@@ -46,6 +46,18 @@ impl Socket {
         self.server_end_point.as_deref()
     }
 
+    /// Whether it is TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// Whether it is a Unix socket.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self.stream, Stream::Unix(_))
+    }
+
     /// Whether nobody else can read along: TLS, a Unix socket, or a peer on this machine.
     #[must_use]
     pub fn is_private(&self) -> bool {

@@ -1,15 +1,14 @@
-//! TLS as libpq's `sslmode` has it.
+//! TLS as database clients have it.
 //!
-//! In: a TCP stream whose peer is ready for a handshake, and the endpoint's TLS settings. Out: an
+//! In: a TCP stream whose peer is ready for a handshake, and the [`Terms`] of the endpoint. Out: an
 //! encrypted [`Socket`] that also knows the hash to which SCRAM can be bound. The certificate is
-//! looked at as far as `sslmode` demands and no further; signatures over the handshake are
-//! always verified, by the certificate's key whatever else it holds. Two habits of Postgres servers are met that web servers do not have: a
-//! self-signed certificate that is its own root, and a name only in the subject's common name.
+//! looked at as far as the terms demand and no further; signatures over the handshake are always
+//! verified, by the certificate's key whatever else it holds. Two habits of database servers are
+//! met that web servers do not have: a self-signed certificate that is its own root, and a name
+//! only in the subject's common name. It knows no engine.
 
-use super::dial::Place;
-use super::error::ConnectError;
 use super::socket::Socket;
-use crate::config::endpoint::{RootCertificates, SslMode, TlsSettings};
+use crate::config::endpoint::RootCertificates;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
@@ -38,13 +37,42 @@ use x509_cert::ext::pkix::SubjectAltName;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
+/// What a client asks of TLS.
+pub(super) struct Terms<'a> {
+    /// The host's name, or its address in text.
+    pub(super) host: &'a str,
+    /// How far the server's certificate is looked at.
+    pub(super) verification: Verification<'a>,
+    /// Files of our own certificate and its key.
+    pub(super) identity: Option<(&'a Path, &'a Path)>,
+    /// Whether the host's name is sent in the clear.
+    pub(super) server_name_indication: bool,
+    /// The protocol that is to be spoken, where the server wants to hear it.
+    pub(super) protocol: Option<&'static [u8]>,
+}
+
+/// How far the server's certificate is looked at, and whom one trusts.
+pub(super) enum Verification<'a> {
+    Nothing,
+    Chain(&'a RootCertificates),
+    ChainAndName(&'a RootCertificates),
+}
+
+/// Why there is no TLS.
+pub(super) enum TlsError {
+    /// A file of ours cannot be used.
+    Material { object: String, source: Cause },
+    /// The handshake failed.
+    Handshake(io::Error),
+}
+
 /// Shakes hands with the server.
-pub(super) async fn shake_hands(tcp: TcpStream, place: Place<'_>) -> Result<Socket, ConnectError> {
-    let config = client_config(place.endpoint.tls())?;
-    let failed = |source| ConnectError::TlsHandshake { server: place.server(), source };
-    let name = ServerName::try_from(place.host().name.clone())
-        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(failed)?;
+pub(super) async fn shake_hands(tcp: TcpStream, terms: &Terms<'_>) -> Result<Socket, TlsError> {
+    let config = client_config(terms)?;
+    let name = ServerName::try_from(terms.host.to_owned())
+        .map_err(|error| TlsError::Handshake(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, tcp).await.map_err(TlsError::Handshake)?;
     let server_end_point = stream
         .get_ref()
         .1
@@ -60,36 +88,30 @@ pub(super) fn is_tls_failure(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
-fn client_config(settings: &TlsSettings) -> Result<ClientConfig, ConnectError> {
+fn client_config(terms: &Terms<'_>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(Verifier::new(settings, &provider)?);
+    let verifier = Arc::new(Verifier::new(&terms.verification, &provider)?);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| material("protocol versions", error))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let mut config = match (&settings.certificate, &settings.key) {
-        (Some(certificate), Some(key)) => builder
+    let mut config = match terms.identity {
+        Some((certificate, key)) => builder
             .with_client_auth_cert(read_certificates(certificate)?, read_key(key)?)
             .map_err(|error| material(certificate.display(), error))?,
-        (Some(certificate), None) => {
-            let cause = "it has no key: sslkey is not set";
-            return Err(material(certificate.display(), cause));
-        }
-        (None, _) => builder.with_no_client_auth(),
+        None => builder.with_no_client_auth(),
     };
-    config.enable_sni = settings.server_name_indication;
-    // Direct negotiation demands it (Postgres manual, "SSL Session Encryption"); older servers
-    // do not look at it.
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    config.enable_sni = terms.server_name_indication;
+    config.alpn_protocols = terms.protocol.map(<[u8]>::to_vec).into_iter().collect();
     Ok(config)
 }
 
-fn material(object: impl ToString, source: impl Into<Cause>) -> ConnectError {
-    ConnectError::TlsMaterial { object: object.to_string(), source: source.into() }
+fn material(object: impl ToString, source: impl Into<Cause>) -> TlsError {
+    TlsError::Material { object: object.to_string(), source: source.into() }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|error| material(path.display(), error))?;
@@ -99,11 +121,11 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Connec
     }
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConnectError> {
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| material(path.display(), error))
 }
 
-/// Looks at the server's certificate as far as `sslmode` demands.
+/// Looks at the server's certificate as far as the terms demand.
 #[derive(Debug)]
 struct Verifier {
     check: Check,
@@ -126,23 +148,21 @@ struct Trusted {
 }
 
 impl Verifier {
-    fn new(settings: &TlsSettings, provider: &CryptoProvider) -> Result<Self, ConnectError> {
-        let check = match settings.mode {
-            SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => {
-                Check::Nothing
-            }
-            SslMode::VerifyCa => Check::Chain(Trusted::read(settings)?),
-            SslMode::VerifyFull => Check::ChainAndName(Trusted::read(settings)?),
+    fn new(verification: &Verification<'_>, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let check = match verification {
+            Verification::Nothing => Check::Nothing,
+            Verification::Chain(roots) => Check::Chain(Trusted::read(roots)?),
+            Verification::ChainAndName(roots) => Check::ChainAndName(Trusted::read(roots)?),
         };
         Ok(Verifier { check, algorithms: provider.signature_verification_algorithms })
     }
 }
 
 impl Trusted {
-    fn read(settings: &TlsSettings) -> Result<Self, ConnectError> {
+    fn read(roots: &RootCertificates) -> Result<Self, TlsError> {
         let mut anchors = RootCertStore::empty();
-        match &settings.roots {
-            Some(RootCertificates::File(path)) => {
+        match roots {
+            RootCertificates::File(path) => {
                 let certificates = read_certificates(path)?;
                 for certificate in &certificates {
                     anchors
@@ -151,7 +171,7 @@ impl Trusted {
                 }
                 Ok(Trusted { anchors, certificates })
             }
-            Some(RootCertificates::System) => {
+            RootCertificates::System => {
                 let found = rustls_native_certs::load_native_certs();
                 anchors.add_parsable_certificates(found.certs);
                 match (anchors.is_empty(), found.errors.into_iter().next()) {
@@ -160,11 +180,6 @@ impl Trusted {
                     (false, _) => Ok(Trusted { anchors, certificates: Vec::new() }),
                 }
             }
-            None => Err(material(
-                "root certificates",
-                "sslmode asks to verify the server, but sslrootcert is not set \
-                 and ~/.postgresql/root.crt does not exist",
-            )),
         }
     }
 
@@ -196,8 +211,8 @@ impl Trusted {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the certificate is of X.509 version 1 (openssl makes it so where it is given no extensions), \
-     which cannot be verified: issue one of version 3, or let sslmode=require encrypt without \
-     verifying it"
+     which cannot be verified: issue one of version 3, or let sslmode=require (ssl-mode=REQUIRED) \
+     encrypt without verifying it"
 )]
 struct VersionOne;
 
@@ -211,7 +226,7 @@ fn bad_encoding() -> rustls::Error {
 
 /// Verifies the handshake's signature by the certificate's key alone, as `verify_tls12_signature` of
 /// rustls does, but whatever the certificate's version: the certificate itself is looked at elsewhere,
-/// as far as `sslmode` demands.
+/// as far as the terms demand.
 fn verify_tls12_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,

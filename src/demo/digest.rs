@@ -25,8 +25,15 @@ const SEQUENCES: &str = "SELECT format('%I.%I', schemaname, sequencename), last_
 pub struct TableDigest {
     /// How many rows there are.
     pub rows: i64,
-    columns: String,
-    sums: [String; 2],
+    shape: String,
+    sum: String,
+}
+
+impl TableDigest {
+    /// What a server said: how many rows, which columns, and the sum of its rows' hashes.
+    pub(super) fn new(rows: i64, shape: String, sum: String) -> TableDigest {
+        TableDigest { rows, shape, sum }
+    }
 }
 
 /// One table on both sides; `None` where the side has no such table.
@@ -60,11 +67,7 @@ pub async fn digest(url: &str) -> Result<BTreeMap<String, TableDigest>, DemoErro
     for table in client.query(STATEMENTS, &[]).await.map_err(failed())? {
         let statement: String = table.get("statement");
         let row = client.query_one(&statement, &[]).await.map_err(failed())?;
-        let digest = TableDigest {
-            rows: row.get(0),
-            columns: table.get("shape"),
-            sums: [row.get(1), row.get(2)],
-        };
+        let digest = TableDigest::new(row.get(0), table.get("shape"), row.get(1));
         digests.insert(table.get("name"), digest);
     }
     Ok(digests)
@@ -78,7 +81,15 @@ pub async fn compare(
     source_url: &str,
     target_url: &str,
 ) -> Result<Vec<TableComparison>, DemoError> {
-    let (source, mut target) = tokio::try_join!(digest(source_url), digest(target_url))?;
+    let (source, target) = tokio::try_join!(digest(source_url), digest(target_url))?;
+    Ok(pair(source, target))
+}
+
+/// Puts beside each other what both sides say.
+pub(super) fn pair(
+    source: BTreeMap<String, TableDigest>,
+    mut target: BTreeMap<String, TableDigest>,
+) -> Vec<TableComparison> {
     let mut tables: Vec<TableComparison> = source
         .into_iter()
         .map(|(table, digest)| TableComparison {
@@ -92,7 +103,7 @@ pub async fn compare(
         source: None,
         target: Some(digest),
     }));
-    Ok(tables)
+    tables
 }
 
 /// The sequences whose next value on the target could have been given out on the source, or

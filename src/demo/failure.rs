@@ -1,7 +1,8 @@
 //! What can fail in a demo, and what follows from it.
 
+use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use crate::model::{Code, Disposition, Fault, failure::Halt};
@@ -14,6 +15,12 @@ pub enum DemoError {
     ProgramsMissing {
         /// What was looked for.
         wanted: String,
+    },
+    /// The programs of a server that is chosen by its release are not on this machine.
+    #[error("cannot find the programs of {release}: scripts/servers {release} gets them")]
+    ReleaseMissing {
+        /// The release, by its name there.
+        release: String,
     },
     /// A program could not be started.
     #[error("cannot start {program}")]
@@ -64,7 +71,7 @@ pub enum DemoError {
         act: &'static str,
         /// What the server or the driver said.
         #[source]
-        source: tokio_postgres::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A run of dunlin ended where it should not have, or not well.
     #[error("dunlin ended too soon or badly (its log is {}): {said}", log.display())]
@@ -89,8 +96,17 @@ pub enum DemoError {
 
 impl DemoError {
     /// The error of a statement that was to do this.
-    pub(super) fn statement(act: &'static str) -> impl FnOnce(tokio_postgres::Error) -> DemoError {
-        move |source| DemoError::Statement { act, source }
+    pub(super) fn statement<E>(act: &'static str) -> impl FnOnce(E) -> DemoError
+    where
+        E: Error + Send + Sync + 'static,
+    {
+        move |source| DemoError::Statement { act, source: source.into() }
+    }
+
+    /// The error of an operation on this file or folder.
+    pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> DemoError {
+        let path = path.to_owned();
+        move |source| DemoError::File { path, source }
     }
 }
 
@@ -101,6 +117,10 @@ impl Fault for DemoError {
                 Code::ProgramMissing,
                 "install postgresql and postgresql-contrib, or name the folder of the programs in \
                  DUNLIN_PG_BIN",
+            ),
+            DemoError::ReleaseMissing { .. } => Halt::with(
+                Code::ProgramMissing,
+                "run scripts/servers in the sources of dunlin with the name of the release",
             ),
             DemoError::Start { .. }
             | DemoError::Program { .. }

@@ -6,10 +6,13 @@
 //! private servers and writers through this room as well.
 
 mod activity;
+mod cluster;
 pub mod digest;
 mod driver;
 mod failure;
 pub mod load;
+pub mod mysql;
+pub mod private;
 pub mod process;
 pub mod programs;
 mod report;
@@ -17,6 +20,7 @@ mod screen;
 pub mod server;
 mod stage;
 mod template;
+mod user;
 pub mod writers;
 
 use std::io::Write;

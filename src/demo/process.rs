@@ -6,13 +6,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command as Plain, ExitStatus, Stdio};
+use std::process::{Command as Plain, ExitStatus, Output, Stdio};
 
 use tokio::process::{Child, Command};
 
 use super::DemoError;
-use super::programs::run;
-use super::template::file_error;
 
 /// A program that was started. Dropping it kills it.
 #[derive(Debug)]
@@ -34,8 +32,8 @@ impl Process {
         let stderr = folder.join(format!("{name}.log"));
         let child = command
             .stdin(Stdio::null())
-            .stdout(File::create(&stdout).map_err(file_error(&stdout))?)
-            .stderr(File::create(&stderr).map_err(file_error(&stderr))?)
+            .stdout(File::create(&stdout).map_err(DemoError::file(&stdout))?)
+            .stderr(File::create(&stderr).map_err(DemoError::file(&stderr))?)
             .kill_on_drop(true)
             .spawn()
             .map_err(|source| DemoError::Start { program: program.clone(), source })?;
@@ -110,6 +108,21 @@ impl Process {
         kill.args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()]);
         run(&mut kill).map(drop)
     }
+}
+
+/// Runs a program to its end; a status other than 0 is an error that shows its last words.
+pub(super) fn run(command: &mut Plain) -> Result<Output, DemoError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.output().map_err(|source| DemoError::Start { program: program.clone(), source })?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(DemoError::Program {
+        program,
+        status: output.status,
+        said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
 }
 
 fn read(path: &Path) -> String {

@@ -1,4 +1,4 @@
-//! Finds the programs of a Postgres installation, and the user to run them as.
+//! Finds the programs of a Postgres installation.
 //!
 //! Enters: PATH, the usual folders of Debian and of the PGDG packages, `DUNLIN_PG_BIN`, and the
 //! folder into which `scripts/servers` extracts further versions. Leaves: one installation with its
@@ -7,9 +7,11 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use super::DemoError;
+use super::process::run;
+use super::user::is_root;
 
 /// Names folders to look in first; several are separated as in PATH.
 pub const FOLDERS_VARIABLE: &str = "DUNLIN_PG_BIN";
@@ -88,7 +90,7 @@ impl Programs {
         if let Some(folder) = env::var_os(SERVERS_VARIABLE).filter(|folder| !folder.is_empty()) {
             return Some(folder.into());
         }
-        if id(&["-u"]) == Some(0) {
+        if is_root() {
             return Some("/var/cache/dunlin/servers".into());
         }
         Some(super::template::cache_folder()?.join("dunlin/servers"))
@@ -117,56 +119,6 @@ impl Programs {
     pub fn version(&self) -> &str {
         &self.version
     }
-}
-
-/// The user and group that a server runs as, where this process may not run it itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerUser {
-    /// The user's number.
-    pub uid: u32,
-    /// The number of the user's group.
-    pub gid: u32,
-}
-
-impl ServerUser {
-    /// `postgres`, else `nobody`, when this process runs as root: Postgres refuses to run as
-    /// root (`src/backend/main/main.c`, `check_root`). `None` when it does not.
-    ///
-    /// # Errors
-    /// When neither user exists.
-    pub fn for_this_process() -> Result<Option<ServerUser>, DemoError> {
-        if id(&["-u"]) != Some(0) {
-            return Ok(None);
-        }
-        for name in ["postgres", "nobody"] {
-            if let (Some(uid), Some(gid)) = (id(&["-u", name]), id(&["-g", name])) {
-                return Ok(Some(ServerUser { uid, gid }));
-            }
-        }
-        Err(DemoError::ProgramsMissing {
-            wanted: "a user `postgres` or `nobody` to run servers as, since root may not".into(),
-        })
-    }
-}
-
-/// Runs a program to its end; a status other than 0 is an error that shows its last words.
-pub(super) fn run(command: &mut Command) -> Result<Output, DemoError> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.output().map_err(|source| DemoError::Start { program: program.clone(), source })?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    Err(DemoError::Program {
-        program,
-        status: output.status,
-        said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
-}
-
-fn id(arguments: &[&str]) -> Option<u32> {
-    let output = run(Command::new("id").args(arguments)).ok()?;
-    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
 fn existing(folders: Vec<PathBuf>) -> Vec<Programs> {

@@ -15,7 +15,6 @@ use super::load::load;
 use super::report::{DemoReport, Loaded, SnapshotKill, StreamKill};
 use super::screen::{Screen, bytes, count};
 use super::server::{Server, ServerOptions, connect};
-use super::template::file_error;
 use super::writers::{WriterOptions, Writers};
 use super::{DemoError, DemoOptions};
 
@@ -58,7 +57,7 @@ impl Stage {
             .prefix("dunlin-demo-")
             .disable_cleanup(options.keep)
             .tempdir()
-            .map_err(file_error(&std::env::temp_dir()))?;
+            .map_err(DemoError::file(&std::env::temp_dir()))?;
         let source = create_server(options, options.source_programs.clone()).await?;
         let target = create_server(options, options.target_programs.clone()).await?;
         source.create_database(DATABASE).await?;
@@ -153,7 +152,7 @@ impl Stage {
         self.folder.disable_cleanup(true);
         for (server, name) in [(&self.source, "source.log"), (&self.target, "target.log")] {
             let kept = self.folder.path().join(name);
-            std::fs::copy(server.log(), &kept).map_err(file_error(&kept))?;
+            std::fs::copy(server.log(), &kept).map_err(DemoError::file(&kept))?;
         }
         screen.write(format_args!(
             "\nLogs of dunlin and of both servers: {}\n",

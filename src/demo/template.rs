@@ -1,73 +1,37 @@
-//! Makes a server's data folder: `initdb` once per version, then copies of it.
+//! Data folders of new servers: made once per version, then copied.
 //!
-//! Enters: the programs of one version. Leaves: a data folder with a system identifier of its
-//! own. Two processes that need the first template at once each make one, and the rename of the
-//! first to finish wins; so no lock is needed and no half-written template is ever seen.
+//! Enters: the version's name, and what makes such a folder. Leaves: the folder. Two processes
+//! that need the first template at once each make one, and the rename of the first to finish
+//! wins; so no lock is needed and no half-written template is ever seen.
 
 use std::env;
 use std::fs;
-use std::io;
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::DemoError;
-use super::programs::{Programs, ServerUser, run};
+use super::process::run;
+use super::user::ServerUser;
 
-/// Bump when the arguments of `initdb` change, so that older templates are not used.
-const REVISION: u32 = 1;
-/// Where the system identifier lies in a WAL segment: behind the page header, in the long form
-/// that the first page of each segment has (`src/include/access/xlog_internal.h`).
-const WAL_IDENTIFIER_OFFSET: usize = 24;
-
-/// Makes `data`, which must not exist yet, inside a folder that `user` owns.
+/// Makes `data`, which must not exist yet, inside a folder that `user` owns: by `make`, or as a
+/// copy of what it made before under this name.
 pub(super) fn create_data(
-    programs: &Programs,
+    name: &str,
     user: Option<ServerUser>,
     data: &Path,
+    make: impl FnOnce() -> Result<(), DemoError>,
 ) -> Result<(), DemoError> {
-    let template = template_path(programs, user);
-    match &template {
-        Some(template) if template.is_dir() => copy(template, data)?,
-        _ => {
-            initdb(programs, user, data)?;
-            if let Some(template) = &template {
-                keep(data, template)?;
-            }
-        }
-    }
-    replace_identity(data, rand::random())
-}
-
-/// Changes the owner of one file or folder, where a user other than this process's is needed.
-pub(super) fn give(path: &Path, user: Option<ServerUser>) -> Result<(), DemoError> {
-    match user {
-        Some(user) => chown(path, Some(user.uid), Some(user.gid)).map_err(file_error(path)),
-        None => Ok(()),
-    }
-}
-
-/// The error for an operation on this path.
-pub(super) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> DemoError {
-    let path = path.to_owned();
-    move |source| DemoError::File { path, source }
-}
-
-/// Runs a command as the server's user.
-pub(super) fn as_user(command: &mut Command, user: Option<ServerUser>) -> &mut Command {
-    match user {
-        Some(user) => command.uid(user.uid).gid(user.gid),
-        None => command,
-    }
-}
-
-/// Without a home folder nothing is cached: a shared folder could hold somebody else's template.
-fn template_path(programs: &Programs, user: Option<ServerUser>) -> Option<PathBuf> {
-    let cache = cache_folder()?;
+    // Without a home folder nothing is cached: a shared folder could hold somebody else's.
+    let Some(cache) = cache_folder() else {
+        return make();
+    };
     let owner = user.map_or("self".to_owned(), |user| user.uid.to_string());
-    let version = programs.version();
-    Some(cache.join(format!("dunlin/template-{version}-{owner}-{REVISION}")))
+    let template = cache.join(format!("dunlin/template-{name}-{owner}"));
+    if template.is_dir() {
+        return copy(&template, data);
+    }
+    make()?;
+    keep(data, &template)
 }
 
 /// The user's folder of caches, by the XDG base directory specification.
@@ -78,104 +42,18 @@ pub(super) fn cache_folder() -> Option<PathBuf> {
         .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
 }
 
-fn initdb(programs: &Programs, user: Option<ServerUser>, data: &Path) -> Result<(), DemoError> {
-    let mut command = Command::new(programs.path("initdb"));
-    command
-        .args(["--no-sync", "--username=postgres", "--auth=trust"])
-        .args(["--encoding=UTF8", "--locale=C.UTF-8", "--pgdata"])
-        .arg(data)
-        .current_dir("/");
-    run(as_user(&mut command, user)).map(drop)
-}
-
 fn copy(from: &Path, to: &Path) -> Result<(), DemoError> {
     run(Command::new("cp").args(["-a", "--reflink=auto"]).args([from, to])).map(drop)
 }
 
 fn keep(data: &Path, template: &Path) -> Result<(), DemoError> {
     let parent = template.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(file_error(parent))?;
-    let partial = tempfile::tempdir_in(parent).map_err(file_error(parent))?;
+    fs::create_dir_all(parent).map_err(DemoError::file(parent))?;
+    let partial = tempfile::tempdir_in(parent).map_err(DemoError::file(parent))?;
     let copied = partial.path().join("data");
     copy(data, &copied)?;
     match fs::rename(&copied, template) {
-        Err(error) if !template.is_dir() => Err(file_error(template)(error)),
+        Err(error) if !template.is_dir() => Err(DemoError::file(template)(error)),
         _ => Ok(()),
-    }
-}
-
-/// Gives the copied cluster an identity of its own.
-///
-/// Copies of one template share its system identifier, and whoever compares identifiers (dunlin
-/// does) would take two servers for one. It stands at the start of `pg_control`, which ends in a
-/// checksum (`src/include/catalog/pg_control.h`), and in the first page of each WAL segment.
-fn replace_identity(data: &Path, identifier: u64) -> Result<(), DemoError> {
-    let control = data.join("global/pg_control");
-    rewrite(&control, |bytes| set_control_identity(bytes, identifier))?;
-    let wal = data.join("pg_wal");
-    for entry in fs::read_dir(&wal).map_err(file_error(&wal))? {
-        let path = entry.map_err(file_error(&wal))?.path();
-        if path.is_file() {
-            rewrite(&path, |bytes| set_wal_identity(bytes, identifier))?;
-        }
-    }
-    Ok(())
-}
-
-fn rewrite(path: &Path, change: impl FnOnce(&mut [u8]) -> bool) -> Result<(), DemoError> {
-    let mut bytes = fs::read(path).map_err(file_error(path))?;
-    if !change(&mut bytes) {
-        return Err(DemoError::Layout { path: path.to_owned() });
-    }
-    fs::write(path, bytes).map_err(file_error(path))
-}
-
-fn set_wal_identity(segment: &mut [u8], identifier: u64) -> bool {
-    let place = segment.get_mut(WAL_IDENTIFIER_OFFSET..WAL_IDENTIFIER_OFFSET + 8);
-    place.is_some_and(|place| {
-        place.copy_from_slice(&identifier.to_ne_bytes());
-        true
-    })
-}
-
-/// The structure's length differs between versions, so the checksum is found by its value.
-fn set_control_identity(control: &mut [u8], identifier: u64) -> bool {
-    let checksum_at = (8..control.len().saturating_sub(4)).step_by(4).find(|&at| {
-        let (covered, rest) = control.split_at(at);
-        rest.starts_with(&crc32c(covered).to_ne_bytes())
-    });
-    let Some(at) = checksum_at else { return false };
-    control[..8].copy_from_slice(&identifier.to_ne_bytes());
-    let checksum = crc32c(&control[..at]);
-    control[at..at + 4].copy_from_slice(&checksum.to_ne_bytes());
-    true
-}
-
-/// The Castagnoli checksum that Postgres puts on its control file.
-fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |register, &byte| {
-        (0..8).fold(register ^ u32::from(byte), |register, _| {
-            (register >> 1) ^ (0x82F6_3B78 & (register & 1).wrapping_neg())
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_castagnolis() {
-        assert_eq!(crc32c(b"123456789"), 0xE306_9283);
-    }
-
-    #[test]
-    fn a_control_file_keeps_a_valid_checksum() {
-        let mut control = vec![7u8; 512];
-        let checksum = crc32c(&control[..288]);
-        control[288..292].copy_from_slice(&checksum.to_ne_bytes());
-        assert!(set_control_identity(&mut control, 42));
-        assert_eq!(control[..8], 42u64.to_ne_bytes());
-        assert_eq!(control[288..292], crc32c(&control[..288]).to_ne_bytes());
     }
 }

@@ -343,7 +343,7 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
         let status = StreamStatus {
             source: health.position.clone(),
             applied: figures.applied,
-            lag_bytes: if caught_up { 0 } else { lag_bytes },
+            lag_bytes: if caught_up { Some(0) } else { lag_bytes },
             lag_seconds: Some(lag_seconds),
             retained_bytes: health.retained_bytes,
             safe_bytes: health.safe_bytes,

@@ -6,6 +6,7 @@
 mod check;
 pub mod follow;
 pub mod grants;
+mod mysql;
 mod pair;
 mod plan;
 mod postgres;
@@ -13,16 +14,62 @@ pub mod retry;
 pub mod run;
 mod status;
 
+use std::fmt;
+
 use tokio::sync::watch;
 
+use crate::config::endpoint::Endpoint;
+use crate::config::environment::Environment;
 use crate::config::{self, Config, StateConfig};
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, StatusReport};
 use crate::model::{Code, Disposition, Failure, Fault, Halt};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
+use mysql::MySqlPair;
 use postgres::PostgresPair;
 
 pub use run::{Ended, Until};
+
+/// A kind of server, as a URL names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// Postgres.
+    Postgres,
+    /// MySQL or MariaDB.
+    MySql,
+}
+
+impl Engine {
+    /// The error of a source of this engine with a target of another.
+    fn beside(self, target: Engine) -> Failure {
+        MigrationError::EnginesDiffer { source_engine: self, target_engine: target }.into()
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Engine::Postgres => "Postgres",
+            Engine::MySql => "MySQL or MariaDB",
+        })
+    }
+}
+
+/// The engine of both sides.
+fn engine(source: Option<&str>, target: &str) -> Result<Engine, Failure> {
+    let environment = Environment::of_process();
+    let of = |url| -> Result<Engine, Failure> {
+        Ok(match Endpoint::parse(url, &environment)? {
+            Endpoint::Postgres(_) => Engine::Postgres,
+            Endpoint::MySql(_) => Engine::MySql,
+        })
+    };
+    let target = of(target)?;
+    match source.map(of).transpose()? {
+        Some(source) if source != target => Err(source.beside(target)),
+        Some(_) | None => Ok(target),
+    }
+}
 
 /// Goes on with a migration, or begins it, until `until`, a stop or an error.
 ///
@@ -40,7 +87,12 @@ pub async fn run(
         config::Until::CaughtUp => Until::CaughtUp,
         config::Until::Position(position) => Until::Position(position),
     });
-    pair::run(&PostgresPair::default(), config, until, progress, stop).await
+    match engine(Some(config.source()), config.target())? {
+        Engine::Postgres => {
+            pair::run(&PostgresPair::default(), config, until, progress, stop).await
+        }
+        Engine::MySql => pair::run(&MySqlPair::default(), config, until, progress, stop).await,
+    }
 }
 
 /// Ends a migration and removes what it left on both servers. Returns what was removed, and what is
@@ -50,7 +102,10 @@ pub async fn run(
 ///
 /// Where a server cannot be reached or refuses.
 pub async fn complete(config: &Config) -> Result<Removal, Failure> {
-    pair::complete(&PostgresPair::default(), config).await
+    match engine(Some(config.source()), config.target())? {
+        Engine::Postgres => Box::pin(pair::complete(&PostgresPair::default(), config)).await,
+        Engine::MySql => Box::pin(pair::complete(&MySqlPair::default(), config)).await,
+    }
 }
 
 /// What would make a new migration fail or lose something. Only reads.
@@ -59,7 +114,10 @@ pub async fn complete(config: &Config) -> Result<Removal, Failure> {
 ///
 /// Where a server cannot be asked.
 pub async fn check(config: &Config) -> Result<CheckReport, Failure> {
-    pair::check(&PostgresPair::default(), config).await
+    match engine(Some(config.source()), config.target())? {
+        Engine::Postgres => pair::check(&PostgresPair::default(), config).await,
+        Engine::MySql => pair::check(&MySqlPair::default(), config).await,
+    }
 }
 
 /// What a run would do, and how long it would take. Writes nothing; measures for a few seconds.
@@ -68,7 +126,10 @@ pub async fn check(config: &Config) -> Result<CheckReport, Failure> {
 ///
 /// Where a server cannot be asked.
 pub async fn plan(config: &Config) -> Result<PlanReport, Failure> {
-    pair::plan(&PostgresPair::default(), config).await
+    match engine(Some(config.source()), config.target())? {
+        Engine::Postgres => pair::plan(&PostgresPair::default(), config).await,
+        Engine::MySql => pair::plan(&MySqlPair::default(), config).await,
+    }
 }
 
 /// Where a migration stands, with a process at work on it or without.
@@ -78,7 +139,10 @@ pub async fn plan(config: &Config) -> Result<PlanReport, Failure> {
 /// Where the target cannot be reached, or holds no such migration. A source that cannot be asked
 /// is a warning in the report.
 pub async fn status(config: &StateConfig) -> Result<StatusReport, Failure> {
-    pair::status(&PostgresPair::default(), config).await
+    match engine(config.source(), config.target())? {
+        Engine::Postgres => pair::status(&PostgresPair::default(), config).await,
+        Engine::MySql => pair::status(&MySqlPair::default(), config).await,
+    }
 }
 
 /// Holds a snapshot, as ordered on standard input.
@@ -94,6 +158,14 @@ pub async fn hold_snapshot() -> Result<(), Failure> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationError {
+    /// Source and target speak different languages.
+    #[error("the source is {source_engine}, the target {target_engine}")]
+    EnginesDiffer {
+        /// The source's.
+        source_engine: Engine,
+        /// The target's.
+        target_engine: Engine,
+    },
     /// The state went away while it was in use.
     #[error("the migration's state disappeared from the target")]
     Vanished,
@@ -159,6 +231,11 @@ fn remedy(finding: &Finding) -> String {
 impl Fault for MigrationError {
     fn disposition(&self) -> Disposition {
         match self {
+            MigrationError::EnginesDiffer { .. } => Halt::with(
+                Code::ConfigInvalid,
+                "name two servers of one engine: a database moves from Postgres to Postgres, or \
+                 between MySQL and MariaDB servers",
+            ),
             MigrationError::Vanished => Halt::with(
                 Code::MigrationMissing,
                 "begin anew: `dunlin complete` clears what is left, then `dunlin run`",

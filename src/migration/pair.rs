@@ -261,11 +261,11 @@ async fn warn_of_lag(source: &impl Source, target: &impl Target) -> Result<(), F
         // Whatever it is, the migration is to be ended.
         Err(failure) => tracing::warn!("{failure}"),
     }
-    let bytes = checkpoint.bytes_until(&source.position().await?);
-    if bytes > 0 {
+    let end = source.position().await?;
+    if !checkpoint.reaches(&end) {
         tracing::warn!(
-            "{bytes} bytes of the source's log are not applied on the target, and will not be; \
-             they hold changes unless the applications had stopped writing"
+            "the source's log between {checkpoint} and {end} is not applied on the target, and will \
+             not be; it holds changes unless the applications had stopped writing"
         );
     }
     Ok(())

@@ -52,7 +52,7 @@ async fn log_rate<S: Source>(source: &S) -> Result<f64, Failure> {
     let from: Position = source.position().await?;
     tokio::time::sleep(LONGEST).await;
     let until = source.position().await?;
-    Ok(from.bytes_until(&until) as f64 / begun.elapsed().as_secs_f64())
+    Ok(from.bytes_until(&until).unwrap_or_default() as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// The slower of both sides, with as many connections as there will be workers.

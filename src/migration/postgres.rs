@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use super::pair::Pair;
 use super::run::Besides;
 use super::status::Called;
@@ -26,6 +27,7 @@ const TOO_MANY_CONNECTIONS: &str = "53300";
 fn endpoint(url: &str) -> Result<PostgresEndpoint, Failure> {
     match Endpoint::parse(url, &Environment::of_process())? {
         Endpoint::Postgres(endpoint) => Ok(endpoint),
+        Endpoint::MySql(_) => Err(Engine::MySql.beside(Engine::Postgres)),
     }
 }
 
@@ -109,7 +111,7 @@ impl Pair for PostgresPair {
             name: config.name().to_owned(),
             source: source.map(|endpoint| endpoint.redacted()),
             target: endpoint(config.target())?.redacted(),
-            slot: source::slot_name(config.name()),
+            slot: Some(source::slot_name(config.name())),
         })
     }
 

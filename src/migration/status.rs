@@ -19,8 +19,8 @@ pub(super) struct Called {
     pub(super) source: Option<String>,
     /// The target, without password.
     pub(super) target: String,
-    /// What retains the log on the source.
-    pub(super) slot: String,
+    /// What retains the log on the source; None where the server keeps it by a rule of its own.
+    pub(super) slot: Option<String>,
 }
 
 /// Composes the report. `live` is the source's own answer, where it was asked.
@@ -62,7 +62,7 @@ pub(super) fn report(
         lag_bytes: lag.bytes,
         lag_seconds: lag.seconds,
         snapshot: (!migration.ledger.is_empty()).then(|| snapshot(migration)),
-        slot: slot(called.slot, standing, live.as_ref()),
+        slot: called.slot.and_then(|name| slot(name, standing, live.as_ref())),
         updated_seconds_ago: standing.updated_seconds_ago,
         running: standing.running,
         warnings,
@@ -89,20 +89,21 @@ impl Lag {
         let (source, bytes, seconds, is_old) = match (fresh, live, figures) {
             (Some(figures), live, _) => {
                 let end = live.map_or(&figures.source, |health| &health.position);
-                (Some(end), Some(figures.lag_bytes), figures.lag_seconds, false)
+                (Some(end), figures.lag_bytes, figures.lag_seconds, false)
             }
             (None, Some(health), _) => {
-                let bytes = durable.as_ref().map(|durable| durable.bytes_until(&health.position));
-                let seconds = match bytes {
-                    Some(0) => Some(0.0),
-                    Some(_) => standing.committed_seconds_ago.map(|age| age.max(0.0)),
+                let end = &health.position;
+                let bytes = durable.as_ref().and_then(|durable| durable.bytes_until(end));
+                let seconds = match durable.as_ref().map(|durable| durable.reaches(end)) {
+                    Some(true) => Some(0.0),
+                    Some(false) => standing.committed_seconds_ago.map(|age| age.max(0.0)),
                     None => None,
                 };
                 (Some(&health.position), bytes, seconds, false)
             }
             (None, None, Some(figures)) => {
                 let seconds = figures.lag_seconds.map(|seconds| seconds + age);
-                (Some(&figures.source), Some(figures.lag_bytes), seconds, true)
+                (Some(&figures.source), figures.lag_bytes, seconds, true)
             }
             (None, None, None) => (None, None, None, false),
         };
@@ -212,7 +213,7 @@ mod tests {
             figures: Some(StreamStatus {
                 source: at(300),
                 applied: at(200),
-                lag_bytes: 100,
+                lag_bytes: Some(100),
                 lag_seconds: Some(1.5),
                 retained_bytes: 400,
                 safe_bytes: None,

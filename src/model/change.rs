@@ -57,6 +57,9 @@ pub enum Event {
     Change(Change),
     /// Tables were emptied by one statement.
     Truncate(Truncate),
+    /// A definition stands in the log as a statement. What it did to the shape of rows shows in the
+    /// relations that follow.
+    Statement(Arc<Statement>),
     /// The shape that a table's rows have from here on. Sent before the table's first change
     /// and again only when it differs.
     Relation(Arc<Relation>),
@@ -129,6 +132,23 @@ pub struct Truncate {
     pub cascade: bool,
     /// The statement said RESTART IDENTITY.
     pub restart_identity: bool,
+}
+
+/// A definition as it was run on the source. Numbers are the engine's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// The database that names without one mean.
+    pub database: String,
+    /// Its text, in the client's character set.
+    pub text: Vec<u8>,
+    /// The SQL mode, bit by bit.
+    pub sql_mode: u64,
+    /// The collation whose character set the text is in.
+    pub client_charset: u16,
+    /// The collation that literals have.
+    pub connection_collation: u16,
+    /// The collation that new databases get.
+    pub server_collation: u16,
 }
 
 /// The shape of a table's rows at one point of the log.

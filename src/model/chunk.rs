@@ -165,7 +165,7 @@ impl Coverage {
             None => Ok(Verdict::After),
             Some(TableCoverage::Whole(bracket)) => Ok(verdict(bracket, mark)),
             Some(TableCoverage::Ranges { orders, chunks }) => {
-                let key = read_key(orders, key()).ok_or(Unassignable)?;
+                let key = read_key(orders, key(), ColumnOrder::read).ok_or(Unassignable)?;
                 let after = chunks.partition_point(|(from, _)| match from {
                     None => true,
                     Some(from) => from.as_slice().cmp(&key) != Ordering::Greater,
@@ -230,7 +230,8 @@ fn borders<'a>(
         let border = match from {
             None => None,
             Some(from) => {
-                let key = read_key(&orders, from.iter().map(String::as_bytes))?;
+                let texts = from.iter().map(String::as_bytes);
+                let key = read_key(&orders, texts, ColumnOrder::read_border)?;
                 Some(key.into_iter().map(KeyPart::into_owned).collect())
             }
         };
@@ -250,9 +251,10 @@ fn borders<'a>(
 fn read_key<'a>(
     orders: &[ColumnOrder],
     mut texts: impl Iterator<Item = &'a [u8]>,
+    read: impl Fn(ColumnOrder, &'a [u8]) -> Option<KeyPart<'a>>,
 ) -> Option<Key<'a>> {
     let key: Key<'a> =
-        orders.iter().map(|order| order.read(texts.next()?)).collect::<Option<_>>()?;
+        orders.iter().map(|order| read(*order, texts.next()?)).collect::<Option<_>>()?;
     texts.next().is_none().then_some(key)
 }
 

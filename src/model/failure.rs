@@ -151,6 +151,20 @@ codes! {
     NoFreeConnections = "NO_FREE_CONNECTIONS" => 3,
     /// Source and target are the same database.
     SameDatabase = "SAME_DATABASE" => 3,
+    /// The source writes no binary log.
+    BinlogOff = "BINLOG_OFF" => 3,
+    /// The source's binary log holds statements, or not the whole of changed rows.
+    BinlogFormat = "BINLOG_FORMAT" => 3,
+    /// The source's binary log leaves changes of some databases out.
+    BinlogFiltered = "BINLOG_FILTERED" => 3,
+    /// The source's server_id is 0.
+    ServerId = "SERVER_ID" => 3,
+    /// A selected table is of an engine without transactions.
+    TableEngine = "TABLE_ENGINE" => 3,
+    /// A selected table keeps the history of its rows.
+    TableVersioned = "TABLE_VERSIONED" => 3,
+    /// The source does not log what a foreign key's cascade does to rows.
+    CascadeUnlogged = "CASCADE_UNLOGGED" => 3,
     /// The source is a standby of a version that cannot decode there.
     SourceStandby = "SOURCE_STANDBY" => 3,
     /// The target is a standby or read only.
@@ -171,6 +185,12 @@ codes! {
     EncodingDiffers = "ENCODING_DIFFERS" => 3,
     /// An extension that the source uses is not installed on the target's machine.
     ExtensionMissing = "EXTENSION_MISSING" => 3,
+    /// The target's local_infile is off.
+    LocalInfile = "LOCAL_INFILE" => 3,
+    /// The target does not have a column's type.
+    TypeUnknown = "TYPE_UNKNOWN" => 3,
+    /// The target does not have a column's collation.
+    CollationUnknown = "COLLATION_UNKNOWN" => 3,
     /// The target holds rows or large objects already.
     TargetNotEmpty = "TARGET_NOT_EMPTY" => 3,
     /// The target's tables do not fit the source's.
@@ -185,6 +205,8 @@ codes! {
     SlotAhead = "SLOT_AHEAD" => 4,
     /// Creating the slot waits for a running transaction.
     SlotHeldUp = "SLOT_HELD_UP" => 4,
+    /// The lock under which the snapshot is taken waits for running statements.
+    SnapshotHeldUp = "SNAPSHOT_HELD_UP" => 4,
     /// The slot is in use by another process.
     SlotActive = "SLOT_ACTIVE" => 4,
     /// The publication is gone.
@@ -211,6 +233,16 @@ codes! {
     IdentityNeeded = "IDENTITY_NEEDED" => 4,
     /// The server sent something that the protocol does not allow.
     ProtocolViolation = "PROTOCOL_VIOLATION" => 4,
+    /// The source's log is damaged, encrypted, or says itself that it lacks something.
+    LogUnreadable = "LOG_UNREADABLE" => 4,
+    /// The source's log holds statements, or rows that were rolled back, in place of row changes.
+    LogNotRows = "LOG_NOT_ROWS" => 4,
+    /// The source's log leaves out parts of rows that are needed.
+    RowImage = "ROW_IMAGE" => 4,
+    /// The source's log holds rows of an XA transaction that is prepared and not committed.
+    XaPrepared = "XA_PREPARED" => 4,
+    /// The source's log lacks GTIDs, or has them out of order.
+    GtidNeeded = "GTID_NEEDED" => 4,
     /// The source retains more log than the operator allows.
     RetainedWal = "RETAINED_WAL" => 4,
     /// A process with a newer epoch has taken over.

@@ -6,8 +6,10 @@
 pub mod alteration;
 pub mod change;
 pub mod chunk;
+pub mod ddl;
 pub mod effect;
 pub mod failure;
+pub mod gtid;
 pub mod handover;
 pub mod objects;
 pub mod order;
@@ -19,13 +21,14 @@ pub mod selection;
 pub mod value;
 
 pub use alteration::{Alteration, Before, DroppedColumn, NewColumn, OnDropColumn};
-pub use change::{Batch, Change, Event, Relation, RelationColumn, Truncate};
+pub use change::{Batch, Change, Event, Relation, RelationColumn, Statement, Truncate};
 pub use chunk::{
     Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict, are_assignable,
     pieces,
 };
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
 pub use failure::{Code, Disposition, Failure, Fault, Halt};
+pub use gtid::{Gtid, GtidSet, GtidSource, MariaGtid, MariaGtidList};
 pub use handover::{
     CarriedSchema, Drift, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth,
     SourceIdentity, SourceSurvey,
@@ -33,6 +36,6 @@ pub use handover::{
 pub use objects::{SchemaArchive, SequenceValue};
 pub use order::{ColumnOrder, KeyPart};
 pub use phase::Phase;
-pub use position::{Bracket, Lsn, Mark, Position};
+pub use position::{BinlogPosition, Bracket, Lsn, Mark, Position};
 pub use schema::{Column, Identity, Partition, Partitions, Table, TableId, TableName};
 pub use value::{Row, Value, ValueRef};

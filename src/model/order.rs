@@ -34,6 +34,8 @@ pub enum ColumnOrder {
     Uuid,
     /// By bytes, which are written as lower-case hexadecimal digits behind `\x`.
     Bytes,
+    /// By bytes, which are in the log as they are, and at a chunk's border as those of `Bytes`.
+    RawBytes,
     /// Text, by its own bytes: a binary collation, and no other encoding than the log's.
     Text,
     /// The same, where spaces at the end do not count.
@@ -88,11 +90,23 @@ impl ColumnOrder {
             ColumnOrder::TimeOfDay => Part::Number(time_of_day(text)?),
             ColumnOrder::Uuid => Part::Uuid(uuid(text)?),
             ColumnOrder::Bytes => Part::Bytes(Cow::Borrowed(hexadecimal(text)?)),
-            ColumnOrder::Text => Part::Bytes(Cow::Borrowed(text)),
+            ColumnOrder::Text | ColumnOrder::RawBytes => Part::Bytes(Cow::Borrowed(text)),
             ColumnOrder::PaddedText => Part::Bytes(Cow::Borrowed(without_end(text, b' '))),
             ColumnOrder::Opaque => return None,
         };
         Some(KeyPart(part))
+    }
+
+    /// Reads a value as it is written at a chunk's border.
+    #[must_use]
+    pub fn read_border(self, text: &[u8]) -> Option<KeyPart<'_>> {
+        if self != ColumnOrder::RawBytes {
+            return self.read(text);
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let byte = |pair: &[u8]| Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8);
+        let bytes = hexadecimal(text)?.chunks_exact(2).map(byte).collect::<Option<Vec<u8>>>()?;
+        Some(KeyPart(Part::Bytes(Cow::Owned(bytes))))
     }
 }
 
@@ -436,6 +450,16 @@ mod tests {
         assert_ascends(ColumnOrder::Text, &["", " ", "B", "Ba", "a", "a ", "é", "中", "🐦"]);
         assert_ascends(ColumnOrder::PaddedText, &["", "a", "a\t", "a b", "ab"]);
         assert_same(ColumnOrder::PaddedText, "a b   ", "a b");
+    }
+
+    #[test]
+    fn raw_bytes_are_written_as_digits_at_a_border() {
+        let order = ColumnOrder::RawBytes;
+        let border = |text: &str| order.read_border(text.as_bytes()).map(KeyPart::into_owned);
+        assert_eq!(border("\\x6162"), order.read(b"ab"));
+        assert!(border("\\x") < border("\\x00") && border("\\x7f") < order.read(&[0x80]));
+        assert_eq!((border("ab"), border("\\x0")), (None, None));
+        assert_eq!(ColumnOrder::Integer.read_border(b"7"), ColumnOrder::Integer.read(b"7"));
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub struct StreamFigures {
     pub rows: u64,
     /// Bytes of change data applied.
     pub bytes: u64,
-    /// Log between the durable position and the source's end.
-    pub lag_bytes: u64,
+    /// Log between the durable position and the source's end; None where positions do not tell.
+    pub lag_bytes: Option<u64>,
     /// Age of the newest durable transaction; zero where nothing is missing.
     pub lag_seconds: f64,
     /// Change data in flight.

@@ -19,7 +19,9 @@ use crate::model::{
 };
 
 pub mod channel;
+pub mod mysql;
 pub mod postgres;
+mod thread;
 
 pub use channel::{BatchReceiver, BatchSender, Delivered};
 

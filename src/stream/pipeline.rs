@@ -357,6 +357,12 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                     self.keep_shape(relation);
                 }
                 Event::Relation(_) => {}
+                Event::Statement(statement) => {
+                    self.push(&delivered, from..index);
+                    let error = PlanError::Definition { database: statement.database.clone() };
+                    self.gathered.ending = Some(Ending::Failed(error.into()));
+                    return Ok(());
+                }
                 Event::Commit { end } => {
                     self.push(&delivered, from..index + 1);
                     from = index + 1;
@@ -497,7 +503,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
     fn announce(&self, transactions: u64, changes: u64) {
         let queue_bytes = self.feed.batches.bytes_in_flight() as u64;
         self.report.figures.send_modify(|figures| {
-            figures.bytes += figures.applied.bytes_until(&self.applied);
+            figures.bytes += figures.applied.bytes_until(&self.applied).unwrap_or_default();
             figures.applied = self.applied.clone();
             figures.committed_at_us = self.committed_at_us;
             figures.transactions += transactions;

@@ -20,6 +20,7 @@ use crate::model::{
     TableName,
 };
 
+pub mod mysql;
 pub mod postgres;
 
 /// A migration as its state in the target describes it.
@@ -52,8 +53,8 @@ pub struct StreamStatus {
     pub source: Position,
     /// Everything before this is on the target.
     pub applied: Position,
-    /// Log between the two.
-    pub lag_bytes: u64,
+    /// Log between the two; None where the engine's positions do not tell.
+    pub lag_bytes: Option<u64>,
     /// Age of the newest applied transaction; zero where nothing is missing, None before the log is
     /// followed.
     pub lag_seconds: Option<f64>,

@@ -1,4 +1,4 @@
-//! Tests against real servers, a file for each subject. They fail loudly without Postgres.
+//! Tests against real servers, a file for each subject. They fail loudly without servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a failing test shows its seed and what dunlin said")]
@@ -19,6 +19,11 @@ mod key_order;
 mod kill;
 mod login;
 mod loss;
+mod mysql_live;
+mod mysql_schema;
+mod mysql_servers;
+mod mysql_source;
+mod mysql_target;
 mod objects;
 mod partitions;
 mod preflight;

@@ -151,6 +151,7 @@ fn open_after(parts: &[Part], mut open: Option<Mark>) -> Option<Mark> {
             Event::Change(_)
             | Event::Truncate(_)
             | Event::Relation(_)
+            | Event::Statement(_)
             | Event::Unsettled { .. }
             | Event::Idle { .. } => {}
         }

@@ -84,7 +84,7 @@ impl World {
     }
 
     fn checkpoint(&self) -> Lsn {
-        let Position::Postgres(lsn) = self.server.lock().unwrap().checkpoint;
+        let Position::Postgres(lsn) = self.server.lock().unwrap().checkpoint else { panic!() };
         lsn
     }
 

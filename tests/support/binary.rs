@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use dunlin::demo::plain_command;
+use dunlin::demo::private::Engine;
 use dunlin::demo::process::Process;
 use dunlin::demo::programs::Programs;
 use tempfile::TempDir;
@@ -66,13 +67,13 @@ impl Finished {
 
 impl Dunlin {
     /// Starts a verb with both URLs of a pair and further arguments.
-    pub fn start(pair: &TestPair, verb: &str, arguments: &[&str]) -> Dunlin {
+    pub fn start<E: Engine + Send>(pair: &TestPair<E>, verb: &str, arguments: &[&str]) -> Dunlin {
         Dunlin::start_command(pair_command(pair, verb, arguments))
     }
 
     /// Starts it so that it stops at a failpoint, such as `NAME` or `NAME:3`.
-    pub fn start_with_failpoint(
-        pair: &TestPair,
+    pub fn start_with_failpoint<E: Engine + Send>(
+        pair: &TestPair<E>,
         verb: &str,
         arguments: &[&str],
         failpoint: &str,
@@ -99,7 +100,11 @@ impl Dunlin {
     }
 
     /// Runs a verb with both URLs of a pair to its end.
-    pub async fn run(pair: &TestPair, verb: &str, arguments: &[&str]) -> Finished {
+    pub async fn run<E: Engine + Send>(
+        pair: &TestPair<E>,
+        verb: &str,
+        arguments: &[&str],
+    ) -> Finished {
         Dunlin::start(pair, verb, arguments).finished().await
     }
 
@@ -189,7 +194,7 @@ fn path() -> &'static OsStr {
     })
 }
 
-fn pair_command(pair: &TestPair, verb: &str, arguments: &[&str]) -> Command {
+fn pair_command<E: Engine + Send>(pair: &TestPair<E>, verb: &str, arguments: &[&str]) -> Command {
     let mut command = Dunlin::command(&[verb]);
     command.args(["--source", &pair.source_url(), "--target", &pair.target_url()]);
     command.args(arguments);

@@ -1,6 +1,6 @@
 //! The oracle: both sides as the servers themselves see them.
 
-use dunlin::demo::digest::{TableDigest, compare, sequences_behind};
+use dunlin::demo::digest::{TableComparison, TableDigest, compare, sequences_behind};
 
 use super::TestPair;
 
@@ -22,7 +22,11 @@ pub async fn assert_equal(pair: &TestPair) {
 
 /// The same for any two databases.
 pub async fn assert_equal_between(source: &str, target: &str) {
-    let tables = compare(source, target).await.unwrap();
+    assert_none_differs(&compare(source, target).await.unwrap());
+}
+
+/// Panics, naming each table that differs.
+pub fn assert_none_differs(tables: &[TableComparison]) {
     let differing: Vec<String> = tables
         .iter()
         .filter(|table| !table.is_equal())

@@ -9,6 +9,7 @@ pub mod binary;
 pub mod carry;
 pub mod compare;
 pub mod kinds;
+pub mod mysql;
 pub mod pair;
 pub mod proxy;
 pub mod scene;

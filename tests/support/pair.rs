@@ -3,21 +3,47 @@
 use std::env;
 use std::thread;
 
-use dunlin::demo::{Server, ServerOptions};
+use dunlin::demo::private::{Engine, PrivateServer};
+use dunlin::demo::server::Postgres;
+use dunlin::demo::{DemoError, Server, ServerOptions};
 use tokio_postgres::Client;
 
 /// The database that tests move.
 pub const DATABASE: &str = "app";
 
 /// Two servers; dropping the pair removes them.
-pub struct TestPair {
+pub struct TestPair<E: Engine = Postgres> {
     /// The server that is read.
-    pub source: Server,
+    pub source: PrivateServer<E>,
     /// The server that is written.
-    pub target: Server,
+    pub target: PrivateServer<E>,
 }
 
-impl TestPair {
+impl<E: Engine + Send> TestPair<E> {
+    /// The URL of the database to be moved.
+    pub fn source_url(&self) -> String {
+        self.source.url(DATABASE)
+    }
+
+    /// The URL of the database that receives it.
+    pub fn target_url(&self) -> String {
+        self.target.url(DATABASE)
+    }
+
+    /// Two servers that are made at the same time.
+    pub fn create<O: Sync>(
+        (source, target): (&O, &O),
+        create: fn(&O) -> Result<PrivateServer<E>, DemoError>,
+    ) -> TestPair<E> {
+        let (source, target) = thread::scope(|scope| {
+            let other = scope.spawn(|| create(target));
+            (create(source), other.join().unwrap())
+        });
+        TestPair { source: source.unwrap(), target: target.unwrap() }
+    }
+}
+
+impl TestPair<Postgres> {
     /// Two servers with the usual settings. `DUNLIN_TEST_SOURCE_MAJOR` and
     /// `DUNLIN_TEST_TARGET_MAJOR` choose their versions.
     pub async fn start() -> TestPair {
@@ -28,24 +54,10 @@ impl TestPair {
     pub async fn start_with(source: ServerOptions, target: ServerOptions) -> TestPair {
         let source = versioned(source, "DUNLIN_TEST_SOURCE_MAJOR");
         let target = versioned(target, "DUNLIN_TEST_TARGET_MAJOR");
-        let (source, target) = thread::scope(|scope| {
-            let other = scope.spawn(|| Server::create(&target));
-            (Server::create(&source), other.join().unwrap())
-        });
-        let pair = TestPair { source: source.unwrap(), target: target.unwrap() };
+        let pair = TestPair::create((&source, &target), Server::create);
         pair.source.create_database(DATABASE).await.unwrap();
         pair.target.create_database(DATABASE).await.unwrap();
         pair
-    }
-
-    /// The URL of the database to be moved.
-    pub fn source_url(&self) -> String {
-        self.source.url(DATABASE)
-    }
-
-    /// The URL of the database that receives it.
-    pub fn target_url(&self) -> String {
-        self.target.url(DATABASE)
     }
 
     /// A session on the source.

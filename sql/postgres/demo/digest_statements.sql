@@ -6,8 +6,8 @@ SELECT
     format('%I.%I', namespace.nspname, class.relname) AS name,
     coalesce(columns.shape, '') AS shape,
     format(
-        'SELECT count(*), coalesce(sum(hashtextextended(digested.r, 0)::numeric), 0)::text, '
-        'coalesce(sum(hashtextextended(digested.r, 1)::numeric), 0)::text '
+        'SELECT count(*), concat_ws('' '', sum(hashtextextended(digested.r, 0)::numeric), '
+        'sum(hashtextextended(digested.r, 1)::numeric)) '
         'FROM (SELECT ROW(%s)::text AS r FROM %s %I.%I AS t) AS digested',
         columns.list,
         CASE class.relkind WHEN 'r' THEN 'ONLY' END,

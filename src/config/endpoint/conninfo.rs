@@ -1,4 +1,5 @@
-//! libpq's two notations of a connection: the URI and the keyword string.
+//! The notations of a connection: libpq's keyword string, and the URI, which is the same for all
+//! engines.
 //!
 //! In: one string. Out: its parameters by name, values decoded. What they mean, and whether they
 //! exist, is not known here. Source of both grammars: the Postgres manual, "Connection Strings".
@@ -14,7 +15,7 @@ pub(super) type Parameters = BTreeMap<String, String>;
 pub(super) fn read(text: &str) -> Result<Parameters, EndpointError> {
     let uri = ["postgresql://", "postgres://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     match uri {
-        Some(rest) => read_uri(rest),
+        Some(rest) => read_uri(rest).map(translate_ssl),
         None if text.is_empty() || text.contains('=') => read_keywords(text),
         None => Err(malformed("it is neither a URI nor a list of key=value")),
     }
@@ -24,7 +25,18 @@ fn malformed(problem: &'static str) -> EndpointError {
     EndpointError::Malformed { problem }
 }
 
-fn read_uri(rest: &str) -> Result<Parameters, EndpointError> {
+/// For compatibility with JDBC, libpq reads `ssl=true` as `sslmode=require`.
+fn translate_ssl(mut parameters: Parameters) -> Parameters {
+    if parameters.get("ssl").is_some_and(|value| value == "true") {
+        parameters.remove("ssl");
+        parameters.insert("sslmode".to_owned(), "require".to_owned());
+    }
+    parameters
+}
+
+/// Takes apart what follows the scheme of a URI: login, hosts (`host`, `port`), database
+/// (`dbname`) and the query.
+pub(super) fn read_uri(rest: &str) -> Result<Parameters, EndpointError> {
     let mut parameters = Parameters::new();
     let (before_query, query) = match rest.split_once('?') {
         Some((before, query)) => (before, Some(query)),
@@ -46,13 +58,7 @@ fn read_uri(rest: &str) -> Result<Parameters, EndpointError> {
     for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) =
             pair.split_once('=').ok_or(malformed("a query parameter has no value"))?;
-        let (name, value) = match (decode(name)?, decode(value)?) {
-            (name, value) if name == "ssl" && value == "true" => {
-                ("sslmode".to_owned(), "require".to_owned())
-            }
-            pair => pair,
-        };
-        parameters.insert(name, value);
+        parameters.insert(decode(name)?, decode(value)?);
     }
     Ok(parameters)
 }

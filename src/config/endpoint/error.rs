@@ -9,12 +9,6 @@ pub enum EndpointError {
     /// It refers to a secret that cannot be had.
     #[error("replace the references of the connection string")]
     Secret(#[from] SecretError),
-    /// It names an engine that dunlin does not move yet.
-    #[error("connect to {engine}, an engine that is not supported yet")]
-    EngineUnsupported {
-        /// The URI's scheme.
-        engine: String,
-    },
     /// It names an engine that dunlin does not know.
     #[error("read the scheme of the connection URI")]
     SchemeUnknown,
@@ -24,11 +18,21 @@ pub enum EndpointError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A parameter is not one of libpq's.
+    /// A parameter is not one of the engine's.
     #[error("read the connection parameter {name}, which does not exist")]
     ParameterUnknown {
         /// Its name.
         name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// A parameter is another driver's word for one that there is.
+    #[error("read the connection parameter {name}, which is another driver's word for {meant}")]
+    ParameterForeign {
+        /// Its name.
+        name: String,
+        /// What it is called here.
+        meant: &'static str,
     },
     /// A parameter is libpq's, but dunlin cannot honour it.
     #[error("honour the connection parameter {name}, which dunlin does not support")]
@@ -65,6 +69,25 @@ pub enum EndpointError {
         /// The other.
         second: &'static str,
     },
+    /// An option file cannot be read.
+    #[error("read the option file {path}")]
+    OptionFile {
+        /// Its path.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line of an option file cannot be understood. It is not quoted: a password may be in it.
+    #[error("read line {line} of the option file {path}: {problem}")]
+    OptionLine {
+        /// The file.
+        path: String,
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The exposed form that a parent process handed over cannot be read.
     #[error("read the endpoint that the parent process handed over")]
     HandedOver(#[source] serde_json::Error),
@@ -74,20 +97,34 @@ impl Fault for EndpointError {
     fn disposition(&self) -> Disposition {
         let hint = match self {
             EndpointError::Secret(error) => return error.disposition(),
-            EndpointError::EngineUnsupported { .. } | EndpointError::SchemeUnknown => {
-                "use postgres://user@host:port/database"
+            EndpointError::ParameterUnknown { known, .. } => {
+                let hint = format!("correct or remove it; there are {known}");
+                return Halt::with(Code::UrlInvalid, hint);
+            }
+            EndpointError::ParameterForeign { meant, .. } => {
+                let hint = format!("write {meant} in its place, or remove it");
+                return Halt::with(Code::UrlInvalid, hint);
+            }
+            EndpointError::SchemeUnknown => {
+                "use postgres://, mysql:// or mariadb://user@host:port/database"
             }
             EndpointError::Malformed { .. } => {
-                "write postgres://user@host:port/database, and percent-encode special characters"
+                "write postgres:// or mysql://user@host:port/database, and percent-encode special \
+                 characters"
             }
-            EndpointError::ParameterUnknown { .. }
-            | EndpointError::ParameterUnsupported { .. }
+            EndpointError::OptionFile { .. } => {
+                "make it readable for the user that runs dunlin, or name another by defaults-file"
+            }
+            EndpointError::OptionLine { .. } => "correct or remove that line",
+            EndpointError::ParameterUnsupported { .. }
             | EndpointError::ValueInvalid { .. }
             | EndpointError::Contradiction { .. } => "correct or remove that parameter",
             EndpointError::ListsDiffer { .. } => {
                 "give one port and one address for each host, or one port for all of them"
             }
-            EndpointError::UserMissing => "name the user in the URL, or set PGUSER",
+            EndpointError::UserMissing => {
+                "name the user in the URL, or set PGUSER (Postgres) or user in ~/.my.cnf (MySQL)"
+            }
             EndpointError::HandedOver(_) => "start both processes from the same dunlin binary",
         };
         Halt::with(Code::UrlInvalid, hint)

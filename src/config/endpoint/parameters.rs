@@ -229,7 +229,10 @@ fn check_names(given: &Parameters) -> Result<(), EndpointError> {
         let name = name.clone();
         return Err(match UNSUPPORTED.contains(&name.as_str()) {
             true => EndpointError::ParameterUnsupported { name },
-            false => EndpointError::ParameterUnknown { name },
+            false => {
+                let known: Vec<&str> = HONOURED.iter().map(|(honoured, _)| *honoured).collect();
+                EndpointError::ParameterUnknown { name, known: known.join(", ") }
+            }
         });
     }
     Ok(())

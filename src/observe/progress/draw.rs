@@ -88,10 +88,11 @@ fn rest(missing: f64, gained: f64, passed: Duration) -> Option<Duration> {
 
 fn stream_line(now: &StreamFigures, before: Option<&StreamFigures>, passed: Duration) -> String {
     let earlier = |figure: fn(&StreamFigures) -> u64| before.map_or(0, figure);
+    let lag_bytes = now.lag_bytes.map(|lag| format!(", {}", BinaryBytes(lag)));
     let mut line = format!(
-        "stream: lag {:.1}s, {}  {} tx/s  {} rows/s  {}  queue {}",
+        "stream: lag {:.1}s{}  {} tx/s  {} rows/s  {}  queue {}",
         now.lag_seconds,
-        BinaryBytes(now.lag_bytes),
+        lag_bytes.unwrap_or_default(),
         HumanCount(per_second(now.transactions, earlier(|f| f.transactions), passed)),
         HumanCount(per_second(now.rows, earlier(|f| f.rows), passed)),
         byte_rate(now.bytes, earlier(|f| f.bytes), passed),
@@ -234,7 +235,7 @@ mod tests {
             transactions: 3000,
             rows: 12_000,
             bytes: 4 << 20,
-            lag_bytes: 8192,
+            lag_bytes: Some(8192),
             lag_seconds: 0.34,
             queue_bytes: 65536,
             retained_wal_bytes: Some(48 << 20),

@@ -10,7 +10,7 @@ use crate::connect::quote::quote_name;
 use crate::connect::server::Basics;
 use crate::model::objects::SequenceValue;
 use crate::model::selection::{Selection, SelectionError};
-use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, TableName};
+use crate::model::{Code, Disposition, Fault, Halt, Lsn, Position, Table, TableName};
 
 use super::relations::{self, Layout};
 use super::standby;
@@ -313,4 +313,12 @@ pub async fn changes(client: &Client, tables: &[u32]) -> Result<Vec<Changes>, Ca
             deletes: row.get(3),
         })
         .collect())
+}
+
+/// The OIDs of a table and of the partitions that are copied with it.
+pub(super) fn relation_oids(table: &Table) -> impl Iterator<Item = u32> {
+    let leaves = table.partitions.iter().flat_map(|partitions| &partitions.leaves);
+    std::iter::once(table.source_id)
+        .chain(leaves.map(|leaf| leaf.source_id))
+        .filter_map(|oid| u32::try_from(oid).ok())
 }

@@ -6,13 +6,14 @@
 
 use tokio_postgres::Row;
 
+use super::catalog::relation_oids;
 use super::catalog::{self, Server};
 use super::holdup;
 use super::publication;
 use super::relations::{self, Tables};
 use super::slot;
 use super::standby;
-use super::{PostgresSource, Shared, relation_oids};
+use super::{PostgresSource, Shared};
 use crate::connect::attempting;
 use crate::connect::postgres::Client;
 use crate::connect::quote::{quote_ident, quote_name};

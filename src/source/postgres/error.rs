@@ -113,13 +113,6 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
-    /// No thread for the log reader.
-    #[error("start a thread that reads the log")]
-    Thread {
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
     /// The process that holds the snapshot failed.
     #[error("hold the snapshot: {message}")]
     HolderFailed {
@@ -214,8 +207,6 @@ const FREE_SLOT: &str = "drop a slot that nobody needs (pg_replication_slots lis
 const SAME_AS_RUN: &str = "look at --name, --source and --target: they must be those of \
                            `dunlin run`; stop a run first";
 
-const NO_THREAD: &str = "see the cause: this machine has no room for another thread or open file";
-
 /// How to get by something that stands under one of our names.
 const OTHER_NAME: &str = "choose another --name; only if";
 
@@ -294,7 +285,6 @@ impl Fault for SourceError {
                 "see the cause; dunlin starts itself a second time, so its own program file must \
                  be there and executable",
             ),
-            SourceError::Thread { .. } => Halt::with(Code::LocalFailed, NO_THREAD),
             SourceError::HolderFailed { disposition, .. } => disposition.clone(),
             SourceError::Handle { .. } => Halt::with(
                 Code::StateUnreadable,

@@ -39,6 +39,7 @@ use self::slot::Names;
 use self::standby::{Identified, StandbyError, TimelineGuard};
 use self::storage::Storages;
 use self::wire::{Wire, WireOptions};
+use super::thread::on_own_thread;
 use super::{BatchSender, Catalog, Source};
 use crate::config::NamedTables;
 use crate::config::endpoint::PostgresEndpoint;
@@ -285,15 +286,17 @@ impl PostgresSource {
 
     /// Those of the tables that have seen an update or delete.
     async fn changed(&self, tables: &[&Table]) -> Result<HashSet<TableId>, Failure> {
-        let oids: Vec<u32> = tables.iter().flat_map(|table| relation_oids(table)).collect();
+        let oids: Vec<u32> =
+            tables.iter().flat_map(|table| catalog::relation_oids(table)).collect();
         let changes = catalog::changes(&self.shared.control, &oids).await?;
         let changed: HashSet<u32> = changes
             .iter()
             .filter(|changes| changes.updates + changes.deletes > 0)
             .map(|changes| changes.table)
             .collect();
-        let seen =
-            tables.iter().filter(|table| relation_oids(table).any(|oid| changed.contains(&oid)));
+        let seen = tables
+            .iter()
+            .filter(|table| catalog::relation_oids(table).any(|oid| changed.contains(&oid)));
         Ok(seen.map(|table| table.id).collect())
     }
 }
@@ -557,7 +560,7 @@ impl Source for PostgresSource {
         slot::ensure_streamable(&self.shared.control, names, from).await?;
         let registry = self.registry(tables).await?;
         let source = self.clone();
-        replication::on_own_thread(async move {
+        on_own_thread(async move {
             tokio::select! {
                 ended = source.read_log(registry, &out, durable) => ended,
                 () = replication::long_closed(&out) => Ok(()),
@@ -586,14 +589,6 @@ impl Source for PostgresSource {
         }
         Ok(removal)
     }
-}
-
-/// The OIDs of a table and of the partitions that are copied with it.
-fn relation_oids(table: &Table) -> impl Iterator<Item = u32> {
-    let leaves = table.partitions.iter().flat_map(|partitions| &partitions.leaves);
-    std::iter::once(table.source_id)
-        .chain(leaves.map(|leaf| leaf.source_id))
-        .filter_map(|oid| u32::try_from(oid).ok())
 }
 
 fn handle(held: &HeldSnapshot) -> Result<Handle, SourceError> {

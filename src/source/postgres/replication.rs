@@ -60,24 +60,6 @@ pub(super) fn options(server_version_num: u32, publications: &[String]) -> Strin
     format!("(proto_version '{protocol}', publication_names {names})")
 }
 
-/// Runs a log reader on a thread of its own, so that it may nap without keeping others waiting.
-///
-/// # Errors
-///
-/// The reader's own, and where there is no thread to be had.
-pub(super) async fn on_own_thread(
-    reading: impl Future<Output = Result<(), Failure>> + Send + 'static,
-) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| SourceError::Thread { source })?;
-    match tokio::task::spawn_blocking(move || runtime.block_on(reading)).await {
-        Ok(ended) => ended,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
-}
-
 /// Waits until a reader of this channel is not needed any more and has had time to say goodbye.
 pub(super) async fn long_closed(out: &BatchSender) {
     out.closed().await;
@@ -277,5 +259,7 @@ fn size(batch: &Batch) -> usize {
 pub(super) fn lsn(position: &Position) -> Lsn {
     match position {
         Position::Postgres(lsn) => *lsn,
+        // Of another engine: as if nothing were applied, which the comparison with the slot refuses.
+        Position::MySql(_) | Position::MariaDb(_) | Position::Binlog(_) => Lsn::default(),
     }
 }

@@ -31,6 +31,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
             Event::Change(change) => self.comes_into_sight(&[change.table()], index),
             Event::Truncate(truncate) => self.comes_into_sight(&truncate.tables, index),
             Event::Begin { .. }
+            | Event::Statement(_)
             | Event::Unsettled { .. }
             | Event::Commit { .. }
             | Event::Idle { .. } => None,

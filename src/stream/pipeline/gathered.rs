@@ -108,6 +108,7 @@ pub(super) fn last_mark(parts: &[Part]) -> Option<Mark> {
         Event::Begin { mark, .. } => Some(mark.clone()),
         Event::Change(_)
         | Event::Truncate(_)
+        | Event::Statement(_)
         | Event::Unsettled { .. }
         | Event::Relation(_)
         | Event::Commit { .. }

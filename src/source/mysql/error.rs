@@ -1,0 +1,157 @@
+//! What can go wrong with a MySQL or MariaDB source, apart from its connections.
+
+use crate::model::{Code, Disposition, Fault, Halt, Position};
+
+/// A MySQL or MariaDB source failed, or is not as it was left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The lock under which the snapshot is taken was not to be had.
+    #[error("lock the source's tables for the snapshot: {holdup}")]
+    HeldUp {
+        /// Who holds it up.
+        holdup: String,
+    },
+    /// The account may neither lock all tables at once nor one by one.
+    #[error("lock the source's tables for the snapshot, which takes {privileges}")]
+    LockRefused {
+        /// The privileges that are missing.
+        privileges: &'static str,
+    },
+    /// The snapshots of several connections did not come to agree.
+    #[error("take {connections} snapshots of one moment")]
+    Disagreed {
+        /// How many there were to be.
+        connections: usize,
+    },
+    /// The snapshot is gone with its connections.
+    #[error("read under a snapshot that is not held any more")]
+    SnapshotGone,
+    /// What was stored about a snapshot cannot be read.
+    #[error("read what is stored about the snapshot")]
+    Handle {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The schema could not be written as an archive.
+    #[error("write the archive of the schema")]
+    Archive {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The server's answer was of an unexpected form.
+    #[error("understand the server's answer to {asked}")]
+    Answer {
+        /// What it was asked.
+        asked: &'static str,
+    },
+    /// A row of a table did not have the form that the protocol prescribes.
+    #[error("understand a row of table {table}")]
+    Row {
+        /// The table.
+        table: String,
+    },
+    /// A chunk's range is none of its table's key.
+    #[error("read a range of table {table} whose borders are not of its key")]
+    Range {
+        /// The table.
+        table: String,
+    },
+    /// A table cannot be read as it was planned.
+    #[error("the columns of table {table} changed on the source since the migration was planned")]
+    ColumnsChanged {
+        /// The table.
+        table: String,
+    },
+    /// A table is gone.
+    #[error("table {table} was dropped or renamed on the source")]
+    Gone {
+        /// The table.
+        table: String,
+    },
+    /// A table changed in a way that is not carried over.
+    #[error("table {table} was altered on the source: {change}")]
+    Altered {
+        /// The table.
+        table: String,
+        /// What is different.
+        change: String,
+    },
+    /// The definition of an object may not be read.
+    #[error("read the definition of {object}")]
+    DefinitionHidden {
+        /// The object.
+        object: String,
+    },
+    /// The log cannot be asked for from this position.
+    #[error("read the source's binary log from {position} on")]
+    BeyondReach {
+        /// The position.
+        position: Position,
+    },
+    /// A statement of the server's is of an unexpected form.
+    #[error("take apart the definition of table {table}")]
+    Definition {
+        /// The table.
+        table: String,
+    },
+}
+
+/// How to begin anew.
+const ANEW: &str = "begin anew with `dunlin complete`, then `dunlin run --truncate-target '*'`";
+
+impl Fault for SourceError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            SourceError::SnapshotGone => Disposition::Retry,
+            SourceError::HeldUp { .. } | SourceError::Disagreed { .. } => Halt::with(
+                Code::SnapshotHeldUp,
+                "wait for it or end it (KILL), then run the same command again; --slot-timeout \
+                 waits longer",
+            ),
+            SourceError::LockRefused { privileges } => Halt::with(
+                Code::PrivilegeMissing,
+                format!("on the source: GRANT {privileges} to the account that dunlin uses"),
+            ),
+            SourceError::BeyondReach { .. } => Halt::with(
+                Code::ProtocolViolation,
+                format!(
+                    "a place beyond 4 GiB in a file, or of another engine, cannot be asked for: \
+                     turn gtid_mode on and {ANEW}"
+                ),
+            ),
+            SourceError::Handle { .. } => Halt::with(
+                Code::StateUnreadable,
+                format!("use the version of dunlin that began the migration, or {ANEW}"),
+            ),
+            SourceError::Archive { .. } | SourceError::Definition { .. } => Halt::with(
+                Code::SchemaRestoreFailed,
+                "make the tables on the target by hand, then run the same command again",
+            ),
+            SourceError::Answer { .. } | SourceError::Row { .. } => Halt::with(
+                Code::ProtocolViolation,
+                "check that --source is a MySQL or MariaDB server, with no proxy in between",
+            ),
+            SourceError::Range { .. } => Halt::with(
+                Code::StateUnreadable,
+                format!("the chunks that are stored are not of that table: {ANEW}"),
+            ),
+            SourceError::ColumnsChanged { .. } => Halt::with(
+                Code::SchemaChanged,
+                format!("nothing of that table was copied under this snapshot: {ANEW}"),
+            ),
+            SourceError::Gone { .. } => Halt::with(Code::TableRecreated, ANEW),
+            SourceError::Altered { table, .. } => Halt::with(
+                Code::SchemaChanged,
+                format!("make the same change to {table} on the target, then {ANEW}"),
+            ),
+            SourceError::DefinitionHidden { .. } => Halt::with(
+                Code::PrivilegeMissing,
+                "on the source: GRANT SHOW_ROUTINE, or on MariaDB SELECT ON mysql.*, SHOW VIEW, \
+                 TRIGGER and EVENT to the account that dunlin uses",
+            ),
+        }
+    }
+}

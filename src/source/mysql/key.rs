@@ -1,0 +1,168 @@
+//! The values of keys, from the server and back to it.
+//!
+//! In: a key column. Out: the expression that reads its value as text for a chunk's border, and the
+//! literal that means that value again. Text and bytes travel as hexadecimal digits, since a border
+//! is kept as text and they may be in any character set. It knows no statement.
+//!
+//! Ranges of keys hold every row exactly once because the server compares a key with a border as it
+//! compares two keys: a literal has its column's own character set and collation.
+
+use crate::connect::mysql::quote::{quote_ident, quote_literal};
+use crate::model::{Column, ColumnOrder};
+
+/// How a key column is compared with a border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyForm {
+    /// A number, which is written without quotes.
+    Number,
+    /// A date, a time or another value that the server reads from its text.
+    Quoted,
+    /// Text of some character set, or bytes.
+    Hexadecimal,
+}
+
+/// The type's first word: `decimal` of `decimal(10,2) unsigned`.
+pub(super) fn data_type(column_type: &str) -> &str {
+    let end = column_type.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    &column_type[..end.unwrap_or(column_type.len())]
+}
+
+impl KeyForm {
+    /// None where no range of such keys can be read: an ENUM or SET sorts by its number and is
+    /// compared by its label, a FLOAT equals no literal, and the rest is not worth the risk.
+    pub(super) fn of(column: &Column) -> Option<Self> {
+        match data_type(&column.type_name) {
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" => {
+                Some(KeyForm::Number)
+            }
+            "date" | "datetime" | "timestamp" | "time" | "uuid" | "inet4" | "inet6" => {
+                Some(KeyForm::Quoted)
+            }
+            "char" | "varchar" | "binary" | "varbinary" => Some(KeyForm::Hexadecimal),
+            _ => None,
+        }
+    }
+
+    /// The expression that gives a column's value as a border has it.
+    pub(super) fn select(self, column: &Column) -> String {
+        let name = quote_ident(&column.name);
+        match self {
+            KeyForm::Number | KeyForm::Quoted => name,
+            KeyForm::Hexadecimal => format!("CONCAT('\\\\x', LOWER(HEX({name})))"),
+        }
+    }
+
+    /// The literal for a value at a border. None where the text is not of the form that
+    /// [`Self::select`] gives.
+    pub(super) fn literal(self, column: &Column, text: &str) -> Option<String> {
+        match self {
+            KeyForm::Number => {
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                let is_number = digits.starts_with(|c: char| c.is_ascii_digit())
+                    && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+                is_number.then(|| text.to_owned())
+            }
+            KeyForm::Quoted => Some(quote_literal(text)),
+            KeyForm::Hexadecimal => {
+                let digits = text.strip_prefix("\\x")?;
+                let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if !are_digits || digits.len() % 2 == 1 {
+                    return None;
+                }
+                let bytes = format!("X'{digits}'");
+                Some(match &column.collation {
+                    Some(collation) => {
+                        let character_set = character_set(collation);
+                        format!("_{character_set} {bytes} COLLATE {collation}")
+                    }
+                    None => bytes,
+                })
+            }
+        }
+    }
+}
+
+/// The character set that a collation belongs to, by which its name begins.
+fn character_set(collation: &str) -> &str {
+    collation.split('_').next().unwrap_or(collation)
+}
+
+/// How a key column's order is reproduced outside of the server.
+pub(super) fn order(column_type: &str, collation: Option<&str>) -> ColumnOrder {
+    match data_type(column_type) {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => ColumnOrder::Integer,
+        "decimal" => ColumnOrder::Decimal,
+        // Written with all their digits, so that later ones sort behind earlier ones as text does.
+        "date" | "datetime" | "timestamp" | "year" => ColumnOrder::Text,
+        "binary" | "varbinary" => ColumnOrder::RawBytes,
+        "char" | "varchar" if collation.is_some_and(is_by_bytes) => ColumnOrder::RawBytes,
+        _ => ColumnOrder::Opaque,
+    }
+}
+
+/// Collations that compare code points without padding, in character sets whose bytes sort as
+/// their code points do. The other `_bin` collations pad with spaces before they compare.
+fn is_by_bytes(collation: &str) -> bool {
+    let by_code_point = collation == "utf8mb4_0900_bin" || collation.ends_with("_nopad_bin");
+    let sorts_as_bytes =
+        ["utf8", "utf8mb3", "utf8mb4", "latin1", "ascii"].contains(&character_set(collation));
+    by_code_point && sorts_as_bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(column_type: &str, collation: Option<&str>) -> Column {
+        Column {
+            name: "k`".to_owned(),
+            number: 1,
+            version: 0,
+            type_name: column_type.to_owned(),
+            type_modifier: -1,
+            not_null: true,
+            generated: false,
+            collation: collation.map(str::to_owned),
+            order: order(column_type, collation),
+        }
+    }
+
+    #[test]
+    fn a_border_reads_back_as_the_value_that_it_was() {
+        let literal = |column: &Column, text: &str| KeyForm::of(column)?.literal(column, text);
+        let number = column("bigint unsigned", None);
+        assert_eq!(
+            literal(&number, "18446744073709551615").as_deref(),
+            Some("18446744073709551615")
+        );
+        assert_eq!(literal(&number, "-7").as_deref(), Some("-7"));
+        for injected in ["", "-", "1 OR 1", "1e5", "--1"] {
+            assert_eq!(literal(&number, injected), None, "{injected}");
+        }
+        let text = column("varchar(10)", Some("latin1_swedish_ci"));
+        let expected = "_latin1 X'61ff' COLLATE latin1_swedish_ci";
+        assert_eq!(literal(&text, "\\x61ff").as_deref(), Some(expected));
+        assert_eq!(literal(&text, "abc"), None);
+        assert_eq!(literal(&column("binary(2)", None), "\\x00ff").as_deref(), Some("X'00ff'"));
+        let moment = column("datetime(3)", None);
+        let expected = "'2024-01-01 00:00:00.000'";
+        assert_eq!(literal(&moment, "2024-01-01 00:00:00.000").as_deref(), Some(expected));
+        assert_eq!(KeyForm::of(&column("enum('a')", None)), None);
+        assert_eq!(KeyForm::of(&column("float", None)), None);
+    }
+
+    #[test]
+    fn only_orders_that_are_known_are_claimed() {
+        let of = |column_type, collation| order(column_type, collation);
+        assert_eq!(of("int(10) unsigned zerofill", None), ColumnOrder::Integer);
+        assert_eq!(of("decimal(10,2)", None), ColumnOrder::Decimal);
+        assert_eq!(of("timestamp(6)", None), ColumnOrder::Text);
+        assert_eq!(of("binary(16)", None), ColumnOrder::RawBytes);
+        assert_eq!(of("varchar(9)", Some("utf8mb4_0900_bin")), ColumnOrder::RawBytes);
+        for collation in ["utf8mb4_bin", "utf8mb4_0900_ai_ci", "utf16_nopad_bin", "latin1_bin"] {
+            assert_eq!(of("varchar(9)", Some(collation)), ColumnOrder::Opaque, "{collation}");
+        }
+        assert_eq!(of("time", None), ColumnOrder::Opaque);
+        assert_eq!(of("enum('a')", Some("utf8mb4_0900_bin")), ColumnOrder::Opaque);
+    }
+}

@@ -1,0 +1,367 @@
+//! A MySQL or MariaDB server as source.
+//!
+//! Composes the room: the catalog for what there is, the snapshot and its connections for the
+//! hand-over, rows for the copy, replication and the binary log's decoder for the stream. One control
+//! session lives as long as the source. Nothing is written on the server: it keeps its binary log by
+//! its own rule, and the snapshot lives in this process.
+
+mod alteration;
+pub mod binlog;
+mod catalog;
+mod check;
+mod control;
+mod create_table;
+pub mod dump;
+mod error;
+mod fields;
+mod held;
+mod key;
+mod log;
+mod objects;
+mod privileges;
+mod range;
+mod relations;
+pub mod replication;
+mod rows;
+mod snapshot;
+mod split;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use self::catalog::{Positioning, Settings};
+use self::control::Control;
+use self::held::Handle;
+use self::relations::Wanted;
+use self::rows::MySqlReader;
+use super::{BatchSender, Catalog, Source};
+use crate::config::NamedTables;
+use crate::config::endpoint::MySqlEndpoint;
+use crate::connect::mysql::connect;
+use crate::connect::mysql::quote::quote_literal;
+use crate::model::report::{Removal, Transfer};
+use crate::model::selection::Selection;
+use crate::model::{
+    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Position, Relation,
+    SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
+};
+
+pub use error::SourceError;
+pub use held::HeldConnections;
+
+/// What a MySQL or MariaDB source has to know beside its address.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The migration's name.
+    pub name: String,
+    /// Which tables.
+    pub selection: Selection,
+    /// Tables without a key that are known to see inserts only.
+    pub insert_only: NamedTables,
+    /// Connections that read under the snapshot at once.
+    pub workers: usize,
+    /// How long to wait for the lock under which the snapshot is taken.
+    pub lock_timeout: Duration,
+    /// How long the stream may be silent.
+    pub source_timeout: Duration,
+    /// The snapshot that this process holds, from one attempt of a run to the next.
+    pub held: HeldConnections,
+}
+
+/// A MySQL or MariaDB server as source.
+#[derive(Clone)]
+pub struct MySqlSource {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    endpoint: MySqlEndpoint,
+    control: Control,
+    positioning: Positioning,
+    options: Options,
+}
+
+/// By what a source is known where all databases are meant.
+const ALL_DATABASES: &str = "all databases";
+
+impl Shared {
+    fn database(&self) -> &str {
+        self.endpoint.database().unwrap_or(ALL_DATABASES)
+    }
+}
+
+/// What the sessions say that they are.
+const PROGRAM: &str = "dunlin";
+
+impl MySqlSource {
+    /// Connects, only to look.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no connection.
+    pub async fn connect(endpoint: &MySqlEndpoint, options: Options) -> Result<Self, Failure> {
+        let session = connect(endpoint, PROGRAM).await?;
+        let endpoint = session.endpoint().clone();
+        let control = Control::new(session);
+        control.show_hidden_keys().await?;
+        let settings = Settings::read(&control).await?;
+        let positioning = Positioning::of(control.version().flavour, &settings);
+        let shared = Shared { endpoint, control, positioning, options };
+        Ok(MySqlSource { shared: Arc::new(shared) })
+    }
+
+    fn wanted(&self, selection: &Selection) -> Wanted {
+        let database = self.shared.endpoint.database().map(str::to_owned);
+        Wanted { selection: selection.clone(), database }
+    }
+
+    async fn found(&self) -> Result<relations::Tables, Failure> {
+        let wanted = self.wanted(&self.shared.options.selection);
+        relations::tables(&self.shared.control, &wanted).await
+    }
+
+    async fn take_snapshot(&self) -> Result<HeldSnapshot, Failure> {
+        let Shared { endpoint, control, positioning, options } = &*self.shared;
+        options.held.release();
+        let tables = self.found().await?.tables.into_iter().map(|table| table.name);
+        let order = snapshot::Order {
+            endpoint,
+            control,
+            positioning: *positioning,
+            connections: options.workers,
+            patience: options.lock_timeout,
+            tables: tables.collect(),
+        };
+        let (wires, position) = snapshot::take(&order).await?;
+        let handle = options.held.keep(wires);
+        let handle = serde_json::to_value(handle);
+        Ok(HeldSnapshot {
+            position,
+            handle: handle.map_err(|source| SourceError::Handle { source })?,
+        })
+    }
+
+    /// The columns of a table, as far as making them again needs.
+    async fn described(&self, table: &Table) -> Result<Vec<alteration::Described>, Failure> {
+        let text = format!(
+            "{} WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            include_str!("../../../sql/mysql/source_described.sql"),
+            quote_literal(&table.name.schema),
+            quote_literal(&table.name.name)
+        );
+        let act = format!("read the columns of table {}", table.name);
+        let rows = self.shared.control.rows(&text, &act).await?;
+        let flavour = self.shared.control.version().flavour;
+        Ok(rows.iter().map(|row| alteration::Described::read(row, flavour)).collect())
+    }
+}
+
+impl Catalog for MySqlSource {
+    async fn alteration(
+        &self,
+        tables: &[Table],
+        relation: &Relation,
+    ) -> Result<Alteration, Failure> {
+        let table = tables.iter().find(|table| table.id == relation.table);
+        let table = table.ok_or_else(|| SourceError::Gone { table: relation.name.to_string() })?;
+        Ok(alteration::in_the_log(table, relation))
+    }
+}
+
+impl Source for MySqlSource {
+    type Reader = MySqlReader;
+
+    async fn identify(&self) -> Result<SourceIdentity, Failure> {
+        let settings = Settings::read(&self.shared.control).await?;
+        let (cluster, timeline) = catalog::identity(self.shared.positioning, &settings);
+        Ok(SourceIdentity {
+            cluster,
+            timeline,
+            database: self.shared.database().to_owned(),
+            version: settings.text("version").to_owned(),
+        })
+    }
+
+    async fn continues(
+        &self,
+        _known: &SourceIdentity,
+        position: &Position,
+    ) -> Result<bool, Failure> {
+        let end = self.position().await?;
+        Ok(end.reaches(position))
+    }
+
+    async fn check(
+        &self,
+        selection: &Selection,
+        connections: usize,
+    ) -> Result<SourceSurvey, Failure> {
+        check::survey(self, selection, connections).await
+    }
+
+    async fn publish(&self, _tables: &[Table]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn tables(&self, _held: Option<&HeldSnapshot>) -> Result<Vec<Table>, Failure> {
+        Ok(self.found().await?.tables)
+    }
+
+    async fn publish_more(&self, _tables: &[Table]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<HeldSnapshot, Failure> {
+        self.take_snapshot().await
+    }
+
+    async fn hold_again(&self) -> Result<HeldSnapshot, Failure> {
+        self.take_snapshot().await
+    }
+
+    async fn is_held(&self, held: &HeldSnapshot) -> Result<bool, Failure> {
+        let handle = handle(held)?;
+        for mut lent in self.shared.options.held.idle(handle) {
+            let (wire, sound) = lent.begin()?;
+            *sound = wire.execute("DO 0").await.is_ok();
+        }
+        Ok(self.shared.options.held.is_held(handle))
+    }
+
+    async fn release(&self, _held: &HeldSnapshot) -> Result<(), Failure> {
+        self.shared.options.held.release();
+        Ok(())
+    }
+
+    async fn measure(
+        &self,
+        table: &Table,
+        most_bytes: u64,
+        longest: Duration,
+    ) -> Result<Transfer, Failure> {
+        let begun = Instant::now();
+        let Shared { endpoint, control, .. } = &*self.shared;
+        let mut wire = snapshot::session(endpoint, control).await?;
+        let walk = control.walk(table).await?;
+        let mut reading = rows::Reading::begin(&mut wire, table, &ChunkRange::Whole, walk).await?;
+        let mut bytes = 0;
+        while bytes < most_bytes && begun.elapsed() < longest {
+            match reading.next_buffer().await? {
+                Some(buffer) => bytes += buffer.len() as u64,
+                None => break,
+            }
+        }
+        Ok(Transfer { bytes, seconds: begun.elapsed().as_secs_f64() })
+    }
+
+    fn footprint(&self) -> Vec<String> {
+        vec![
+            "source: nothing is stored; a lock on all tables while the snapshot is taken, for \
+             milliseconds"
+                .to_owned(),
+        ]
+    }
+
+    async fn split(
+        &self,
+        _held: Option<&HeldSnapshot>,
+        table: &Table,
+        chunk_bytes: u64,
+    ) -> Result<Vec<ChunkRange>, Failure> {
+        split::split(&self.shared.control, table, chunk_bytes).await
+    }
+
+    async fn alterations(
+        &self,
+        _held: &HeldSnapshot,
+        tables: &[Table],
+        wanted: &[TableId],
+    ) -> Result<Vec<Alteration>, Failure> {
+        let found = self.found().await?.tables;
+        let mut read = Vec::new();
+        for table in tables.iter().filter(|table| wanted.contains(&table.id)) {
+            let now = found.iter().find(|now| now.name == table.name);
+            let now = now.ok_or_else(|| SourceError::Gone { table: table.name.to_string() })?;
+            let described = self.described(table).await?;
+            read.extend(alteration::since(table, now, &described)?);
+        }
+        Ok(read)
+    }
+
+    async fn reader(&self, held: &HeldSnapshot) -> Result<MySqlReader, Failure> {
+        Ok(MySqlReader::new(&self.shared.options.held, handle(held)?).await?)
+    }
+
+    async fn schema(
+        &self,
+        _held: &HeldSnapshot,
+        tables: &[Table],
+    ) -> Result<CarriedSchema, Failure> {
+        let found = self.found().await?;
+        let selection = &self.shared.options.selection;
+        let wanted = self.wanted(selection);
+        let schema = objects::schema(&self.shared.control, &found, tables, &wanted).await?;
+        let archive = schema.to_archive().map_err(|source| SourceError::Archive { source })?;
+        Ok(CarriedSchema { archive, facts: SchemaFacts::default() })
+    }
+
+    async fn sequences(&self) -> Result<Vec<SequenceValue>, Failure> {
+        let found = self.found().await?;
+        objects::sequences(&self.shared.control, &found).await
+    }
+
+    async fn position(&self) -> Result<Position, Failure> {
+        catalog::position(&self.shared.control, self.shared.positioning).await
+    }
+
+    async fn health(&self) -> Result<SourceHealth, Failure> {
+        let position = self.position().await?;
+        // The server keeps its binary log by its own rule, not on our account.
+        Ok(SourceHealth { position, retained_bytes: 0, safe_bytes: None })
+    }
+
+    async fn drift(
+        &self,
+        tables: &[Table],
+        _held: Option<&HeldSnapshot>,
+    ) -> Result<Drift, Failure> {
+        let found = self.found().await?;
+        let there = |name| found.all.iter().any(|other| other == name);
+        let gone = tables.iter().filter(|table| !there(&table.name)).map(|table| {
+            format!("table {} is gone from the source; it stays on the target", table.name)
+        });
+        let known = |table: &&Table| tables.iter().any(|known| known.name == table.name);
+        let came = found.tables.iter().filter(|table| !known(table)).map(|table| {
+            format!(
+                "table {} came into being on the source after the migration began; it is not \
+                 copied: create it on the target likewise, empty, and start the run again, which \
+                 takes it in",
+                table.name
+            )
+        });
+        Ok(Drift { warnings: gone.chain(came).collect(), ..Drift::default() })
+    }
+
+    async fn stream(
+        &self,
+        from: Position,
+        tables: &[Table],
+        out: BatchSender,
+        _durable: watch::Receiver<Position>,
+    ) -> Result<(), Failure> {
+        let silence = self.shared.options.source_timeout;
+        log::read(self.shared.endpoint.clone(), from, tables, out, silence).await
+    }
+
+    async fn remove(&self) -> Result<Removal, Failure> {
+        self.shared.options.held.release();
+        Ok(Removal::default())
+    }
+}
+
+fn handle(held: &HeldSnapshot) -> Result<Handle, SourceError> {
+    let handle = serde_json::from_value(held.handle.clone());
+    handle.map_err(|source| SourceError::Handle { source })
+}

@@ -1,0 +1,253 @@
+//! Snapshots of one moment on several connections, and the exact position of that moment.
+//!
+//! In: an endpoint and how many connections are to see the moment. Out: the connections, each in a
+//! transaction that sees exactly what the returned position contains.
+//!
+//! All transactions begin while one connection keeps every commit out, by `FLUSH TABLES WITH READ LOCK`
+//! or, where the account may not, by locking each wanted table. Under either no transaction that the
+//! server's GTID set has is still invisible, which is not so without. The lock waits for running
+//! statements and makes later ones wait behind it, so an attempt is short, and there is a pause
+//! before the next.
+//!
+//! MariaDB tells by `binlog_snapshot_file` and `binlog_snapshot_position` where a snapshot lies, but
+//! not in sessions that do not write to the binary log, as ours: connections that all said the same
+//! place were seen to see different rows. So the lock is taken there too, and what they say under it
+//! is only the place.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+
+use super::catalog::{self, Positioning};
+use super::control::{Control, TextRow, is_denied};
+use super::error::SourceError;
+use crate::config::endpoint::MySqlEndpoint;
+use crate::connect::mysql::quote::{quote_literal, quote_name};
+use crate::connect::mysql::{Flavour, Wire, WireError};
+use crate::model::{Failure, Position, TableName};
+
+/// How long one attempt to lock keeps the source's writers waiting at most.
+const ATTEMPT_S: u64 = 2;
+
+/// How long they are left alone before the next.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Under it every chunk is read; going back to it gives up the locks on its table.
+pub(super) const SAVEPOINT_NAME: &str = "dunlin";
+
+/// `ER_LOCK_WAIT_TIMEOUT`.
+const LOCK_TIMED_OUT: u16 = 1205;
+
+/// What a snapshot is to be taken of.
+pub(super) struct Order<'a> {
+    pub(super) endpoint: &'a MySqlEndpoint,
+    pub(super) control: &'a Control,
+    pub(super) positioning: Positioning,
+    /// Connections that are to see it.
+    pub(super) connections: usize,
+    /// How long to wait for the lock in all.
+    pub(super) patience: Duration,
+    /// The tables that are wanted, to be locked where not all can be.
+    pub(super) tables: Vec<TableName>,
+}
+
+/// Takes a snapshot.
+pub(super) async fn take(order: &Order<'_>) -> Result<(Vec<Wire>, Position), Failure> {
+    let connecting = (0..order.connections.max(1)).map(|_| session(order.endpoint, order.control));
+    let mut wires = try_join_all(connecting).await?;
+    let mut locker = session(order.endpoint, order.control).await?;
+    lock(order, &mut locker).await?;
+    begin(&mut wires).await?;
+    let position = match order.control.version().flavour {
+        Flavour::MariaDb => {
+            let disagreed = SourceError::Disagreed { connections: wires.len() };
+            Some(agreed(&mut wires).await?.ok_or(disagreed)?)
+        }
+        Flavour::MySql => None,
+    };
+    let at = match position {
+        Some(_) => None,
+        None => Some(catalog::position(order.control, order.positioning).await?),
+    };
+    locker.execute("UNLOCK TABLES").await?;
+    locker.close().await?;
+    match (at, position) {
+        (Some(at), _) => Ok((mark(wires).await?, at)),
+        (None, position) => finish(order, wires, position.unwrap_or_default()).await,
+    }
+}
+
+/// Where MariaDB's snapshots lie: a file of the binary log and an offset in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    file: String,
+    offset: String,
+}
+
+async fn finish(
+    order: &Order<'_>,
+    wires: Vec<Wire>,
+    place: Place,
+) -> Result<(Vec<Wire>, Position), Failure> {
+    let offset = if place.offset.is_empty() { "0" } else { &place.offset };
+    let text = format!("SELECT BINLOG_GTID_POS({}, {offset})", quote_literal(&place.file));
+    let row = order.control.one(&text, "find the GTIDs of the snapshot").await?;
+    let list = row.maybe(0).ok_or(SourceError::Answer { asked: "BINLOG_GTID_POS" })?;
+    let position = catalog::maria_list(&list)?;
+    Ok((mark(wires).await?, position))
+}
+
+/// A connection on which rows are read.
+pub(super) async fn session(endpoint: &MySqlEndpoint, control: &Control) -> Result<Wire, Failure> {
+    let mut wire = Wire::connect(endpoint).await?;
+    wire.execute(settings(control.version().flavour)).await?;
+    if control.version().flavour == Flavour::MariaDb {
+        leave_log(&mut wire).await?;
+    }
+    Ok(wire)
+}
+
+/// Has the server give up locks at a savepoint: with its binary log on, MariaDB does so only in
+/// sessions that do not write to it (`trans_rollback_to_savepoint` in transaction.cc). Ours write
+/// nothing at all.
+async fn leave_log(wire: &mut Wire) -> Result<(), WireError> {
+    let left = wire.execute("SET SESSION sql_log_bin = 0").await.map(drop);
+    match left {
+        Err(error) if is_denied(error.server().map(|server| server.number)) => {
+            tracing::debug!("the account lacks BINLOG ADMIN: locks stay until the copy is done");
+            Ok(())
+        }
+        left => left,
+    }
+}
+
+/// One moment for all that is read, and no end by the server for being idle.
+fn settings(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::MySql => {
+            "SET SESSION wait_timeout = 31536000, \
+             transaction_isolation = 'REPEATABLE-READ'"
+        }
+        Flavour::MariaDb => {
+            "SET SESSION wait_timeout = 31536000, \
+             tx_isolation = 'REPEATABLE-READ', idle_transaction_timeout = 0, \
+             idle_readonly_transaction_timeout = 0"
+        }
+    }
+}
+
+/// Begins a transaction with a snapshot on each connection, all at once.
+async fn begin(wires: &mut [Wire]) -> Result<(), WireError> {
+    let text = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    try_join_all(wires.iter_mut().map(|wire| wire.execute(text))).await?;
+    Ok(())
+}
+
+async fn mark(mut wires: Vec<Wire>) -> Result<Vec<Wire>, WireError> {
+    let text = format!("SAVEPOINT {SAVEPOINT_NAME}");
+    try_join_all(wires.iter_mut().map(|wire| wire.execute(&text))).await?;
+    Ok(wires)
+}
+
+/// The place of all snapshots, where they have the same.
+async fn agreed(wires: &mut [Wire]) -> Result<Option<Place>, Failure> {
+    let text = "SHOW SESSION STATUS LIKE 'binlog_snapshot_%'";
+    let answers = try_join_all(wires.iter_mut().map(|wire| wire.rows(text))).await?;
+    let places: Vec<Place> = answers.into_iter().map(place).collect();
+    let Some(first) = places.first().filter(|place| !place.file.is_empty()) else {
+        return Err(SourceError::Answer { asked: text }.into());
+    };
+    Ok(places.iter().all(|place| place == first).then(|| first.clone()))
+}
+
+fn place(rows: Vec<Vec<Option<String>>>) -> Place {
+    let mut place = Place::default();
+    for row in rows.into_iter().map(TextRow::of) {
+        match row.text(0).to_ascii_lowercase().as_str() {
+            "binlog_snapshot_file" => place.file = row.text(1),
+            "binlog_snapshot_position" => place.offset = row.text(1),
+            _ => {}
+        }
+    }
+    place
+}
+
+/// Keeps commits out, of all tables or of the wanted ones.
+async fn lock(order: &Order<'_>, locker: &mut Wire) -> Result<(), Failure> {
+    locker.execute(&format!("SET SESSION lock_wait_timeout = {ATTEMPT_S}")).await?;
+    let begun = Instant::now();
+    let mut text = "FLUSH TABLES WITH READ LOCK".to_owned();
+    let each = lock_each(&order.tables);
+    loop {
+        let refused = match locker.execute(&text).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        match refused.server().map(|server| server.number) {
+            code if is_denied(code) && text != each && !order.tables.is_empty() => {
+                tracing::warn!("the account may not lock all tables at once: each is locked");
+                text.clone_from(&each);
+            }
+            code if is_denied(code) => {
+                let privileges = "RELOAD, or LOCK TABLES on the tables that are copied,";
+                return Err(SourceError::LockRefused { privileges }.into());
+            }
+            Some(LOCK_TIMED_OUT) if begun.elapsed() >= order.patience => {
+                return Err(SourceError::HeldUp { holdup: holdup(order.control).await? }.into());
+            }
+            Some(LOCK_TIMED_OUT) => {
+                tracing::info!("the source's tables cannot be locked at present; once more soon");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Some(_) | None => return Err(refused.into()),
+        }
+    }
+}
+
+fn lock_each(tables: &[TableName]) -> String {
+    let each: Vec<String> =
+        tables.iter().map(|table| format!("{} READ", quote_name(table))).collect();
+    format!("LOCK TABLES {}", each.join(", "))
+}
+
+/// The statement that runs longest, without its text, which may hold data.
+async fn holdup(control: &Control) -> Result<String, Failure> {
+    let rows = control.rows("SHOW PROCESSLIST", "find out who holds the snapshot up").await?;
+    let seconds = |row: &TextRow| row.named("Time").and_then(|text| text.parse().ok());
+    let running = rows.iter().filter(|row| {
+        let command = row.named("Command").unwrap_or_default();
+        !matches!(command.as_str(), "Sleep" | "Daemon" | "Binlog Dump" | "Binlog Dump GTID")
+    });
+    let longest = running.max_by_key(|row| seconds(row).unwrap_or(0_i64));
+    Ok(match longest {
+        Some(row) => format!(
+            "process {} of {} has been at a statement for {} seconds",
+            row.named("Id").unwrap_or_default(),
+            row.named("User").unwrap_or_default(),
+            seconds(row).unwrap_or_default()
+        ),
+        None => "whoever held it up has just ended".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_lies_where_the_server_says() {
+        let row = |name: &str, value: &str| vec![Some(name.to_owned()), Some(value.to_owned())];
+        let rows =
+            vec![row("Binlog_snapshot_file", "bin.000002"), row("Binlog_snapshot_position", "331")];
+        assert_eq!(place(rows), Place { file: "bin.000002".into(), offset: "331".into() });
+    }
+
+    #[test]
+    fn tables_are_locked_in_one_statement() {
+        let table = |name: &str| TableName { schema: "shop".into(), name: name.into() };
+        assert_eq!(
+            lock_each(&[table("a"), table("b`")]),
+            "LOCK TABLES `shop`.`a` READ, `shop`.`b``` READ"
+        );
+    }
+}

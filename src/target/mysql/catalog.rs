@@ -1,0 +1,172 @@
+//! The target's tables, as its catalog describes them.
+//!
+//! In: a session and names. Out: columns with their types, and which tables stand and hold rows. It
+//! changes nothing. Types are compared in a form in which both engines agree on those that both
+//! have.
+
+use mysql_async::Row;
+
+use super::TargetError;
+use super::error::attempting;
+use super::literal::{self, base, text};
+use super::session::{Session, field};
+use crate::model::{Column, Failure, TableName};
+
+/// A table of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TargetTable {
+    /// Its name.
+    pub(super) name: TableName,
+    /// Its columns in order.
+    pub(super) columns: Vec<TargetColumn>,
+}
+
+/// A column of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TargetColumn {
+    /// Its name.
+    pub(super) name: String,
+    /// Its type, as `COLUMN_TYPE`.
+    pub(super) type_name: String,
+    /// The server computes it.
+    pub(super) generated: bool,
+    /// A row that does not name it can be inserted.
+    pub(super) optional: bool,
+    /// Its collation.
+    pub(super) collation: Option<String>,
+}
+
+impl TargetTable {
+    /// The column of this name. Column names are compared regardless of case.
+    pub(super) fn column(&self, name: &str) -> Option<&TargetColumn> {
+        let lower = name.to_lowercase();
+        self.columns.iter().find(|column| column.name.to_lowercase() == lower)
+    }
+}
+
+/// A list of names as a condition on two columns of the catalog.
+fn among(schema: &str, name: &str, names: &[TableName]) -> String {
+    let pairs: Vec<_> =
+        names.iter().map(|n| format!("({}, {})", text(&n.schema), text(&n.name))).collect();
+    // The catalog's names are in utf8mb3; a comparison of pairs with a literal of no rows would not
+    // parse.
+    match pairs.is_empty() {
+        true => "FALSE".to_owned(),
+        false => format!("({schema}, {name}) IN ({})", pairs.join(", ")),
+    }
+}
+
+/// The tables of these names that are there, with their columns.
+pub(super) async fn tables(
+    session: &mut Session,
+    names: &[TableName],
+) -> Result<Vec<TargetTable>, Failure> {
+    let query = format!(
+        "SELECT c.table_schema, c.table_name, c.column_name, c.column_type, \
+         COALESCE(c.generation_expression, '') <> '' AS is_generated, \
+         c.is_nullable = 'YES' OR c.column_default IS NOT NULL \
+         OR c.extra LIKE '%auto_increment%' OR c.extra LIKE '%DEFAULT_GENERATED%' AS is_optional, \
+         c.collation_name \
+         FROM information_schema.columns AS c \
+         JOIN information_schema.tables AS t \
+         ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
+         WHERE t.table_type LIKE '%BASE TABLE' AND {} \
+         ORDER BY c.table_schema, c.table_name, c.ordinal_position",
+        among("c.table_schema", "c.table_name", names)
+    );
+    let rows = session.rows(query).await;
+    let rows = rows.map_err(attempting("read the target's tables"))?;
+    let mut tables: Vec<TargetTable> = Vec::new();
+    for row in &rows {
+        let name = table_name(row)?;
+        let column = TargetColumn {
+            name: field(row, 2)?,
+            type_name: field(row, 3)?,
+            generated: field(row, 4)?,
+            optional: field(row, 5)?,
+            collation: field(row, 6)?,
+        };
+        match tables.last_mut() {
+            Some(table) if table.name == name => table.columns.push(column),
+            Some(_) | None => tables.push(TargetTable { name, columns: vec![column] }),
+        }
+    }
+    Ok(tables)
+}
+
+/// The table of this name, where it is there.
+pub(super) async fn table(
+    session: &mut Session,
+    name: &TableName,
+) -> Result<Option<TargetTable>, Failure> {
+    Ok(tables(session, std::slice::from_ref(name)).await?.pop())
+}
+
+fn table_name(row: &Row) -> Result<TableName, TargetError> {
+    Ok(TableName { schema: field(row, 0)?, name: field(row, 1)? })
+}
+
+/// Which of the tables hold rows.
+pub(super) async fn filled(
+    session: &mut Session,
+    tables: &[TargetTable],
+) -> Result<Vec<TableName>, Failure> {
+    let mut filled = Vec::new();
+    for table in tables {
+        let query = format!("SELECT 1 FROM {} LIMIT 1", literal::name(&table.name));
+        let act = || attempting(format!("look for rows in table {}", table.name));
+        if !session.rows(query).await.map_err(act())?.is_empty() {
+            filled.push(table.name.clone());
+        }
+    }
+    Ok(filled)
+}
+
+/// A type in the form in which it is compared: without display widths, which tell nothing of the
+/// values, and with one name where the engines have two.
+fn plain(type_name: &str) -> String {
+    let lower = type_name.to_lowercase();
+    let lower = lower.split(" /*").next().unwrap_or_default().trim_end();
+    let rest = &lower[base(lower).len()..];
+    let unsigned = if rest.contains(" unsigned") { " unsigned" } else { "" };
+    match base(lower) {
+        word @ ("tinyint" | "smallint" | "mediumint" | "int" | "bigint") => {
+            format!("{word}{unsigned}")
+        }
+        "year" => "year".to_owned(),
+        // MariaDB's JSON is a text with a check.
+        "json" => "longtext".to_owned(),
+        "geomcollection" => "geometrycollection".to_owned(),
+        "enum" | "set" => type_name.to_owned(),
+        word => format!("{word}{}", rest.replace(" zerofill", "")),
+    }
+}
+
+/// What of a source's column is otherwise in the target's.
+pub(super) fn difference(column: &Column, found: Option<&TargetColumn>) -> Option<String> {
+    let Some(found) = found else { return Some(format!("column {} is missing", column.name)) };
+    if found.generated {
+        return Some(format!("column {} is generated there", column.name));
+    }
+    (plain(&column.type_name) != plain(&found.type_name)).then(|| {
+        let (name, there, here) = (&column.name, &found.type_name, &column.type_name);
+        format!("column {name} is {there} there, {here} on the source")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_compared_by_what_they_hold() {
+        assert_eq!(plain("int(11) unsigned"), plain("int unsigned"));
+        assert_eq!(plain("bigint(20)"), plain("bigint"));
+        assert_eq!(plain("json"), plain("longtext"));
+        assert_eq!(plain("datetime(6) /* mariadb-5.3 */"), plain("datetime(6)"));
+        assert_ne!(plain("datetime(6)"), plain("datetime"));
+        assert_ne!(plain("int"), plain("int unsigned"));
+        assert_ne!(plain("decimal(10,2)"), plain("decimal(10,3)"));
+        assert_ne!(plain("enum('a','B')"), plain("enum('a','b')"));
+    }
+}

@@ -1,0 +1,351 @@
+//! What on the target would make a migration fail or lose something.
+//!
+//! In: a session, and what is about to arrive. Out: findings, each with what was seen and what mends
+//! it. It only reads. What stands on the ground is judged in one place, for the check and for the
+//! run that is about to write.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::error::attempting;
+use super::literal::{base, ident};
+use super::privilege::Grants;
+use super::session::{Session, field};
+use super::{TargetError, catalog};
+use crate::connect::mysql::{Flavour, ServerVersion};
+use crate::model::report::Finding;
+use crate::model::{Code, Failure, Table, TableName};
+use crate::target::Arrival;
+
+/// The largest packet that a row of ours may need, below which a target is told.
+const LITTLE_PACKET: u64 = 16 << 20;
+
+/// The settings that matter here.
+const SETTINGS: &[&str] = &[
+    "local_infile",
+    "read_only",
+    "super_read_only",
+    "max_allowed_packet",
+    "lower_case_table_names",
+    "max_connections",
+    "log_bin",
+    "binlog_format",
+    "server_uuid",
+    "disabled_storage_engines",
+];
+
+/// What the target's server says of itself.
+pub(super) struct Server {
+    version: ServerVersion,
+    settings: HashMap<String, String>,
+    connections: u64,
+    /// The account that we are.
+    account: String,
+    grants: Grants,
+    collations: HashSet<String>,
+}
+
+impl Server {
+    /// Reads it.
+    pub(super) async fn read(session: &mut Session) -> Result<Self, Failure> {
+        let reading = || attempting("read the target's settings");
+        let names: Vec<_> = SETTINGS.iter().map(|name| format!("'{name}'")).collect();
+        let names = names.join(", ");
+        let query = format!("SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})");
+        let rows = session.rows(query).await.map_err(reading())?;
+        let mut settings: HashMap<String, String> = HashMap::new();
+        for row in &rows {
+            settings.insert(field::<String>(row, 0)?.to_lowercase(), field(row, 1)?);
+        }
+        let status = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
+        let rows = session.rows(status).await.map_err(reading())?;
+        let connections = rows.first().map(|row| field(row, 1)).transpose()?.unwrap_or(0);
+        let rows = session.rows("SELECT CURRENT_USER()").await.map_err(reading())?;
+        let account = rows.first().map(|row| field(row, 0)).transpose()?.unwrap_or_default();
+        let rows = session.rows("SHOW GRANTS").await.map_err(reading())?;
+        let lines = rows.iter().map(|row| field(row, 0)).collect::<Result<Vec<String>, _>>()?;
+        let query = "SELECT DISTINCT collation_name \
+                     FROM information_schema.collation_character_set_applicability";
+        let query = match session.version().is_mariadb() {
+            // Since 10.10 some collations have a short name there that belongs to several sets.
+            true => {
+                "SELECT DISTINCT collation_name FROM information_schema.collations \
+                     UNION SELECT CONCAT(character_set_name, '_', collation_name) \
+                     FROM information_schema.collation_character_set_applicability"
+            }
+            false => query,
+        };
+        let rows = session.rows(query).await.map_err(reading())?;
+        let collations = rows.iter().map(|row| field(row, 0));
+        Ok(Server {
+            version: session.version(),
+            settings,
+            connections,
+            account,
+            grants: Grants::read(&lines),
+            collations: collations.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn setting(&self, name: &str) -> &str {
+        self.settings.get(name).map_or("", String::as_str)
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        matches!(self.setting(name), "ON" | "1")
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.setting(name).parse().unwrap_or_default()
+    }
+}
+
+/// Looks at everything.
+pub(super) async fn survey(
+    session: &mut Session,
+    arrival: &Arrival<'_>,
+) -> Result<Vec<Finding>, Failure> {
+    let server = Server::read(session).await?;
+    if let Some(finding) = version(&server) {
+        return Ok(vec![finding]);
+    }
+    let mut findings = settings(&server, arrival);
+    let ground = ground(session, arrival.tables, arrival.truncate).await?;
+    findings.extend(privileges(&server, arrival.tables, ground.make_schema));
+    if ground.make_schema {
+        findings.extend(unknown_types(&server, arrival.tables));
+        findings.extend(unknown_collations(&server, arrival.tables));
+        findings.extend(names(&server, arrival.tables));
+    }
+    findings.extend(ground.obstacles.iter().map(|error| Finding::of(error, "target")));
+    Ok(findings)
+}
+
+fn version(server: &Server) -> Option<Finding> {
+    let supported = match server.version.flavour {
+        Flavour::MariaDb => 100_500..110_900,
+        Flavour::MySql => 80_000..90_800,
+    };
+    (!supported.contains(&server.version.number)).then(|| {
+        let seen = format!("it runs {}", server.version);
+        Finding::block(Code::VersionUnsupported, "target", seen)
+            .with_hint("use MySQL 8.0 to 9.7, or MariaDB 10.5 to 11.8")
+    })
+}
+
+fn settings(server: &Server, arrival: &Arrival<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !server.is_on("local_infile") {
+        let seen = "local_infile is off, by which rows come in";
+        findings.push(
+            Finding::block(Code::LocalInfile, "target", seen)
+                .with_fix("SET GLOBAL local_infile = ON"),
+        );
+    }
+    let read_only = ["super_read_only", "read_only"].into_iter().find(|name| server.is_on(name));
+    if let Some(name) = read_only {
+        findings.push(
+            Finding::block(Code::TargetReadOnly, "target", format!("{name} is on"))
+                .with_fix(format!("SET GLOBAL {name} = OFF"))
+                .with_hint("or name a server that takes writes"),
+        );
+    }
+    if server.is_on("log_bin") && server.setting("binlog_format") == "STATEMENT" {
+        let seen = "binlog_format is STATEMENT, with which it writes nothing under READ COMMITTED";
+        findings.push(
+            Finding::block(Code::TargetRefused, "target", seen)
+                .with_fix("SET GLOBAL binlog_format = ROW"),
+        );
+    }
+    let same = !server.setting("server_uuid").is_empty()
+        && arrival.source.cluster.as_deref() == Some(server.setting("server_uuid"));
+    if same {
+        let seen = "it is the source itself";
+        findings.push(
+            Finding::block(Code::SameDatabase, "target", seen)
+                .with_hint("name another server as --target"),
+        );
+    }
+    let packet = server.number("max_allowed_packet");
+    if packet < LITTLE_PACKET {
+        let seen = format!("max_allowed_packet is {packet} bytes; a larger row is not taken");
+        findings.push(
+            Finding::warn("SMALL_PACKETS", "target", seen)
+                .with_fix("SET GLOBAL max_allowed_packet = 1073741824"),
+        );
+    }
+    let free = server.number("max_connections").saturating_sub(server.connections);
+    let wanted = arrival.connections.saturating_sub(1) as u64;
+    if free < wanted {
+        let seen = format!(
+            "{free} of {} connections are free, and {wanted} more are needed",
+            server.number("max_connections")
+        );
+        let hint = "close other sessions, raise max_connections or lower --max-connections";
+        findings.push(Finding::block(Code::NoFreeConnections, "target", seen).with_hint(hint));
+    }
+    if server.is_on("log_bin") {
+        let seen = "it writes a binary log of its own, which grows with all that arrives";
+        findings.push(Finding::info("TARGET_LOGS", "target", seen));
+    }
+    findings
+}
+
+/// What has to be granted, for all databases and for the state.
+fn privileges(server: &Server, tables: &[Table], make_schema: bool) -> Vec<Finding> {
+    let always = ["SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER"];
+    let schema = [
+        "CREATE",
+        "INDEX",
+        "REFERENCES",
+        "CREATE VIEW",
+        "SHOW VIEW",
+        "CREATE ROUTINE",
+        "ALTER ROUTINE",
+        "TRIGGER",
+        "EVENT",
+    ];
+    let state =
+        ["SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "CREATE", "CREATE TEMPORARY TABLES"];
+    let databases: BTreeSet<&str> = tables.iter().map(|table| &*table.name.schema).collect();
+    let rows = databases.into_iter().map(|database| {
+        let schema = if make_schema { &schema[..] } else { &[] };
+        (database, [&always[..], schema].concat())
+    });
+    let wanted = rows.chain(std::iter::once(("dunlin", state.to_vec())));
+    let account = server.account.split_once('@').unwrap_or((&server.account, "%"));
+    let missing = |(database, wanted): (&str, Vec<&str>)| {
+        let is_missing = |privilege: &&str| !server.grants.allow(privilege, database);
+        let missing: Vec<&str> = wanted.into_iter().filter(is_missing).collect();
+        (!missing.is_empty()).then(|| {
+            let listed = missing.join(", ");
+            let seen = format!("the account may not {listed} in database {database}");
+            Finding::block(Code::PrivilegeMissing, "target", seen).with_fix(format!(
+                "GRANT {listed} ON {}.* TO '{}'@'{}'",
+                ident(database),
+                account.0,
+                account.1
+            ))
+        })
+    };
+    wanted.filter_map(missing).collect()
+}
+
+/// Types that the target's server does not have, each with the columns of it.
+fn unknown_types(server: &Server, tables: &[Table]) -> Vec<Finding> {
+    let (mariadb, number) = (server.version.is_mariadb(), server.version.number);
+    let knows = |type_name: &str| match base(type_name) {
+        "vector" => number >= if mariadb { 110_700 } else { 90_000 },
+        "uuid" => mariadb && number >= 100_700,
+        "inet4" => mariadb && number >= 101_000,
+        "inet6" => mariadb,
+        _ => true,
+    };
+    let columns = tables
+        .iter()
+        .flat_map(|table| table.columns.iter().map(move |column| (&table.name, column)));
+    let unknown = columns.filter(|(_, column)| !knows(&column.type_name));
+    unknown
+        .map(|(table, column)| {
+            let seen = format!("{} does not have the type {}", server.version, column.type_name);
+            Finding::block(Code::TypeUnknown, format!("{table}.{}", column.name), seen)
+                .with_hint(format!("leave the table out: --exclude '{table}'"))
+        })
+        .collect()
+}
+
+/// Collations that the target's server does not have, each with one column of it.
+fn unknown_collations(server: &Server, tables: &[Table]) -> Vec<Finding> {
+    let mut unknown: BTreeMap<&str, (&TableName, &str, usize)> = BTreeMap::new();
+    for table in tables {
+        for column in &table.columns {
+            let Some(collation) = column.collation.as_deref() else { continue };
+            // utf8 and utf8mb3 are two names of one set.
+            let other = collation.replacen("utf8mb3_", "utf8_", 1);
+            let long = collation.replacen("utf8_", "utf8mb3_", 1);
+            if [collation, &other, &long].iter().all(|name| !server.collations.contains(*name)) {
+                unknown.entry(collation).or_insert((&table.name, &column.name, 0)).2 += 1;
+            }
+        }
+    }
+    let finding = |(collation, (table, column, count)): (&str, (&TableName, &str, usize))| {
+        let seen = format!(
+            "{} does not have the collation {collation} of {table}.{column} ({count} columns in all)",
+            server.version
+        );
+        Finding::block(Code::CollationUnknown, "target", seen).with_hint(
+            "make the tables there yourself, with a collation that the target has, or change it \
+             on the source",
+        )
+    };
+    unknown.into_iter().map(finding).collect()
+}
+
+/// Names that are another table's where the case of letters does not count.
+fn names(server: &Server, tables: &[Table]) -> Vec<Finding> {
+    if server.number("lower_case_table_names") == 0 {
+        return Vec::new();
+    }
+    let mut seen: HashMap<String, &TableName> = HashMap::new();
+    let mut findings = Vec::new();
+    for table in tables {
+        let lower = table.name.to_string().to_lowercase();
+        if let Some(other) = seen.insert(lower, &table.name) {
+            let seen = format!(
+                "with lower_case_table_names = {} it would be one table with {other}",
+                server.setting("lower_case_table_names")
+            );
+            findings.push(
+                Finding::block(Code::TargetSchemaDiffers, table.name.to_string(), seen)
+                    .with_hint("name a server that has lower_case_table_names = 0"),
+            );
+        }
+    }
+    findings
+}
+
+/// What stands where the tables are to be.
+pub(super) struct Ground {
+    /// None of them is there: they are to be made.
+    pub(super) make_schema: bool,
+    /// Those that hold rows and may be emptied.
+    pub(super) to_empty: Vec<TableName>,
+    /// What is in the way.
+    pub(super) obstacles: Vec<TargetError>,
+}
+
+/// Looks at what stands where the tables are to be; `truncate` may be emptied.
+pub(super) async fn ground(
+    session: &mut Session,
+    tables: &[Table],
+    truncate: &[TableName],
+) -> Result<Ground, Failure> {
+    let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
+    let existing = catalog::tables(session, &names).await?;
+    let Some(present) = existing.first() else {
+        return Ok(Ground { make_schema: true, to_empty: Vec::new(), obstacles: Vec::new() });
+    };
+    let mut obstacles = Vec::new();
+    let is_there = |name: &&TableName| existing.iter().any(|table| table.name == **name);
+    if let Some(missing) = names.iter().find(|name| !is_there(name)) {
+        let present = present.name.clone();
+        obstacles.push(TargetError::PartOfSchema { present, missing: missing.clone() });
+    }
+    let filled = catalog::filled(session, &existing).await?;
+    let (to_empty, in_the_way): (Vec<_>, Vec<_>) =
+        filled.into_iter().partition(|name| truncate.contains(name));
+    obstacles.extend(in_the_way.into_iter().map(|table| TargetError::NotEmpty { table }));
+    obstacles.extend(differences(tables, &existing));
+    Ok(Ground { make_schema: false, to_empty, obstacles })
+}
+
+/// Why tables that are there would not take the source's rows: for each the first reason.
+pub(super) fn differences(tables: &[Table], existing: &[catalog::TargetTable]) -> Vec<TargetError> {
+    let differing = |table: &Table| {
+        let found = existing.iter().find(|found| found.name == table.name)?;
+        let problem = table
+            .copied_columns()
+            .find_map(|column| catalog::difference(column, found.column(&column.name)))?;
+        Some(TargetError::SchemaDiffers { table: table.name.clone(), problem })
+    };
+    tables.iter().filter_map(differing).collect()
+}

@@ -1,0 +1,95 @@
+//! Chunks into the target, each in a transaction of its own with its ledger entry.
+//!
+//! In come buffers of text rows exactly as the source made them (columns end in a tab, rows in a
+//! line feed, a backslash escapes, `\N` is NULL); nothing in here looks inside. They go into
+//! LOAD DATA LOCAL as they come, so memory is bounded by a few buffers.
+//!
+//! LOCAL has the server go on where it would stop otherwise: a row that meets a key is left out, a
+//! value that does not fit is changed, each with a warning (manual, "LOAD DATA Statement",
+//! "Duplicate-Key and Error Handling"). So a chunk commits only where the server counted as many
+//! rows as the source, left out none and warned of nothing, and the ledger's row was still ours.
+//! Then it is there whole with its entry; otherwise it is not there at all.
+
+use bytes::Bytes;
+
+use super::TargetError;
+use super::error::attempting;
+use super::infile::{self, Taken};
+use super::literal;
+use super::session::{Load, Loaded, Session};
+use super::state::Fence;
+use crate::model::{Bracket, Chunk, Failure, RowForm, Table, TableName};
+use crate::observe::failpoint;
+use crate::target::ChunkLoader;
+
+/// Loads chunks over a connection of its own.
+pub struct MySqlLoader {
+    /// None while a load is under way, or after one that broke.
+    session: Option<Session>,
+    fence: Fence,
+    open: Option<Open>,
+}
+
+struct Open {
+    table: TableName,
+    /// The columns of which an empty value is the index zero of an ENUM.
+    zeros: Vec<String>,
+    load: Load,
+}
+
+impl MySqlLoader {
+    /// A loader over a session in which foreign keys rest.
+    pub(super) async fn new(mut session: Session, fence: Fence) -> Result<Self, Failure> {
+        session
+            .execute(include_str!("../../../sql/mysql/load_session.sql"))
+            .await
+            .map_err(attempting("prepare a session that loads rows"))?;
+        Ok(MySqlLoader { session: Some(session), fence, open: None })
+    }
+}
+
+impl ChunkLoader for MySqlLoader {
+    async fn open(&mut self, table: &Table, _: RowForm) -> Result<(), Failure> {
+        let mut session = self.session.take().ok_or(TargetError::NoChunk)?;
+        session.execute("BEGIN").await.map_err(attempting("open a transaction"))?;
+        let columns: Vec<Taken> = table.copied_columns().map(Taken::of).collect();
+        let load = session.load(infile::statement(&literal::name(&table.name), &columns));
+        let zeros = infile::zeros(&columns);
+        self.open = Some(Open { table: table.name.clone(), zeros, load });
+        Ok(())
+    }
+
+    async fn write(&mut self, rows: Bytes) -> Result<(), Failure> {
+        let open = self.open.as_mut().ok_or(TargetError::NoChunk)?;
+        if open.load.write(rows).await {
+            return Ok(());
+        }
+        let open = self.open.take().ok_or(TargetError::NoChunk)?;
+        ended(open).await.map(drop)
+    }
+
+    async fn finish(&mut self, chunk: &Chunk, read: &Bracket, rows: u64) -> Result<(), Failure> {
+        let open = self.open.take().ok_or(TargetError::NoChunk)?;
+        let table = open.table.clone();
+        let zeros = open.zeros.clone();
+        let (mut session, loaded) = ended(open).await?;
+        infile::judge(&mut session, &zeros, (rows, loaded))
+            .await?
+            .map_err(|refusal| refusal.of(&table, rows))?;
+        failpoint::reached("chunk-loaded");
+        self.fence.record_chunk(&mut session, chunk, read, rows).await?;
+        let committed = session.execute("COMMIT").await;
+        committed.map_err(attempting(format!("commit a chunk of table {table}")))?;
+        failpoint::reached("chunk-committed");
+        self.session = Some(session);
+        Ok(())
+    }
+}
+
+/// Waits for the end of a load.
+async fn ended(open: Open) -> Result<(Session, Loaded), Failure> {
+    let Open { table, load, .. } = open;
+    let (session, loaded) = load.end().await;
+    let loaded = loaded.map_err(attempting(format!("load rows into table {table}")))?;
+    Ok((session, loaded.ok_or(TargetError::NoChunk)?))
+}

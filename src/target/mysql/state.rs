@@ -1,0 +1,469 @@
+//! The migration's state in the target: who may write, how far everything is.
+//!
+//! All SQL about the database `dunlin` is here. Rule 1 rests on [`Fence::checkpoint`] and
+//! [`Fence::record_chunk`], which run in the transaction that holds the rows and touch nothing
+//! where the epoch is no longer ours; the caller must see one row found (sessions count rows that
+//! are found, not rows that differ), or roll back.
+//!
+//! Every commit of InnoDB is as durable as the server is set up to make it
+//! (`innodb_flush_log_at_trx_commit`); no session may have it otherwise. So a commit that is asked
+//! to be durable is one like any other.
+
+use mysql_async::Row;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::TargetError;
+use super::error::attempting;
+use super::literal::{self, text};
+use super::session::{Session, field};
+use crate::model::selection::Patterns;
+use crate::model::{
+    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SchemaArchive,
+    SourceIdentity, Table, TableId,
+};
+use crate::target::{Checkpoint, Migration, Standing, StreamStatus};
+
+/// The layout of the state's tables. A binary that knows another one refuses to touch them.
+const FORMAT: i32 = 1;
+
+/// Bytes of a statement that writes many rows of the state, about.
+const STATEMENT_BYTES: usize = 1 << 20;
+
+/// `ER_BAD_DB_ERROR` and `ER_NO_SUCH_TABLE`: there is no state.
+const NOT_INSTALLED: [u16; 2] = [1049, 1146];
+
+/// The right to write the state: the migration's name and our epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Fence {
+    /// The migration's name.
+    pub(super) name: String,
+    /// Our epoch.
+    pub(super) epoch: i64,
+}
+
+impl Fence {
+    /// The statement that moves the checkpoint, in the open transaction. It finds one row, or none
+    /// where another process has taken over.
+    pub(super) fn checkpoint(&self, checkpoint: &Checkpoint) -> String {
+        let committed_at = match checkpoint.committed_at_us {
+            Some(us) => moment(us),
+            None => "committed_at".to_owned(),
+        };
+        format!(
+            "UPDATE dunlin.checkpoint SET position = {}, committed_at = {committed_at}, \
+             applied_at = UTC_TIMESTAMP(6), transactions = transactions + {}, \
+             changes = changes + {} WHERE migration = {} AND epoch = {}",
+            json(&checkpoint.position),
+            checkpoint.transactions,
+            checkpoint.changes,
+            text(&self.name),
+            self.epoch
+        )
+    }
+
+    /// Marks a chunk as done, in the open transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Fenced`] where another process has taken over.
+    pub(super) async fn record_chunk(
+        &self,
+        session: &mut Session,
+        chunk: &Chunk,
+        read: &Bracket,
+        rows: u64,
+    ) -> Result<(), Failure> {
+        self.hold(session).await?;
+        let statement = format!(
+            "UPDATE dunlin.chunk SET low = {}, high = {}, `rows` = {rows}, \
+             finished_at = UTC_TIMESTAMP(6) \
+             WHERE migration = {} AND table_id = {} AND number = {} AND low IS NULL",
+            json(&read.low),
+            json(&read.high),
+            text(&self.name),
+            chunk.table.0,
+            chunk.number
+        );
+        let found = session.execute(statement).await;
+        match found.map_err(attempting("record a chunk in the ledger"))? {
+            1 => Ok(()),
+            _ => Err(TargetError::Fenced.into()),
+        }
+    }
+
+    /// Makes sure, in the open transaction and until its end, that the epoch is ours.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Fenced`] where it is not.
+    pub(super) async fn hold(&self, session: &mut Session) -> Result<(), Failure> {
+        let held = session
+            .rows(format!(
+                "SELECT 1 FROM dunlin.checkpoint WHERE migration = {} AND epoch = {} \
+                 LOCK IN SHARE MODE",
+                text(&self.name),
+                self.epoch
+            ))
+            .await
+            .map_err(attempting("hold the migration's state"))?;
+        if held.is_empty() { Err(TargetError::Fenced.into()) } else { Ok(()) }
+    }
+}
+
+/// Microseconds since the Unix epoch as a moment of the state.
+fn moment(us: i64) -> String {
+    format!("TIMESTAMPADD(MICROSECOND, {us}, '1970-01-01 00:00:00')")
+}
+
+/// Makes the state's tables where they are not there.
+pub(super) async fn install(session: &mut Session) -> Result<(), Failure> {
+    let made = session.execute(include_str!("../../../sql/mysql/state.sql")).await;
+    made.map_err(attempting("make the state tables of database dunlin"))?;
+    Ok(())
+}
+
+/// Rows of the state; None where there is no state.
+async fn read(session: &mut Session, query: String) -> Result<Option<Vec<Row>>, Failure> {
+    match session.rows(query).await {
+        Ok(rows) => Ok(Some(rows)),
+        Err(mysql_async::Error::Server(error)) if NOT_INSTALLED.contains(&error.code) => Ok(None),
+        Err(error) => Err(attempting("read the migration's state")(error).into()),
+    }
+}
+
+/// Reads a migration's state.
+pub(super) async fn load(session: &mut Session, name: &str) -> Result<Option<Migration>, Failure> {
+    let found = include_str!("../../../sql/mysql/load_migration.sql");
+    let found = read(session, format!("{found} {}", text(name))).await?;
+    let Some(row) = found.as_ref().and_then(|rows| rows.first()) else { return Ok(None) };
+    let format: i32 = field(row, 0)?;
+    if format != FORMAT {
+        return Err(TargetError::StateFormat { format }.into());
+    }
+    let phase: String = field(row, 3)?;
+    let of_ours = format!("WHERE migration = {}", text(name));
+    let tables =
+        read(session, format!("SELECT definition FROM dunlin.tables {of_ours} ORDER BY id"))
+            .await?;
+    let chunks = read(
+        session,
+        format!(
+            "SELECT table_id, number, `range`, bytes, low, high, `rows` FROM dunlin.chunk \
+             {of_ours} ORDER BY table_id, number"
+        ),
+    )
+    .await?;
+    let (tables, chunks) = (tables.unwrap_or_default(), chunks.unwrap_or_default());
+    Ok(Some(Migration {
+        source: parse(row, 1)?,
+        phase: phase.parse::<Phase>().map_err(TargetError::unreadable)?,
+        selection: parse(row, 2)?,
+        tables: tables.iter().map(|row| parse(row, 0)).collect::<Result<_, _>>()?,
+        held: parse_optional(row, 6)?,
+        checkpoint: parse_optional(row, 7)?,
+        ledger: chunks.iter().map(ledger_entry).collect::<Result<_, _>>()?,
+        owns_schema: field(row, 4)?,
+        schema_made: field(row, 5)?,
+    }))
+}
+
+fn ledger_entry(row: &Row) -> Result<LedgerEntry, TargetError> {
+    let low: Option<Position> = parse_optional(row, 4)?;
+    let high: Option<Position> = parse_optional(row, 5)?;
+    Ok(LedgerEntry {
+        chunk: Chunk {
+            table: TableId(field(row, 0)?),
+            number: field(row, 1)?,
+            range: parse(row, 2)?,
+            bytes: field(row, 3)?,
+        },
+        read: low.zip(high).map(|(low, high)| Bracket { low, high }),
+        rows: field(row, 6)?,
+    })
+}
+
+/// Reads where the migration `name` stands. Ages are by the target's clock.
+pub(super) async fn standing(
+    session: &mut Session,
+    name: &str,
+    running: bool,
+) -> Result<Standing, Failure> {
+    let missing = || TargetError::MigrationMissing { name: name.to_owned() };
+    let migration = load(session, name).await?.ok_or_else(missing)?;
+    let query = include_str!("../../../sql/mysql/target_status.sql");
+    let found = read(session, format!("{query} {}", text(name))).await?;
+    let row = found.as_ref().and_then(|rows| rows.first()).ok_or_else(missing)?;
+    Ok(Standing {
+        migration,
+        epoch: field(row, 0)?,
+        figures: parse_optional(row, 1)?,
+        figures_seconds_ago: field(row, 2)?,
+        committed_seconds_ago: field(row, 3)?,
+        updated_seconds_ago: field::<f64>(row, 4)?.max(0.0),
+        running,
+    })
+}
+
+/// Writes a new migration, in the open transaction.
+pub(super) async fn create(
+    session: &mut Session,
+    name: &str,
+    source: &SourceIdentity,
+    selection: &Patterns,
+    make_schema: bool,
+) -> Result<(), Failure> {
+    let statement = format!(
+        "INSERT INTO dunlin.migration \
+         (name, format, source, selection, phase, owns_schema, created_at) \
+         VALUES ({name}, {FORMAT}, {}, {}, {}, {make_schema}, UTC_TIMESTAMP(6)); \
+         INSERT INTO dunlin.checkpoint (migration, epoch) VALUES ({name}, 0)",
+        json(source),
+        json(selection),
+        text(&Phase::Prepare.to_string()),
+        name = text(name),
+    );
+    session.execute(statement).await.map_err(attempting("write the new migration's state"))?;
+    Ok(())
+}
+
+/// Stores tables as they are now, in the open transaction.
+pub(super) async fn store_tables(
+    session: &mut Session,
+    name: &str,
+    tables: &[Table],
+) -> Result<(), Failure> {
+    let name = text(name);
+    let rows = tables.iter().map(|table| format!("({name}, {}, {})", table.id.0, json(table)));
+    let replace = "REPLACE INTO dunlin.tables (migration, id, definition) VALUES ";
+    insert_rows(session, replace, rows).await.map_err(attempting("write the list of tables"))?;
+    Ok(())
+}
+
+/// Writes the chunks of tables in place of those that are there, in the open transaction.
+pub(super) async fn store_chunks(
+    session: &mut Session,
+    name: &str,
+    tables: &[Table],
+    chunks: &[Chunk],
+) -> Result<(), Failure> {
+    let name = text(name);
+    for table in tables {
+        let statement = format!(
+            "DELETE FROM dunlin.chunk WHERE migration = {name} AND table_id = {}",
+            table.id.0
+        );
+        session.execute(statement).await.map_err(attempting("clear the ledger"))?;
+    }
+    let rows = chunks.iter().map(|chunk| {
+        let Chunk { table, number, range, bytes } = chunk;
+        format!("({name}, {}, {number}, {}, {bytes})", table.0, json(range))
+    });
+    let insert = "INSERT INTO dunlin.chunk (migration, table_id, number, `range`, bytes) VALUES ";
+    insert_rows(session, insert, rows).await.map_err(attempting("write the ledger"))?;
+    Ok(())
+}
+
+/// Writes the steps of the build and the archive they come from, in the open transaction.
+pub(super) async fn store_schema(
+    session: &mut Session,
+    name: &str,
+    archive: &SchemaArchive,
+    steps: &[String],
+) -> Result<(), Failure> {
+    let writing = || attempting("record the schema that was made");
+    let mut statement = b"UPDATE dunlin.migration SET archive = ".to_vec();
+    statement.extend_from_slice(&literal::bytes(&archive.bytes));
+    statement.extend_from_slice(format!(" WHERE name = {}", text(name)).as_bytes());
+    session.execute(statement).await.map_err(writing())?;
+    let rows = steps.iter().zip(0i32..);
+    let rows = rows.map(|(step, id)| format!("({}, {id}, {})", text(name), text(step)));
+    let insert = "INSERT INTO dunlin.build (migration, id, step) VALUES ";
+    insert_rows(session, insert, rows).await.map_err(writing())?;
+    Ok(())
+}
+
+/// Steps of the build that are not done, as they were stored.
+pub(super) async fn steps_left(
+    session: &mut Session,
+    name: &str,
+) -> Result<Vec<(i32, String)>, Failure> {
+    let query = format!(
+        "SELECT id, step FROM dunlin.build WHERE migration = {} AND finished_at IS NULL \
+         ORDER BY id",
+        text(name)
+    );
+    let rows = read(session, query).await?.unwrap_or_default();
+    let step = |row: &Row| Ok((field(row, 0)?, field(row, 1)?));
+    rows.iter().map(step).collect()
+}
+
+/// Records a step of the build as done, in the open transaction.
+pub(super) async fn record_step(
+    session: &mut Session,
+    fence: &Fence,
+    id: i32,
+) -> Result<(), Failure> {
+    let statement = format!(
+        "UPDATE dunlin.build SET finished_at = UTC_TIMESTAMP(6) WHERE migration = {} AND id = {id}",
+        text(&fence.name)
+    );
+    session.execute(statement).await.map_err(attempting("record a step of the build"))?;
+    Ok(())
+}
+
+/// Inserts rows by as few statements as their sizes allow.
+async fn insert_rows(
+    session: &mut Session,
+    insert: &str,
+    rows: impl Iterator<Item = String>,
+) -> Result<(), mysql_async::Error> {
+    let mut statement = String::new();
+    for row in rows {
+        statement.push_str(if statement.is_empty() { insert } else { ", " });
+        statement.push_str(&row);
+        if statement.len() >= STATEMENT_BYTES {
+            session.execute(std::mem::take(&mut statement)).await?;
+        }
+    }
+    if !statement.is_empty() {
+        session.execute(statement).await?;
+    }
+    Ok(())
+}
+
+/// Takes the next epoch.
+pub(super) async fn next_epoch(session: &mut Session, name: &str) -> Result<i64, Failure> {
+    let taking = || attempting("take the migration over");
+    let (name_text, statement) = (text(name), "UPDATE dunlin.checkpoint SET epoch = epoch + 1");
+    let statement = format!("BEGIN; {statement} WHERE migration = {name_text}");
+    if session.execute(statement).await.map_err(taking())? != 1 {
+        session.execute("ROLLBACK").await.map_err(taking())?;
+        return Err(TargetError::MigrationMissing { name: name.to_owned() }.into());
+    }
+    let query = format!("SELECT epoch FROM dunlin.checkpoint WHERE migration = {name_text}");
+    let rows = session.rows(query).await.map_err(taking())?;
+    session.execute("COMMIT").await.map_err(taking())?;
+    let missing = || TargetError::MigrationMissing { name: name.to_owned() };
+    Ok(field(rows.first().ok_or_else(missing)?, 0)?)
+}
+
+/// Sets columns of the migration's row, in the open transaction. `assignments` is SQL.
+pub(super) async fn update(
+    session: &mut Session,
+    name: &str,
+    assignments: &str,
+) -> Result<(), Failure> {
+    let statement =
+        format!("UPDATE dunlin.migration SET {assignments} WHERE name = {}", text(name));
+    let found = session.execute(statement).await;
+    match found.map_err(attempting("record where the migration stands"))? {
+        1 => Ok(()),
+        _ => Err(TargetError::MigrationMissing { name: name.to_owned() }.into()),
+    }
+}
+
+/// What is set where a phase is recorded.
+pub(super) fn phase(phase: Phase) -> String {
+    format!("phase = {}", text(&phase.to_string()))
+}
+
+/// What is set where the source is recorded.
+pub(super) fn source(source: &SourceIdentity) -> String {
+    format!("source = {}", json(source))
+}
+
+/// What is set to go back to the snapshot, under one that is still to be taken.
+pub(super) fn return_to_snapshot() -> String {
+    format!("{}, snapshot = NULL", phase(Phase::Snapshot))
+}
+
+/// Records a snapshot, and with the first one the checkpoint and the phase that follow from it, in
+/// the open transaction.
+pub(super) async fn record_snapshot(
+    session: &mut Session,
+    name: &str,
+    held: Option<&HeldSnapshot>,
+    checkpoint: Option<&Position>,
+) -> Result<(), Failure> {
+    let held = held.map_or_else(|| "NULL".to_owned(), json);
+    update(session, name, &format!("snapshot = {held}")).await?;
+    if let Some(checkpoint) = checkpoint {
+        let statement = format!(
+            "UPDATE dunlin.checkpoint SET position = {} WHERE migration = {}",
+            json(checkpoint),
+            text(name)
+        );
+        session.execute(statement).await.map_err(attempting("record the snapshot"))?;
+        update(session, name, &phase(Phase::Snapshot)).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the latest figures.
+pub(super) async fn store_status(
+    session: &mut Session,
+    name: &str,
+    status: &StreamStatus,
+) -> Result<(), Failure> {
+    let statement = format!(
+        "REPLACE INTO dunlin.status (migration, report, updated_at) \
+         VALUES ({}, {}, UTC_TIMESTAMP(6))",
+        text(name),
+        json(status)
+    );
+    session.execute(statement).await.map_err(attempting("keep the latest figures"))?;
+    Ok(())
+}
+
+/// Removes a migration's state, and the database with the last one. Returns what was there.
+///
+/// A migration that begins between the count and the DROP loses its state; it has no rows by then
+/// and halts, since its own row is gone.
+pub(super) async fn remove(session: &mut Session, name: &str) -> Result<Vec<String>, Failure> {
+    let removing = || attempting("remove the migration's state");
+    let found = read(session, "SELECT name FROM dunlin.migration".to_owned()).await?;
+    let Some(found) = found else { return Ok(Vec::new()) };
+    let names = found.iter().map(|row| field(row, 0)).collect::<Result<Vec<String>, _>>()?;
+    let mut removed = Vec::new();
+    if names.iter().any(|known| known == name) {
+        let tables = ["chunk", "build", "tables", "status", "checkpoint"];
+        let deletes = tables
+            .map(|table| format!("DELETE FROM dunlin.{table} WHERE migration = {};", text(name)));
+        let statement = format!(
+            "BEGIN; {} DELETE FROM dunlin.migration WHERE name = {}; COMMIT",
+            deletes.join(" "),
+            text(name)
+        );
+        session.execute(statement).await.map_err(removing())?;
+        removed.push(format!("target: state of migration {name}"));
+    }
+    if names.iter().all(|known| known == name) {
+        session.execute("DROP DATABASE IF EXISTS dunlin").await.map_err(removing())?;
+        removed.push("target: database dunlin".to_owned());
+    }
+    Ok(removed)
+}
+
+/// A value of the state as a literal.
+fn json<T: Serialize>(value: &T) -> String {
+    text(&json_text(value))
+}
+
+/// A value of the state as JSON text.
+pub(super) fn json_text<T: Serialize>(value: &T) -> String {
+    // Serialising into a string fails only for maps with keys that are not strings; the state
+    // holds none.
+    serde_json::to_string(value).unwrap_or_else(|_| Value::Null.to_string())
+}
+
+fn parse<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, TargetError> {
+    let text: String = field(row, column)?;
+    serde_json::from_str(&text).map_err(TargetError::unreadable)
+}
+
+fn parse_optional<T: DeserializeOwned>(row: &Row, column: usize) -> Result<Option<T>, TargetError> {
+    let text: Option<String> = field(row, column)?;
+    text.as_deref().map(serde_json::from_str).transpose().map_err(TargetError::unreadable)
+}

@@ -1,0 +1,86 @@
+//! A source and a target of MySQL or MariaDB, and the oracle for them.
+
+use dunlin::demo::digest::TableComparison;
+use dunlin::demo::mysql::digest::{compare, counters_behind};
+use dunlin::demo::mysql::release::Flavour;
+use dunlin::demo::mysql::server::MySql;
+use dunlin::demo::mysql::{Release, Server, ServerOptions};
+use mysql_async::Conn;
+use mysql_async::prelude::{FromRow, Queryable};
+
+use super::compare::assert_none_differs;
+use super::pair::{DATABASE, TestPair};
+
+/// Two servers, each with an empty database `app`; dropping the pair removes them.
+pub type MySqlPair = TestPair<MySql>;
+
+impl TestPair<MySql> {
+    /// Two servers of one release, with the usual settings.
+    pub async fn of(release: Release) -> MySqlPair {
+        MySqlPair::with(release.into(), release.into()).await
+    }
+
+    /// Two servers with settings of their own.
+    pub async fn with(source: ServerOptions, target: ServerOptions) -> MySqlPair {
+        let pair = TestPair::create((&source, &target), Server::create);
+        pair.source.create_database(DATABASE).await.unwrap();
+        pair.target.create_database(DATABASE).await.unwrap();
+        pair
+    }
+
+    /// A session on the source.
+    pub async fn on_source(&self) -> Conn {
+        self.source.connect(DATABASE).await.unwrap()
+    }
+
+    /// A session on the target.
+    pub async fn on_target(&self) -> Conn {
+        self.target.connect(DATABASE).await.unwrap()
+    }
+
+    /// Runs statements on the source.
+    pub async fn source_sql(&self, statements: &str) {
+        batch(&self.source, statements).await;
+    }
+
+    /// Runs statements on the target.
+    pub async fn target_sql(&self, statements: &str) {
+        batch(&self.target, statements).await;
+    }
+
+    /// The tables on both sides.
+    pub async fn compare(&self) -> Vec<TableComparison> {
+        compare(&self.source, &self.target, DATABASE).await.unwrap()
+    }
+
+    /// Panics, naming each table, unless every table is equal on both sides, and no counter of
+    /// the target is behind.
+    pub async fn assert_equal(&self) {
+        assert_none_differs(&self.compare().await);
+        let behind = counters_behind(&self.source, &self.target, DATABASE).await.unwrap();
+        assert!(behind.is_empty(), "counters are behind: {behind:?}");
+    }
+}
+
+/// Runs statements on a server, in the database that tests move.
+pub async fn batch(server: &Server, statements: &str) {
+    server.connect(DATABASE).await.unwrap().query_drop(statements).await.unwrap();
+}
+
+/// The first row that a query returns.
+pub async fn row<T: FromRow + Send + 'static>(session: &mut Conn, query: &str) -> T {
+    session.query_first(query).await.unwrap().expect("a row")
+}
+
+/// Makes tables of every type that the server has, with values at the edges.
+pub async fn create_every_type(server: &Server) {
+    batch(server, include_str!("../cases/mysql/types/setup.sql")).await;
+    let own = match server.release().flavour {
+        Flavour::MySql => include_str!("../cases/mysql/types/mysql.sql"),
+        Flavour::MariaDb => include_str!("../cases/mysql/types/mariadb.sql"),
+    };
+    batch(server, own).await;
+    if server.release() == Release::MARIADB_11_8 {
+        batch(server, include_str!("../cases/mysql/types/mariadb_11_8.sql")).await;
+    }
+}
