@@ -262,7 +262,9 @@ async fn a_chunk_that_the_standby_cancels_is_copied_again() {
     lock.batch_execute("LOCK TABLE item IN SHARE MODE").await.unwrap();
     let mut run = Dunlin::start(&scene.pair, "run", &["--until", "caught-up"]);
     let standby = scene.pair.on_source().await;
-    let reading = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'item'::regclass";
+    // A server that cannot send more holds its snapshot, and the table, for as long.
+    let reading = "SELECT count(*) > 0 FROM pg_stat_activity
+                   WHERE query LIKE '%COPY%item%' AND wait_event = 'ClientWrite'";
     wait_until("the copy reads the table", async || number(&standby, reading).await).await;
     scene.primary_sql_alone("VACUUM FULL item").await;
     lock.commit().await.unwrap();
