@@ -6,9 +6,9 @@
 //! there is little to do, and grows by itself when there is much.
 //!
 //! Nothing is lost: a group ends with a whole transaction, its checkpoint is committed with it, and
-//! the position is announced only once a crash of the target cannot undo that. Not every commit
-//! waits for it: several times a second one does, and vouches for all before it. Nothing is applied
-//! twice: the log is read from the stored checkpoint. A transaction that is larger than a group goes
+//! the position is announced only once a crash of the target cannot undo that. Commits do not wait
+//! for it: several times a second another session does, and vouches for all before it. Nothing is
+//! applied twice: the log is read from the stored checkpoint. A transaction that is larger than a group goes
 //! to the target in pieces, inside of one target transaction that is committed with its last piece.
 //! What ends the stream (a halt, a stop, the position that was asked for) ends it between
 //! transactions: the complete ones before are applied first.
@@ -26,6 +26,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use self::gathered::{Complete, Ending, Gathered, last_mark};
@@ -151,7 +153,8 @@ pub async fn run<C: Catalog, A: Applier>(
         stored: feed.from.clone(),
         stored_at: Instant::now(),
         durable: feed.from.clone(),
-        durable_at: Instant::now(),
+        hardened_at: Instant::now(),
+        hardening: None,
         open: None,
         mark: None,
         altered: false,
@@ -183,6 +186,8 @@ enum Woken {
     Pace,
     /// Something is committed, and has not been durable for long enough.
     Undurable,
+    /// What was committed is durable.
+    Hardened(Result<(), Failure>),
     /// A batch; None where no more will come.
     Log(Option<Delivered>),
 }
@@ -191,6 +196,16 @@ enum Woken {
 async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until another session has made durable what it was to, for ever where there is nothing.
+async fn done(
+    hardening: &mut Option<(Position, BoxFuture<'static, Result<(), Failure>>)>,
+) -> Result<(), Failure> {
+    match hardening {
+        Some((_, hardened)) => hardened.await,
         None => std::future::pending().await,
     }
 }
@@ -230,7 +245,10 @@ struct Pipeline<C, A> {
     stored_at: Instant,
     /// The checkpoint that a crash of the target cannot undo.
     durable: Position,
-    durable_at: Instant,
+    /// When something was made durable last, or begun to be.
+    hardened_at: Instant,
+    /// What another session makes durable at the moment: everything before this position.
+    hardening: Option<(Position, BoxFuture<'static, Result<(), Failure>>)>,
     /// The transaction of which the target holds the first pieces, uncommitted.
     open: Option<Mark>,
     /// The transaction that is being gathered.
@@ -250,6 +268,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
     async fn work(&mut self) -> Result<End, Failure> {
         loop {
             self.gather().await?;
+            self.harden()?;
             if let Some(end) = self.apply().await? {
                 return Ok(end);
             }
@@ -281,7 +300,8 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
             match self.wait().await {
                 Woken::Stop => return Ok(()),
                 Woken::Pace => self.paced_until = None,
-                Woken::Undurable => self.flush().await?,
+                Woken::Undurable => self.harden()?,
+                Woken::Hardened(hardened) => self.hardened(hardened)?,
                 Woken::Log(delivered) => self.take(delivered).await?,
             }
         }
@@ -295,12 +315,14 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
     }
 
     async fn wait(&mut self) -> Woken {
-        let flush = self.may_flush().then(|| self.durable_at + self.feed.flush);
+        let undurable = self.hardening.is_none() && self.stored != self.durable;
+        let undurable = undurable.then(|| self.hardened_at + self.feed.flush);
         tokio::select! {
             biased;
             _ = self.feed.stop.wait_for(|stop| *stop) => Woken::Stop,
             () = reached(self.paced_until) => Woken::Pace,
-            () = reached(flush) => Woken::Undurable,
+            () = reached(undurable) => Woken::Undurable,
+            hardened = done(&mut self.hardening) => Woken::Hardened(hardened),
             delivered = self.feed.batches.receive() => Woken::Log(delivered),
         }
     }
@@ -400,7 +422,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                 committed_at_us: self.committed_at_us,
                 transactions: self.gathered.transactions,
                 changes: self.gathered.changes,
-                durable: self.altered || self.durable_at.elapsed() >= self.feed.flush,
+                durable: self.altered,
             },
         });
     }
@@ -477,20 +499,48 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
         self.announce(checkpoint.transactions, checkpoint.changes);
         if checkpoint.durable {
             self.altered = false;
-            self.durable = checkpoint.position.clone();
-            self.durable_at = Instant::now();
-            self.report.durable.send_replace(self.durable.clone());
+            self.hardened_at = Instant::now();
+            self.is_durable(&checkpoint.position);
         }
     }
 
-    /// Whether something is committed that is not durable, and the session is free.
-    fn may_flush(&self) -> bool {
-        self.stored != self.durable && self.open.is_none()
+    /// Notes that everything before `position` is durable.
+    fn is_durable(&mut self, position: &Position) {
+        self.durable = self.durable.clone().further(position.clone());
+        self.report.durable.send_replace(self.durable.clone());
+    }
+
+    /// Learns whether what was to become durable is, without waiting for it, and has another session
+    /// see to what was committed since, where that is due.
+    fn harden(&mut self) -> Result<(), Failure> {
+        if let Some(hardened) = done(&mut self.hardening).now_or_never() {
+            self.hardened(hardened)?;
+        }
+        let due = self.hardened_at.elapsed() >= self.feed.flush;
+        if due && self.hardening.is_none() && self.stored != self.durable {
+            self.hardened_at = Instant::now();
+            self.hardening = Some((self.stored.clone(), self.applier.harden().boxed()));
+            // Polled once, so that it begins.
+            if let Some(hardened) = done(&mut self.hardening).now_or_never() {
+                self.hardened(hardened)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hardened(&mut self, hardened: Result<(), Failure>) -> Result<(), Failure> {
+        let position = self.hardening.take().map(|(position, _)| position);
+        hardened?;
+        if let Some(position) = position {
+            self.is_durable(&position);
+        }
+        Ok(())
     }
 
     /// Makes everything durable that is committed.
     async fn flush(&mut self) -> Result<(), Failure> {
-        if self.may_flush() { self.store(self.applied.clone()).await } else { Ok(()) }
+        let undurable = self.stored != self.durable && self.open.is_none();
+        if undurable { self.store(self.applied.clone()).await } else { Ok(()) }
     }
 
     /// Stores a checkpoint without any rows, durably.

@@ -361,6 +361,10 @@ pub trait Applier: Send + 'static {
         checkpoint: Option<&Checkpoint>,
     ) -> impl Future<Output = Result<Applied, Failure>> + Send;
 
+    /// Makes durable what is committed by now, apart from the transactions of this applier: it need
+    /// not wait. The target must not have been started again since the applier was made.
+    fn harden(&mut self) -> impl Future<Output = Result<(), Failure>> + Send + 'static;
+
     /// Gives up the open transaction.
     fn abandon(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 }

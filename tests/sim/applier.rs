@@ -62,13 +62,21 @@ pub struct Server {
     pub alterations: u64,
     /// What a crash leaves.
     pub durable: Option<Box<Server>>,
+    pub crashes: u64,
 }
 
 impl Server {
+    /// Makes durable what is committed.
+    pub fn harden(&mut self) {
+        self.durable = None;
+        self.durable = Some(Box::new(self.clone()));
+    }
+
     /// Forgets what is not durable. An epoch is: it is taken by a commit of its own.
     fn crash(&mut self) {
         let kept = self.durable.take().unwrap();
-        *self = Server { epoch: self.epoch, durable: Some(kept.clone()), ..*kept };
+        let crashes = self.crashes + 1;
+        *self = Server { epoch: self.epoch, crashes, durable: Some(kept.clone()), ..*kept };
     }
 }
 
@@ -220,8 +228,7 @@ impl MemoryApplier {
         server.transactions += checkpoint.transactions;
         server.changes += checkpoint.changes;
         if checkpoint.durable {
-            server.durable = None;
-            server.durable = Some(Box::new(server.clone()));
+            server.harden();
         }
         Ok(())
     }
@@ -280,6 +287,20 @@ impl Applier for MemoryApplier {
         }
         self.end()?;
         Ok(Applied::Done)
+    }
+
+    fn harden(&mut self) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
+        let server = Arc::clone(&self.server);
+        let crashes = server.lock().unwrap().crashes;
+        async move {
+            tokio::task::yield_now().await;
+            let mut server = server.lock().unwrap();
+            if server.crashes != crashes {
+                return Err(TargetFault::Lost.into());
+            }
+            server.harden();
+            Ok(())
+        }
     }
 
     async fn abandon(&mut self) -> Result<(), Failure> {

@@ -77,6 +77,7 @@ impl World {
             pieces: 0,
             alterations: 0,
             durable: None,
+            crashes: 0,
         };
         server.durable = Some(Box::new(server.clone()));
         let dice = Dice::new(script(seed + 1_000_000, 4000));

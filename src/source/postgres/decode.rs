@@ -130,6 +130,9 @@ pub struct Decoded {
     pub reply_requested: bool,
     /// The furthest position that any message named.
     pub received: Option<Lsn>,
+    /// How long after its commit the last of a transaction's messages was sent, in microseconds by
+    /// the source's clock (of a standby: by two clocks).
+    pub behind_us: Option<i64>,
 }
 
 /// The state between messages.
@@ -140,6 +143,8 @@ pub struct Decoder {
     /// The relation that was described last.
     described: Option<u32>,
     transaction: Option<Mark>,
+    /// When the transaction that began last was committed, in microseconds since 2000.
+    committed_at: i64,
     /// The number of the transaction that began last.
     xid: u32,
     /// Partitions of which an old row may lack what tells the rows of their table apart, with that
@@ -173,6 +178,7 @@ impl Decoder {
             relations: HashMap::new(),
             described: None,
             transaction: None,
+            committed_at: 0,
             xid: 0,
             unfit: HashMap::new(),
         }
@@ -201,9 +207,11 @@ impl Decoder {
             b'w' => {
                 let start = Lsn(cursor.u64()?);
                 let _end_of_log = cursor.u64()?;
-                let _sent_at = cursor.u64()?;
+                let sent_at = cursor.i64()?;
                 decoded.received = decoded.received.max(Some(start));
-                self.message(cursor, &mut decoded.batch)
+                self.message(cursor, &mut decoded.batch)?;
+                decoded.behind_us = Some(sent_at.saturating_sub(self.committed_at));
+                Ok(())
             }
             b'k' => {
                 let sent = Lsn(cursor.u64()?);
@@ -237,7 +245,8 @@ impl Decoder {
 
     fn begin(&mut self, mut cursor: Cursor<'_>, batch: &mut Batch) -> Result<(), DecodeError> {
         let mark = Mark::Postgres(Lsn(cursor.u64()?));
-        let committed_at_us = cursor.i64()?.saturating_add(POSTGRES_EPOCH_US);
+        self.committed_at = cursor.i64()?;
+        let committed_at_us = self.committed_at.saturating_add(POSTGRES_EPOCH_US);
         self.xid = cursor.u32()?;
         if self.transaction.replace(mark.clone()).is_some() {
             return Err(cursor.out_of_place("inside another transaction"));

@@ -8,6 +8,7 @@
 //! without a word (`CreateDecodingContext` in logical.c).
 
 use std::future::Future;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{BufMut, BytesMut};
@@ -26,24 +27,26 @@ use crate::source::BatchSender;
 /// enough for an idle source to be seen as caught up at once.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
-/// In a flood, so long a nap lets data gather in the socket. A server sends every row change by
-/// itself, and waking up for each costs both sides more than the change.
-const NAP: Duration = Duration::from_millis(1);
+/// How data is left to gather before it is read. A server sends every row change by itself, and being
+/// woken for each costs both sides more than the change.
+#[derive(Clone, Copy)]
+struct Gathering {
+    nap: Duration,
+    /// A read that brought this much left more behind: there is no need to wait for it.
+    worthwhile_bytes: usize,
+}
 
-/// More reads than [`MOST_READS`] within this time are a flood.
-const FLOOD_WINDOW: Duration = Duration::from_millis(10);
+/// In the socket's own buffer.
+const HERE: Gathering = Gathering { nap: Duration::from_millis(1), worthwhile_bytes: 192 * 1024 };
 
-/// A thousand small transactions a second are still read one by one.
-const MOST_READS: u32 = 10;
+/// On the server's side of a connection whose window is small (see `connect::dial`).
+const THERE: Gathering = Gathering { nap: Duration::from_millis(5), worthwhile_bytes: 16 * 1024 };
 
-/// A nap that gathers less than this was not worth it: the flood is over.
-const LEAST_GATHERED_BYTES: usize = 4 * 1024;
+/// What comes so long after its commit is late anyway, and loses nothing by a nap.
+const LATE_US: i64 = 10_000;
 
 /// How long a reader may take to say goodbye.
 const PARTING: Duration = Duration::from_secs(5);
-
-/// A read that brought this much left more behind: there is no need to wait for it.
-const WORTHWHILE_BYTES: usize = 192 * 1024;
 
 /// The options of START_REPLICATION that a server of this version understands. Streaming of open
 /// transactions is not asked for: a transaction comes once it has committed, in commit order.
@@ -66,30 +69,6 @@ pub(super) async fn long_closed(out: &BatchSender) {
     tokio::time::sleep(PARTING).await;
 }
 
-/// Whether pieces come faster than they are worth reading one by one. How busy the target is says
-/// nothing about that: a source that wakes us for every piece is so slow that the target never is.
-#[derive(Default)]
-struct Flood {
-    high: bool,
-    since: Option<Instant>,
-    reads: u32,
-}
-
-impl Flood {
-    /// Learns of a read that brought `bytes`, and tells whether a nap is due.
-    fn is_on(&mut self, bytes: usize, now: Instant) -> bool {
-        if self.high && bytes >= LEAST_GATHERED_BYTES {
-            return true;
-        }
-        if self.high || self.since.is_none_or(|since| now - since > FLOOD_WINDOW) {
-            *self = Flood { high: false, since: Some(now), reads: 0 };
-        }
-        self.reads += 1;
-        self.high = self.reads > MOST_READS;
-        self.high
-    }
-}
-
 /// A stream that is being read.
 pub(super) struct LogReader {
     reader: ReplicationReader,
@@ -101,7 +80,7 @@ pub(super) struct LogReader {
     received: Lsn,
     heard_at: Instant,
     heard_since_tick: bool,
-    flood: Flood,
+    gathering: Gathering,
 }
 
 impl LogReader {
@@ -119,6 +98,7 @@ impl LogReader {
         let slot = crate::connect::quote::quote_ident(slot);
         let command = format!("START_REPLICATION SLOT {slot} LOGICAL {from} {options}");
         wire.simple_query(TEXT_AS_IT_IS).await?;
+        let gathering = if wire.is_loopback() { THERE } else { HERE };
         let (reader, writer) = wire.start_replication(&command).await?.split();
         let mut ticks = tokio::time::interval(ANSWER_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -132,7 +112,7 @@ impl LogReader {
             received: from,
             heard_at: Instant::now(),
             heard_since_tick: false,
-            flood: Flood::default(),
+            gathering,
         })
     }
 
@@ -157,26 +137,26 @@ impl LogReader {
             if let Some(guard) = &mut guard {
                 self.answering(guard.check()).await?;
             }
-            if self.pass_on(&frames, out).await?.is_break() {
-                return self.part().await;
-            }
-            let bytes = frames.bytes().len();
-            if bytes < WORTHWHILE_BYTES && self.flood.is_on(bytes, Instant::now()) {
+            let late = match self.pass_on(&frames, out).await? {
+                Continue(behind_us) => behind_us.is_some_and(|behind_us| behind_us > LATE_US),
+                Break(()) => return self.part().await,
+            };
+            if late && frames.bytes().len() < self.gathering.worthwhile_bytes {
                 // The thread itself: a runtime that waits is woken by every piece that comes.
-                std::thread::sleep(NAP);
+                std::thread::sleep(self.gathering.nap);
             }
             // Only now: while there was no room, nobody listened.
             self.heard_at = Instant::now();
         }
     }
 
-    /// Decodes what came and sends it, answering the server while there is no room.
+    /// Decodes what came and sends it, answering the server while there is no room. Goes on with how
+    /// far what came is behind.
     async fn pass_on(
         &mut self,
         frames: &FrameBatch,
         out: &BatchSender,
-    ) -> Result<std::ops::ControlFlow<()>, Failure> {
-        use std::ops::ControlFlow::{Break, Continue};
+    ) -> Result<ControlFlow<(), Option<i64>>, Failure> {
         let mut decoded = Decoded::default();
         let result = self.decoder.decode(frames.bytes(), frames.payloads(), &mut decoded);
         self.received = self.received.max(decoded.received.unwrap_or_default());
@@ -199,7 +179,7 @@ impl LogReader {
             }
         }
         result?;
-        Ok(Continue(()))
+        Ok(Continue(decoded.behind_us))
     }
 
     /// Waits for something without leaving the server without an answer.

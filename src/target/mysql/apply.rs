@@ -190,6 +190,11 @@ impl Applier for MySqlApplier {
         Ok(Applied::Done)
     }
 
+    fn harden(&mut self) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
+        // How durable a commit is, is a setting of the server's.
+        std::future::ready(Ok(()))
+    }
+
     async fn abandon(&mut self) -> Result<(), Failure> {
         self.in_transaction = false;
         let rolled_back = self.session.execute("ROLLBACK").await;

@@ -61,6 +61,9 @@ pub struct PostgresApplier {
     columns: Statement,
     /// Commits, and waits until that is as safe as the operator wants it.
     commit_durably: String,
+    /// A session whose commits wait for that, and vouch for all before them. It was made with this
+    /// applier and is never made anew: a server that crashed meanwhile has ended it.
+    voucher: Arc<Session>,
 }
 
 /// A relation's shape, the target's table for it, and the statements made so far.
@@ -91,7 +94,7 @@ impl PostgresApplier {
     ///
     /// Where the session's settings cannot be made.
     pub(super) async fn new(
-        session: Session,
+        (session, voucher): (Session, Session),
         fence: Fence,
         on_drop: OnDropColumn,
     ) -> Result<Self, Failure> {
@@ -99,6 +102,7 @@ impl PostgresApplier {
         let level = "SELECT pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), \
                      'off', 'on')";
         let level: String = session.query_one(level, &[]).await.map_err(act())?.get(0);
+        voucher.batch_execute(&format!("SET synchronous_commit = {level}")).await.map_err(act())?;
         session
             .batch_execute(include_str!("../../../sql/postgres/apply_session.sql"))
             .await
@@ -108,6 +112,7 @@ impl PostgresApplier {
             columns: catalog::prepare_tables(&session).await.map_err(act())?,
             commit_durably: format!("SET LOCAL synchronous_commit = {level}; COMMIT"),
             session,
+            voucher: Arc::new(voucher),
             fence,
             on_drop,
             prepared: HashMap::new(),
@@ -378,6 +383,17 @@ impl Applier for PostgresApplier {
             self.in_transaction = true;
         }
         Ok(Applied::Done)
+    }
+
+    fn harden(&mut self) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
+        let voucher = Arc::clone(&self.voucher);
+        async move {
+            // A transaction that has written nothing to the log would not wait for it (xact.c,
+            // RecordTransactionCommit).
+            let writing = "SELECT pg_catalog.pg_logical_emit_message(true, 'dunlin', '')";
+            let hardened = voucher.batch_execute(writing).await;
+            Ok(hardened.map_err(attempting("make groups durable"))?)
+        }
     }
 
     async fn abandon(&mut self) -> Result<(), Failure> {

@@ -450,7 +450,8 @@ impl Target for PostgresTarget {
 
     async fn applier(&self) -> Result<PostgresApplier, Failure> {
         let on_drop = self.shared.options.on_drop_column;
-        PostgresApplier::new(self.session().await?, self.fence()?, on_drop).await
+        let sessions = (self.session().await?, self.session().await?);
+        PostgresApplier::new(sessions, self.fence()?, on_drop).await
     }
 
     async fn remove(&self) -> Result<Vec<String>, Failure> {
