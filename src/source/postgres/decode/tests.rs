@@ -5,8 +5,11 @@ use crate::model::Value;
 use proptest::prelude::*;
 
 /// A message of the log inside of its CopyData frame.
+const SENT_AT_US: i64 = 5;
+
 fn wal(message: &[&[u8]]) -> Vec<u8> {
-    [b"w", &[0; 7][..], &[9], &[0; 16][..], &message.concat()].concat()
+    let sent_at = SENT_AT_US.to_be_bytes();
+    [b"w", &[0; 7][..], &[9], &[0; 8][..], &sent_at, &message.concat()].concat()
 }
 
 fn begin() -> Vec<u8> {
@@ -94,6 +97,7 @@ fn every_kind_of_message_says_what_it_means() {
     result.unwrap();
     assert!(decoded.reply_requested);
     assert_eq!(decoded.received, Some(Lsn(9)));
+    assert_eq!(decoded.behind_us, Some(SENT_AT_US - 1));
     let batch = &decoded.batch;
     let values =
         |row| -> Vec<_> { batch.row(row).iter().map(|value| batch.value(*value)).collect() };
