@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 
 /// The receive buffer of a connection that gathers.
-const WINDOW_BYTES: u32 = 32 * 1024;
+const WINDOW_BYTES: u32 = 16 * 1024;
 
 /// The largest segment of a connection that gathers.
 const SEGMENT_BYTES: u32 = 4 * 1024;

@@ -40,10 +40,10 @@ struct Gathering {
 const HERE: Gathering = Gathering { nap: Duration::from_millis(1), worthwhile_bytes: 192 * 1024 };
 
 /// On the server's side of a connection whose window is small (see `connect::dial`).
-const THERE: Gathering = Gathering { nap: Duration::from_millis(5), worthwhile_bytes: 16 * 1024 };
+const THERE: Gathering = Gathering { nap: Duration::from_millis(20), worthwhile_bytes: 8 * 1024 };
 
 /// What comes so long after its commit is late anyway, and loses nothing by a nap.
-const LATE_US: i64 = 10_000;
+const LATE_US: i64 = 50_000;
 
 /// How long a reader may take to say goodbye.
 const PARTING: Duration = Duration::from_secs(5);
