@@ -235,6 +235,19 @@ impl Position {
         }
     }
 
+    /// Whether everything that this position contains comes before transaction `mark`, in a log
+    /// that holds both.
+    ///
+    /// Places in a log say so. Names do not: where a log gathers what several servers named, one
+    /// that is not contained may come before another that is.
+    #[must_use]
+    pub fn ends_before(&self, mark: &Mark) -> bool {
+        match self {
+            Position::Postgres(_) | Position::Binlog(_) => !self.contains(mark),
+            Position::MySql(_) | Position::MariaDb(_) => false,
+        }
+    }
+
     /// The one of the two that contains the other.
     #[must_use]
     pub fn further(self, other: Position) -> Position {
@@ -378,6 +391,18 @@ mod tests {
         let stored = serde_json::to_string(&empty).unwrap();
         assert_eq!(serde_json::from_str::<Position>(&stored).unwrap(), empty);
         assert!("".parse::<Position>().is_err() && "binlog.000001:4".parse::<Position>().is_err());
+    }
+
+    #[test]
+    fn only_places_tell_that_nothing_of_a_position_is_to_come() {
+        let place = |lsn| Position::Postgres(Lsn(lsn));
+        assert!(place(100).ends_before(&Mark::Postgres(Lsn(100))));
+        assert!(!place(101).ends_before(&Mark::Postgres(Lsn(100))));
+        let [_, names, ..] = TEXTS.map(|text| text.parse::<Position>().unwrap());
+        let Position::MySql(set) = &names else { panic!() };
+        let (source, ..) = set.runs().next().unwrap();
+        let other = Mark::MySql(Gtid { source: Arc::new(*source), number: 100 });
+        assert!(!names.contains(&other) && !names.ends_before(&other));
     }
 
     #[test]

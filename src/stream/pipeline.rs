@@ -143,6 +143,9 @@ pub async fn run<C: Catalog, A: Applier>(
     catalog: C,
     applier: A,
 ) -> Result<End, Failure> {
+    if feed.until.as_ref().is_some_and(|until| feed.from.reaches(until)) {
+        return Ok(End::Reached);
+    }
     let group_bytes = feed.group_bytes.min(feed.batches.most_gathered());
     let mut pipeline = Pipeline {
         gathered: Gathered::default(),
@@ -358,7 +361,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
             }
             match event {
                 Event::Begin { mark, committed_at_us } => {
-                    if self.feed.until.as_ref().is_some_and(|until| !until.contains(mark)) {
+                    if self.feed.until.as_ref().is_some_and(|until| until.ends_before(mark)) {
                         self.push(&delivered, from..index);
                         self.gathered.ending = Some(Ending::Reached);
                         return Ok(());
@@ -390,13 +393,15 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                     from = index + 1;
                     self.gathered.transactions += 1;
                     self.complete(end.clone());
+                    if self.is_reached_by(end) {
+                        return Ok(());
+                    }
                 }
                 Event::Idle { position } => {
                     self.push(&delivered, from..index + 1);
                     from = index + 1;
                     self.complete(position.clone());
-                    if self.feed.until.as_ref().is_some_and(|until| position.reaches(until)) {
-                        self.gathered.ending = Some(Ending::Reached);
+                    if self.is_reached_by(position) {
                         return Ok(());
                     }
                 }
@@ -404,6 +409,15 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
         }
         self.push(&delivered, from..batch.events.len());
         Ok(())
+    }
+
+    /// Notes that the stream ends at `position`, if that is as far as it was to go.
+    fn is_reached_by(&mut self, position: &Position) -> bool {
+        let reached = self.feed.until.as_ref().is_some_and(|until| position.reaches(until));
+        if reached {
+            self.gathered.ending = Some(Ending::Reached);
+        }
+        reached
     }
 
     fn push(&mut self, delivered: &Delivered, events: Range<usize>) {
