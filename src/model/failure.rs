@@ -235,6 +235,8 @@ codes! {
     ProtocolViolation = "PROTOCOL_VIOLATION" => 4,
     /// The source's log is damaged, encrypted, or says itself that it lacks something.
     LogUnreadable = "LOG_UNREADABLE" => 4,
+    /// The source's log does not go back to where the migration is.
+    LogPurged = "LOG_PURGED" => 4,
     /// The source's log holds statements, or rows that were rolled back, in place of row changes.
     LogNotRows = "LOG_NOT_ROWS" => 4,
     /// The source's log leaves out parts of rows that are needed.

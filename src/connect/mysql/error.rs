@@ -5,6 +5,8 @@
 //! parts are left out where the text is taken in, so that no row reaches a log. It does not know
 //! what was attempted: the caller says it.
 
+mod dump;
+
 use crate::model::{Code, Disposition, Fault, Halt};
 use std::error::Error;
 use std::io;
@@ -120,6 +122,7 @@ impl ServerError {
                  `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
             1153 | 1162 | 1301 => too_large(),
+            1236 => dump::disposition(&self.message),
             // CHECK constraints, of MySQL and of MariaDB, have the SQLSTATE of other errors.
             3819 | 4025 => refused(),
             _ if self.state.starts_with("22") || self.state.starts_with("23") => refused(),

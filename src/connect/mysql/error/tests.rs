@@ -71,3 +71,46 @@ fn a_message_is_told_with_its_numbers() {
     let error = ServerError::new(1049, "42000", "Unknown database 'shop'");
     assert_eq!(error.to_string(), "Unknown database 'shop' (error 1049, SQLSTATE 42000)");
 }
+
+#[test]
+fn a_dump_that_is_refused_says_why_in_words() {
+    let code = |message: &str| match ServerError::new(1236, "HY000", message).disposition() {
+        Disposition::Retry => None,
+        Disposition::Halt(halt) => Some(halt.code),
+    };
+    for (message, expected) in [
+        (
+            "A replica with the same server_uuid/server_id as this replica has connected to the source",
+            None,
+        ),
+        ("A slave with the same server_id is already connected", None),
+        (
+            "Cannot replicate because the source purged required binary logs. Replicate the missing",
+            Some(Code::LogPurged),
+        ),
+        ("Could not find first log file name in binary log index file", Some(Code::LogPurged)),
+        (
+            "Could not find GTID state requested by slave in any binlog files. Probably the slave",
+            Some(Code::LogPurged),
+        ),
+        (
+            "Client requested source to start replication from position > file size",
+            Some(Code::LogPurged),
+        ),
+        (
+            "Replica has more GTIDs than the source has, using the source's SERVER_UUID.",
+            Some(Code::SourceTimeline),
+        ),
+        (
+            "Error: connecting slave requested to start from GTID 0-1-5, which is not in the master's binlog",
+            Some(Code::SourceTimeline),
+        ),
+        ("bogus data in log event; the first event 'b.1' at 4", Some(Code::LogUnreadable)),
+        (
+            "log event entry exceeded max_allowed_packet; Increase max_allowed_packet on source",
+            Some(Code::ValueTooLarge),
+        ),
+    ] {
+        assert_eq!(code(message), expected, "{message}");
+    }
+}
