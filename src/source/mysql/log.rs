@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::binlog::{Decoder, Registry};
-use super::dump::encode;
 use super::error::SourceError;
 use super::replication::{EventStream, LogReader};
 use crate::config::endpoint::MySqlEndpoint;
@@ -47,15 +46,12 @@ async fn dump(wire: Wire, from: &Position, heartbeat: Duration) -> Result<EventR
     let server_id = FIRST_SERVER_ID | rand::random::<u32>();
     let replica = Replica { server_id, heartbeat };
     let reader = match from {
-        Position::MySql(executed) => {
-            wire.dump(&replica, &DumpFrom::Gtids(&encode(executed))).await?
-        }
+        Position::MySql(executed) => wire.dump(&replica, &DumpFrom::Gtids(executed)).await?,
         Position::MariaDb(list) => {
             wire.dump(&replica, &DumpFrom::MariaGtids(&list.to_string())).await?
         }
         Position::Binlog(at) => {
-            let offset = u32::try_from(at.offset);
-            let offset = offset.map_err(|_| SourceError::BeyondReach { position: from.clone() })?;
+            let offset = asked_for(at.offset);
             wire.dump(&replica, &DumpFrom::File { name: at.file(), offset }).await?
         }
         Position::Postgres(_) => {
@@ -63,6 +59,14 @@ async fn dump(wire: Wire, from: &Position, heartbeat: Duration) -> Result<EventR
         }
     };
     Ok(reader)
+}
+
+/// Where a file is begun to be read to come to this offset. The command names four bytes of it; for
+/// what lies beyond, the file is read from its first event on, and the decoder passes over what it
+/// knows.
+fn asked_for(offset: u64) -> u32 {
+    const FIRST_EVENT: u32 = 4;
+    u32::try_from(offset).unwrap_or(FIRST_EVENT)
 }
 
 /// Events as they come, one after the other.
@@ -96,5 +100,16 @@ impl EventStream for Events {
             return Ok(None);
         };
         Ok(Some(&batch.bytes()[place]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_four_gib_a_file_is_read_from_its_beginning() {
+        assert_eq!(asked_for(u64::from(u32::MAX)), u32::MAX);
+        assert_eq!(asked_for(u64::from(u32::MAX) + 1), 4);
     }
 }

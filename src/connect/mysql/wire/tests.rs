@@ -137,7 +137,7 @@ async fn talk(mut wire: Wire, act: Act) -> Result<usize, WireError> {
         }
         Act::Dump => {
             let replica = Replica { server_id: 7, heartbeat: Duration::from_secs(1) };
-            let mut reader = wire.dump(&replica, &DumpFrom::Gtids(&[0; 8])).await?;
+            let mut reader = wire.dump(&replica, &DumpFrom::Gtids(&GtidSet::default())).await?;
             while let Some(batch) = reader.read_events().await? {
                 given += batch.events().map(<[u8]>::len).sum::<usize>();
             }

@@ -155,6 +155,9 @@ impl Decoder {
         let body = self.format.body(&header, event)?;
         if header.is_in_file() {
             self.advance(&header)?;
+            if self.is_known(&header)? {
+                return Ok(Rest::Nothing);
+            }
         }
         match header.kind {
             kind::FORMAT_DESCRIPTION => {
@@ -172,6 +175,22 @@ impl Decoder {
                 self.unpack_payload(page)
             }
             _ => self.dispatch(&header, body, page).map(|()| Rest::Nothing),
+        }
+    }
+
+    /// Whether the event stands before the position. So do some where the log could only be asked for
+    /// from its file's beginning on.
+    fn is_known(&self, header: &Header) -> Result<bool, Problem> {
+        match &self.position {
+            Position::Binlog(position)
+                if position.file() == self.place.file && self.place.offset < position.offset =>
+            {
+                if self.next_offset > position.offset {
+                    return Err(Problem::OutOfPlace("the position lies within it"));
+                }
+                Ok(header.kind != kind::FORMAT_DESCRIPTION)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -367,6 +386,7 @@ impl Decoder {
             (Verb::RollbackToSavepoint, _) => self.rolled_back(),
             (Verb::Nothing, State::Open(_)) => Ok(()),
             (Verb::Nothing, State::Named(_)) => self.commit(page),
+            (Verb::Call, _) => Err(Problem::Statement(statement.database.into())),
             (Verb::Change, state) => {
                 if self.registry.may_concern(&statement.database, text) {
                     return Err(Problem::Statement(statement.database.into()));
@@ -484,6 +504,13 @@ impl Decoder {
         let name = name.map_err(|_| Problem::Malformed("a file name that is no text"))?;
         if name.is_empty() || name.contains(char::is_control) {
             return Err(Problem::Malformed("a file name that is none"));
+        }
+        if let Position::Binlog(position) = &self.position
+            && position.file() == self.place.file
+            && position.file() != name
+            && self.next_offset < position.offset
+        {
+            return Err(Problem::OutOfPlace("the file before it ends before the position"));
         }
         self.place = Place { file: name.to_owned(), offset };
         self.next_offset = offset;

@@ -238,6 +238,44 @@ fn without_names_the_place_is_counted_beyond_four_gib() {
     assert!(log.offset > 0x1_0000_0000);
 }
 
+/// The end that is told of a file's events, from this offset on, and the name of the next file.
+fn rotate(offset: u64, name: &str) -> Vec<u8> {
+    let mut body = offset.to_le_bytes().to_vec();
+    body.extend_from_slice(name.as_bytes());
+    let mut event = Log::new().push(kind::ROTATE, &body).events.remove(1);
+    event[..4].fill(0);
+    event[13..17].fill(0);
+    event[17] = 0x20;
+    mend(&mut event);
+    event
+}
+
+#[test]
+fn what_stands_before_a_place_is_passed_over() {
+    let start = 0x1_0000_0000 - 100;
+    let mut log = Log::new();
+    log.offset = start;
+    let known = log.anonymous().query("BEGIN").table().insert(1).xid();
+    let from = known.offset;
+    assert!(from > 0x1_0000_0000);
+    let mut whole = known.anonymous().query("BEGIN").table().insert(2).xid();
+    whole.events[0][13..17].fill(0);
+    mend(&mut whole.events[0]);
+    whole.events.insert(0, rotate(start, "binlog.000003"));
+    let position = |offset| Position::Binlog(BinlogPosition::new(UUID, "binlog.000003", offset));
+    let (batch, end, error) = decode(&whole, position(from));
+    assert_eq!(error, None);
+    let begin = format!("begin {UUID}/binlog.000003:{from}");
+    assert_eq!(told(&batch)[..3], [&begin, "relation shop.items", "insert 2,hi"]);
+    assert_eq!(end.to_string(), format!("{UUID}/binlog.000003:{}", whole.offset));
+    let within = decode(&whole, position(from - 1)).2;
+    assert_eq!(within, Some(Problem::OutOfPlace("the position lies within it")));
+    whole.events.truncate(4);
+    whole.events.push(rotate(4, "binlog.000004"));
+    let short = decode(&whole, position(from)).2;
+    assert_eq!(short, Some(Problem::OutOfPlace("the file before it ends before the position")));
+}
+
 #[test]
 fn definitions_stand_alone_and_truncates_are_told_as_such() {
     let log = Log::new()
