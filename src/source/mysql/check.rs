@@ -312,6 +312,23 @@ async fn prepared(control: &Control) -> Result<Option<Finding>, Failure> {
     }))
 }
 
+/// A row for each server that the source is a replica of; none where the account may not ask.
+async fn replication(control: &Control) -> Result<Vec<TextRow>, Failure> {
+    let version = control.version();
+    let text = match version.flavour {
+        Flavour::MySql if version.number >= 80_022 => "SHOW REPLICA STATUS",
+        Flavour::MySql => "SHOW SLAVE STATUS",
+        Flavour::MariaDb => "SHOW ALL SLAVES STATUS",
+    };
+    let rows = control.permitted(text, "look whether the source is a replica").await?;
+    Ok(rows.unwrap_or_default())
+}
+
+/// Whether the server is set up as a replica.
+pub(super) async fn replicates(control: &Control) -> Result<bool, Failure> {
+    Ok(!replication(control).await?.is_empty())
+}
+
 /// A source that is itself a replica.
 async fn replica(
     control: &Control,
@@ -321,15 +338,7 @@ async fn replica(
     if !privileges.any(&["REPLICATION CLIENT", "SLAVE MONITOR", "REPLICA MONITOR", "SUPER"]) {
         return Ok(Vec::new());
     }
-    let version = control.version();
-    let text = match version.flavour {
-        Flavour::MySql if version.number >= 80_022 => "SHOW REPLICA STATUS",
-        Flavour::MySql => "SHOW SLAVE STATUS",
-        Flavour::MariaDb => "SHOW ALL SLAVES STATUS",
-    };
-    let Some(rows) = control.permitted(text, "look whether the source is a replica").await? else {
-        return Ok(Vec::new());
-    };
+    let rows = replication(control).await?;
     let mut findings = Vec::new();
     if !rows.is_empty() && !settings.on("log_slave_updates") && !settings.on("log_replica_updates")
     {

@@ -18,12 +18,6 @@ pub enum SourceError {
         /// The privileges that are missing.
         privileges: &'static str,
     },
-    /// The snapshots of several connections did not come to agree.
-    #[error("take {connections} snapshots of one moment")]
-    Disagreed {
-        /// How many there were to be.
-        connections: usize,
-    },
     /// The snapshot is gone with its connections.
     #[error("read under a snapshot that is not held any more")]
     SnapshotGone,
@@ -91,6 +85,15 @@ pub enum SourceError {
         /// The position.
         position: Position,
     },
+    /// The server's log holds less than was read of it.
+    #[error("go on in the source's binary log from {position}, which it does not reach")]
+    Behind {
+        /// The position.
+        position: Position,
+    },
+    /// Another server of the replication answers, which lags.
+    #[error("go on with another source, a replica that does not have yet what the target has")]
+    Lags,
     /// A statement of the server's is of an unexpected form.
     #[error("take apart the definition of table {table}")]
     Definition {
@@ -105,8 +108,14 @@ const ANEW: &str = "begin anew with `dunlin complete`, then `dunlin run --trunca
 impl Fault for SourceError {
     fn disposition(&self) -> Disposition {
         match self {
-            SourceError::SnapshotGone => Disposition::Retry,
-            SourceError::HeldUp { .. } | SourceError::Disagreed { .. } => Halt::with(
+            SourceError::SnapshotGone | SourceError::Lags => Disposition::Retry,
+            SourceError::Behind { .. } => Halt::with(
+                Code::SourceTimeline,
+                format!(
+                    "the source was reset or restored to a state before what the target holds: {ANEW}"
+                ),
+            ),
+            SourceError::HeldUp { .. } => Halt::with(
                 Code::SnapshotHeldUp,
                 "wait for it or end it (KILL), then run the same command again; --slot-timeout \
                  waits longer",
@@ -116,11 +125,8 @@ impl Fault for SourceError {
                 format!("on the source: GRANT {privileges} to the account that dunlin uses"),
             ),
             SourceError::BeyondReach { .. } => Halt::with(
-                Code::ProtocolViolation,
-                format!(
-                    "a place beyond 4 GiB in a file, or of another engine, cannot be asked for: \
-                     turn gtid_mode on and {ANEW}"
-                ),
+                Code::StateUnreadable,
+                format!("it is a position of another engine: check --name and --target, or {ANEW}"),
             ),
             SourceError::Handle { .. } => Halt::with(
                 Code::StateUnreadable,

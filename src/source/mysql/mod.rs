@@ -11,7 +11,6 @@ mod catalog;
 mod check;
 mod control;
 mod create_table;
-pub mod dump;
 mod error;
 mod fields;
 mod held;
@@ -189,8 +188,12 @@ impl Source for MySqlSource {
         _known: &SourceIdentity,
         position: &Position,
     ) -> Result<bool, Failure> {
-        let end = self.position().await?;
-        Ok(end.reaches(position))
+        let goes_on = self.position().await?.reaches(position);
+        // What a replica lacks may still come, as long as its own source is there.
+        if !goes_on && check::replicates(&self.shared.control).await? {
+            return Err(SourceError::Lags.into());
+        }
+        Ok(goes_on)
     }
 
     async fn check(
@@ -351,6 +354,11 @@ impl Source for MySqlSource {
         out: BatchSender,
         _durable: watch::Receiver<Position>,
     ) -> Result<(), Failure> {
+        // A server that was reset gives names anew: what it then has under one that is on the target
+        // already it would leave out.
+        if !self.position().await?.reaches(&from) {
+            return Err(SourceError::Behind { position: from }.into());
+        }
         let silence = self.shared.options.source_timeout;
         log::read(self.shared.endpoint.clone(), from, tables, out, silence).await
     }

@@ -11,8 +11,8 @@
 //!
 //! MariaDB tells by `binlog_snapshot_file` and `binlog_snapshot_position` where a snapshot lies, but
 //! not in sessions that do not write to the binary log, as ours: connections that all said the same
-//! place were seen to see different rows. So the lock is taken there too, and what they say under it
-//! is only the place.
+//! place were seen to see different rows. So the lock is taken there too, and the position is asked
+//! for under it.
 
 use std::time::{Duration, Instant};
 
@@ -22,12 +22,16 @@ use super::catalog::{self, Positioning};
 use super::control::{Control, TextRow, is_denied};
 use super::error::SourceError;
 use crate::config::endpoint::MySqlEndpoint;
-use crate::connect::mysql::quote::{quote_literal, quote_name};
+use crate::connect::mysql::quote::quote_name;
 use crate::connect::mysql::{Flavour, Wire, WireError};
 use crate::model::{Failure, Position, TableName};
 
 /// How long one attempt to lock keeps the source's writers waiting at most.
 const ATTEMPT_S: u64 = 2;
+
+/// How long the lock may be held. Milliseconds are needed; but where the network fails meanwhile the
+/// server does not hear of it, and would keep its writers waiting for hours.
+const LONGEST_HELD_S: u64 = 20;
 
 /// How long they are left alone before the next.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -58,43 +62,12 @@ pub(super) async fn take(order: &Order<'_>) -> Result<(Vec<Wire>, Position), Fai
     let mut locker = session(order.endpoint, order.control).await?;
     lock(order, &mut locker).await?;
     begin(&mut wires).await?;
-    let position = match order.control.version().flavour {
-        Flavour::MariaDb => {
-            let disagreed = SourceError::Disagreed { connections: wires.len() };
-            Some(agreed(&mut wires).await?.ok_or(disagreed)?)
-        }
-        Flavour::MySql => None,
-    };
-    let at = match position {
-        Some(_) => None,
-        None => Some(catalog::position(order.control, order.positioning).await?),
-    };
+    let position = catalog::position(order.control, order.positioning).await?;
+    // Fails where the server ended the session, and its lock with it, before this moment.
     locker.execute("UNLOCK TABLES").await?;
     locker.close().await?;
-    match (at, position) {
-        (Some(at), _) => Ok((mark(wires).await?, at)),
-        (None, position) => finish(order, wires, position.unwrap_or_default()).await,
-    }
-}
-
-/// Where MariaDB's snapshots lie: a file of the binary log and an offset in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Place {
-    file: String,
-    offset: String,
-}
-
-async fn finish(
-    order: &Order<'_>,
-    wires: Vec<Wire>,
-    place: Place,
-) -> Result<(Vec<Wire>, Position), Failure> {
-    let offset = if place.offset.is_empty() { "0" } else { &place.offset };
-    let text = format!("SELECT BINLOG_GTID_POS({}, {offset})", quote_literal(&place.file));
-    let row = order.control.one(&text, "find the GTIDs of the snapshot").await?;
-    let list = row.maybe(0).ok_or(SourceError::Answer { asked: "BINLOG_GTID_POS" })?;
-    let position = catalog::maria_list(&list)?;
-    Ok((mark(wires).await?, position))
+    mark(&mut wires).await?;
+    Ok((wires, position))
 }
 
 /// A connection on which rows are read.
@@ -143,38 +116,16 @@ async fn begin(wires: &mut [Wire]) -> Result<(), WireError> {
     Ok(())
 }
 
-async fn mark(mut wires: Vec<Wire>) -> Result<Vec<Wire>, WireError> {
+async fn mark(wires: &mut [Wire]) -> Result<(), WireError> {
     let text = format!("SAVEPOINT {SAVEPOINT_NAME}");
     try_join_all(wires.iter_mut().map(|wire| wire.execute(&text))).await?;
-    Ok(wires)
-}
-
-/// The place of all snapshots, where they have the same.
-async fn agreed(wires: &mut [Wire]) -> Result<Option<Place>, Failure> {
-    let text = "SHOW SESSION STATUS LIKE 'binlog_snapshot_%'";
-    let answers = try_join_all(wires.iter_mut().map(|wire| wire.rows(text))).await?;
-    let places: Vec<Place> = answers.into_iter().map(place).collect();
-    let Some(first) = places.first().filter(|place| !place.file.is_empty()) else {
-        return Err(SourceError::Answer { asked: text }.into());
-    };
-    Ok(places.iter().all(|place| place == first).then(|| first.clone()))
-}
-
-fn place(rows: Vec<Vec<Option<String>>>) -> Place {
-    let mut place = Place::default();
-    for row in rows.into_iter().map(TextRow::of) {
-        match row.text(0).to_ascii_lowercase().as_str() {
-            "binlog_snapshot_file" => place.file = row.text(1),
-            "binlog_snapshot_position" => place.offset = row.text(1),
-            _ => {}
-        }
-    }
-    place
+    Ok(())
 }
 
 /// Keeps commits out, of all tables or of the wanted ones.
 async fn lock(order: &Order<'_>, locker: &mut Wire) -> Result<(), Failure> {
-    locker.execute(&format!("SET SESSION lock_wait_timeout = {ATTEMPT_S}")).await?;
+    let settings = format!("lock_wait_timeout = {ATTEMPT_S}, wait_timeout = {LONGEST_HELD_S}");
+    locker.execute(&format!("SET SESSION {settings}")).await?;
     let begun = Instant::now();
     let mut text = "FLUSH TABLES WITH READ LOCK".to_owned();
     let each = lock_each(&order.tables);
@@ -233,14 +184,6 @@ async fn holdup(control: &Control) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_snapshot_lies_where_the_server_says() {
-        let row = |name: &str, value: &str| vec![Some(name.to_owned()), Some(value.to_owned())];
-        let rows =
-            vec![row("Binlog_snapshot_file", "bin.000002"), row("Binlog_snapshot_position", "331")];
-        assert_eq!(place(rows), Place { file: "bin.000002".into(), offset: "331".into() });
-    }
 
     #[test]
     fn tables_are_locked_in_one_statement() {
