@@ -276,12 +276,12 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         }
         tracing::warn!("what is left is copied under a new snapshot");
         let held = self.source.hold_again().await?;
-        let stale = planner::stale_tables(
-            &migration.tables,
-            &migration.ledger,
-            &held.position,
-            migration.owns_schema,
-        );
+        let indexed = match migration.owns_schema {
+            true => self.target.indexed_already(&migration.tables).await?,
+            false => migration.tables.iter().map(|table| table.id).collect(),
+        };
+        let stale =
+            planner::stale_tables(&migration.tables, &migration.ledger, &held.position, &indexed);
         if !stale.is_empty() {
             self.reset(migration, &stale).await?;
         }

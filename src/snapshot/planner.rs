@@ -5,7 +5,7 @@
 //! lost, [`stale_tables`] names the tables whose finished chunks cannot stand beside chunks of
 //! another position (rule 2 of the design).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::{
     Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Position, Table, TableId, are_assignable,
@@ -100,22 +100,22 @@ pub fn pending(tables: &[Table], ledger: &[LedgerEntry]) -> Vec<Chunk> {
 
 /// Tables that have both finished chunks from another position than `position` and unfinished
 /// ones, and cannot keep both: where changes cannot be assigned to a chunk, or where unique indexes
-/// stand already (`unique_indexes_wait` is false), which would meet a row and its successor side by
-/// side. They have to be copied whole. So are those whose unfinished chunks are of other partitions
+/// stand already (they are `indexed`), which would meet a row and its successor side by side. They have to be copied whole. So are those whose unfinished chunks are of other partitions
 /// than they may have at `position`.
 #[must_use]
 pub fn stale_tables(
     tables: &[Table],
     ledger: &[LedgerEntry],
     position: &Position,
-    unique_indexes_wait: bool,
+    indexed: &HashSet<TableId>,
 ) -> Vec<TableId> {
     let mut chunks: BTreeMap<TableId, Vec<&LedgerEntry>> = BTreeMap::new();
     for entry in ledger {
         chunks.entry(entry.chunk.table).or_default().push(entry);
     }
     let assignable = |table: &Table, entries: &[&LedgerEntry]| {
-        unique_indexes_wait && are_assignable(table, entries.iter().map(|entry| &entry.chunk))
+        !indexed.contains(&table.id)
+            && are_assignable(table, entries.iter().map(|entry| &entry.chunk))
     };
     let stale = |table: &&Table| {
         let Some(entries) = chunks.get(&table.id) else {
@@ -197,13 +197,14 @@ mod tests {
 
     #[test]
     fn chunks_of_two_moments_stand_side_by_side_only_where_every_change_finds_its_chunk() {
-        let stale_where = |order, identity, read: [Option<u64>; 2], unique_indexes_wait| {
+        let stale_where = |order, identity, read: [Option<u64>; 2], indexed: &[TableId]| {
             let tables = [table(0, 0, order, identity)];
             let ledger = [entry(0, 0, read[0]), entry(0, 1, read[1])];
             let position = Position::Postgres(Lsn(50));
-            !stale_tables(&tables, &ledger, &position, unique_indexes_wait).is_empty()
+            let indexed = indexed.iter().copied().collect();
+            !stale_tables(&tables, &ledger, &position, &indexed).is_empty()
         };
-        let stale = |order, identity, read| stale_where(order, identity, read, true);
+        let stale = |order, identity, read| stale_where(order, identity, read, &[TableId(1)]);
         let half_done = [Some(10), None];
         assert!(!stale(ColumnOrder::Uuid, key(&[0]), half_done));
         assert!(!stale(ColumnOrder::Uuid, Identity::Full, half_done));
@@ -214,7 +215,7 @@ mod tests {
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(50), None]), "of the same moment");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [Some(10), Some(10)]), "finished");
         assert!(!stale(ColumnOrder::Opaque, key(&[0]), [None, None]), "not begun");
-        let indexed = stale_where(ColumnOrder::Uuid, key(&[0]), half_done, false);
+        let indexed = stale_where(ColumnOrder::Uuid, key(&[0]), half_done, &[TableId(0)]);
         assert!(indexed, "a unique index may meet a row and its successor");
     }
 }

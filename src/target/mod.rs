@@ -5,6 +5,7 @@
 //! its ledger entry commit together, and so do a group and its checkpoint; and whoever commits with
 //! an epoch that is no longer the newest fails.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,6 +258,13 @@ pub trait Target: Clone + Send + Sync + 'static {
         schema: &CarriedSchema,
         tables: &[Table],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Those of `tables`, which were made here, that have a unique index before their rows are whole,
+    /// beside the key that tells their rows apart.
+    fn indexed_already(
+        &self,
+        tables: &[Table],
+    ) -> impl Future<Output = Result<HashSet<TableId>, Failure>> + Send;
 
     /// Writes the chunks of tables into the ledger, in place of any that are there, and the tables
     /// as they were cut.

@@ -45,6 +45,8 @@ pub struct MySqlApplier {
     /// By the address of the shape's relation, which [`Described`] keeps alive.
     described: HashMap<usize, Described>,
     in_transaction: bool,
+    /// Tells the target that groups are applied.
+    _applying: Arc<()>,
 }
 
 /// A relation's shape, and how its rows are written.
@@ -71,7 +73,7 @@ impl MySqlApplier {
     /// An applier over a session in which foreign keys rest.
     pub(super) async fn new(
         mut session: Session,
-        fence: Fence,
+        (fence, applying): (Fence, Arc<()>),
         on_drop: OnDropColumn,
     ) -> Result<Self, Failure> {
         let act = || attempting("prepare the session that applies changes");
@@ -86,6 +88,7 @@ impl MySqlApplier {
             on_drop,
             described: HashMap::new(),
             in_transaction: false,
+            _applying: applying,
         })
     }
 

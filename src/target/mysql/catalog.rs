@@ -4,13 +4,15 @@
 //! changes nothing. Types are compared in a form in which both engines agree on those that both
 //! have.
 
+use std::collections::BTreeMap;
+
 use mysql_async::Row;
 
 use super::TargetError;
 use super::error::attempting;
 use super::literal::{self, base, text};
 use super::session::{Session, field};
-use crate::model::{Column, Failure, TableName};
+use crate::model::{Column, Failure, Table, TableName};
 
 /// A table of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +122,28 @@ pub(super) async fn filled(
         }
     }
     Ok(filled)
+}
+
+/// Whether a table has a unique key beside the one that tells its rows apart.
+pub(super) async fn is_unique_otherwise(
+    session: &mut Session,
+    table: &Table,
+) -> Result<bool, Failure> {
+    let query = format!(
+        "SELECT index_name, column_name FROM information_schema.statistics \
+         WHERE non_unique = 0 AND table_schema = {} AND table_name = {} \
+         ORDER BY index_name, seq_in_index",
+        text(&table.name.schema),
+        text(&table.name.name)
+    );
+    let rows = session.rows(query).await;
+    let rows = rows.map_err(attempting(format!("read the keys of table {}", table.name)))?;
+    let mut keys: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
+    for row in &rows {
+        keys.entry(field(row, 0)?).or_default().push(field(row, 1)?);
+    }
+    let own: Vec<_> = table.key_columns().map(|column| Some(column.name.clone())).collect();
+    Ok(keys.values().any(|key| *key != own))
 }
 
 /// A type in the form in which it is compared: without display widths, which tell nothing of the

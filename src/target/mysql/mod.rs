@@ -38,7 +38,7 @@ use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
     Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
-    RowForm, SequenceValue, SourceIdentity, Table, TableName,
+    RowForm, SequenceValue, SourceIdentity, Table, TableId, TableName,
 };
 
 pub use error::TargetError;
@@ -87,6 +87,8 @@ struct Shared {
     fence: Mutex<Option<Fence>>,
     /// The steps of the build, by their numbers in the state.
     steps: Mutex<HashMap<i32, schema::Step>>,
+    /// Held by each applier while it lives.
+    applying: Arc<()>,
 }
 
 impl MySqlTarget {
@@ -104,6 +106,7 @@ impl MySqlTarget {
                 options,
                 fence: Mutex::new(None),
                 steps: Mutex::new(HashMap::new()),
+                applying: Arc::new(()),
             }),
         })
     }
@@ -297,6 +300,17 @@ impl Target for MySqlTarget {
         schema::make_tables(&mut session, &fence, &schema.archive, tables).await
     }
 
+    async fn indexed_already(&self, tables: &[Table]) -> Result<HashSet<TableId>, Failure> {
+        let mut control = self.control().await;
+        let mut indexed = HashSet::new();
+        for table in tables {
+            if catalog::is_unique_otherwise(&mut control, table).await? {
+                indexed.insert(table.id);
+            }
+        }
+        Ok(indexed)
+    }
+
     async fn record_chunks(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
         let mut session = self.transaction().await?;
         state::store_tables(&mut session, self.name(), tables).await?;
@@ -368,7 +382,10 @@ impl Target for MySqlTarget {
 
     async fn set_sequences(&self, values: &[SequenceValue]) -> Result<(), Failure> {
         let mut session = self.session().await?;
-        let missing = sequence::set(&mut session, values).await?;
+        // While groups are applied, the server itself moves a table's counter on with the rows. To set
+        // it would mean to wait for the open group, and hold up the next.
+        let is_applying = Arc::strong_count(&self.shared.applying) > 1;
+        let missing = sequence::set(&mut session, values, !is_applying).await?;
         let mut memory = self.shared.options.remembered.memory();
         for sequence in missing {
             if memory.missing_sequences.insert(sequence.clone()) {
@@ -383,7 +400,8 @@ impl Target for MySqlTarget {
 
     async fn applier(&self) -> Result<MySqlApplier, Failure> {
         let on_drop = self.shared.options.on_drop_column;
-        MySqlApplier::new(self.session().await?, self.fence()?, on_drop).await
+        let applying = Arc::clone(&self.shared.applying);
+        MySqlApplier::new(self.session().await?, (self.fence()?, applying), on_drop).await
     }
 
     async fn remove(&self) -> Result<Vec<String>, Failure> {

@@ -9,10 +9,12 @@ use super::literal::{name, text};
 use super::session::{Session, field};
 use crate::model::{Failure, SequenceValue, TableName};
 
-/// Sets each to go on behind the source's value. Returns those that are not there.
+/// Sets each to go on behind the source's value; those of tables only where `tables_too`. Returns
+/// those that are not there.
 pub(super) async fn set(
     session: &mut Session,
     values: &[SequenceValue],
+    tables_too: bool,
 ) -> Result<Vec<TableName>, Failure> {
     let mut missing = Vec::new();
     for value in values {
@@ -27,7 +29,7 @@ pub(super) async fn set(
             }
             Some(Kind::Table { next }) => {
                 let wanted = value.last_value.cast_unsigned() + u64::from(value.is_called);
-                if next.is_none_or(|next| next < wanted) {
+                if tables_too && next.is_none_or(|next| next < wanted) {
                     let table = name(&value.name);
                     let statement = format!("ALTER TABLE {table} AUTO_INCREMENT = {wanted}");
                     let act = format!("set AUTO_INCREMENT of table {}", value.name);

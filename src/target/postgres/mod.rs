@@ -40,7 +40,7 @@ use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
     Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
-    RowForm, SequenceValue, SourceIdentity, Table, TableName,
+    RowForm, SequenceValue, SourceIdentity, Table, TableId, TableName,
 };
 
 pub use error::TargetError;
@@ -352,6 +352,11 @@ impl Target for PostgresTarget {
         let fence = self.fence()?;
         let mut session = self.shared.sessions.get().await?;
         work::make_tables(&mut session, &fence, &self.shared.options, schema, tables).await
+    }
+
+    async fn indexed_already(&self, _tables: &[Table]) -> Result<HashSet<TableId>, Failure> {
+        // Every index waits for the rows.
+        std::future::ready(Ok(HashSet::new())).await
     }
 
     async fn record_chunks(&self, tables: &[Table], chunks: &[Chunk]) -> Result<(), Failure> {
