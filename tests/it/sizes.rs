@@ -1,21 +1,13 @@
 //! Rows, values and transactions of a size at which memory shows.
 
-use std::fs;
-
 use dunlin::demo::ServerOptions;
 
+use crate::support::binary::peak_resident_kib;
 use crate::support::compare::assert_equal;
 use crate::support::{Dunlin, TestPair, carry, catch_up, number, text, wait_until};
 
 /// What a run may hold, however large the transaction: half of it is the queue's.
 const MOST_RESIDENT_KIB: u64 = 128 * 1024;
-
-/// The most memory that a process has held, in KiB ("/proc/pid/status" in proc(5)).
-fn peak_resident_kib(run: &Dunlin) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse().unwrap()
-}
 
 /// Two servers that compress large values fast.
 async fn start() -> TestPair {

@@ -5,6 +5,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::OnceLock;
@@ -182,6 +183,13 @@ impl Drop for Dunlin {
             eprintln!("dunlin said last:\n{}", last.join("\n"));
         }
     }
+}
+
+/// The most memory that a run has held, in KiB ("/proc/pid/status" in proc(5)).
+pub fn peak_resident_kib(run: &Dunlin) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// PATH with the programs of every version there is, so that pg_dump of any is found.

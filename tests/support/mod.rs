@@ -10,6 +10,7 @@ pub mod carry;
 pub mod compare;
 pub mod kinds;
 pub mod mysql;
+pub mod mysql_scene;
 pub mod pair;
 pub mod proxy;
 pub mod scene;

@@ -72,15 +72,35 @@ pub async fn row<T: FromRow + Send + 'static>(session: &mut Conn, query: &str) -
     session.query_first(query).await.unwrap().expect("a row")
 }
 
-/// Makes tables of every type that the server has, with values at the edges.
-pub async fn create_every_type(server: &Server) {
-    batch(server, include_str!("../cases/mysql/types/setup.sql")).await;
-    let own = match server.release().flavour {
+/// What makes tables of every type that the servers of a release have, with values at the edges.
+fn types(release: Release) -> Vec<&'static str> {
+    let mut parts = vec![include_str!("../cases/mysql/types/setup.sql")];
+    parts.push(match release.flavour {
         Flavour::MySql => include_str!("../cases/mysql/types/mysql.sql"),
         Flavour::MariaDb => include_str!("../cases/mysql/types/mariadb.sql"),
-    };
-    batch(server, own).await;
-    if server.release() == Release::MARIADB_11_8 {
-        batch(server, include_str!("../cases/mysql/types/mariadb_11_8.sql")).await;
+    });
+    if release == Release::MARIADB_11_8 {
+        parts.push(include_str!("../cases/mysql/types/mariadb_11_8.sql"));
     }
+    parts
+}
+
+/// Makes tables of every type that the server has, with values at the edges.
+pub async fn create_every_type(server: &Server) {
+    for part in types(server.release()) {
+        batch(server, part).await;
+    }
+}
+
+/// The statements that fill these tables, in order, for one session.
+pub fn statements_of_types(release: Release) -> impl Iterator<Item = &'static str> {
+    let statements = types(release).into_iter().flat_map(|part| part.split(";\n"));
+    let bare = statements.map(|text| {
+        let lines = text
+            .split_inclusive('\n')
+            .skip_while(|line| line.trim().is_empty() || line.starts_with("--"));
+        let skipped = text.len() - lines.map(str::len).sum::<usize>();
+        &text[skipped..]
+    });
+    bare.filter(|text| ["INSERT", "SET"].iter().any(|word| text.starts_with(word)))
 }

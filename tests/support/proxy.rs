@@ -52,6 +52,11 @@ impl Proxy {
         format!("postgres://postgres@{}/{database}", self.address)
     }
 
+    /// The URL of a database of MySQL or MariaDB behind it.
+    pub fn mysql_url(&self, database: &str) -> String {
+        format!("mysql://root@{}/{database}", self.address)
+    }
+
     /// Cuts every connection that stands; new ones pass.
     pub fn cut(&self) {
         self.cut.send_modify(|cuts| *cuts += 1);

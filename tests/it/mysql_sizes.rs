@@ -1,0 +1,103 @@
+//! Rows and transactions of a size at which memory shows.
+
+use dunlin::demo::mysql::{Release, ServerOptions};
+use mysql_async::prelude::Queryable;
+
+use crate::support::binary::peak_resident_kib;
+use crate::support::mysql::{MySqlPair, row};
+use crate::support::{Dunlin, wait_until};
+
+/// What a run may hold, however large the transaction: half of it is the queue's.
+const MOST_RESIDENT_KIB: u64 = 160 * 1024;
+
+/// Two servers that take a row of this size.
+async fn with_large_packets(release: Release) -> MySqlPair {
+    let options = || {
+        ServerOptions::from(release)
+            .with("max_allowed_packet", "1073741824")
+            .with("innodb_log_file_size", "512M")
+    };
+    MySqlPair::with(options(), options()).await
+}
+
+async fn row_of_120_mb(release: Release) {
+    let pair = with_large_packets(release).await;
+    let mut session = pair.on_source().await;
+    session
+        .query_drop(
+            "CREATE TABLE large (id INT PRIMARY KEY, v LONGBLOB, note VARCHAR(20)); \
+             INSERT INTO large VALUES (1, REPEAT(X'00FF0A5C09', 24000000), 'by the snapshot')",
+        )
+        .await
+        .unwrap();
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    session
+        .query_drop(
+            "INSERT INTO large VALUES (2, REPEAT(X'5C2700FF1A', 24000000), 'by the log'); \
+             UPDATE large SET note = 'by an update' WHERE id = 1",
+        )
+        .await
+        .unwrap();
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    let digests =
+        "SELECT GROUP_CONCAT(id, ' ', LENGTH(v), ' ', SHA1(v), ' ', note ORDER BY id) FROM large";
+    let (there,): (String,) = row(&mut pair.on_target().await, digests).await;
+    let (here,): (String,) = row(&mut session, digests).await;
+    assert_eq!(there, here);
+}
+
+#[tokio::test]
+async fn mysql_9_7_a_row_of_120_mb() {
+    row_of_120_mb(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_a_row_of_120_mb() {
+    row_of_120_mb(Release::MARIADB_11_8).await;
+}
+
+/// A transaction of almost twice that in the log.
+async fn large_transaction(release: Release, settings: &[(&str, &str)]) {
+    let with = |options: ServerOptions, (name, value): &(&str, &str)| options.with(name, value);
+    let source = settings.iter().fold(ServerOptions::from(release), with);
+    let pair = MySqlPair::with(source, release.into()).await;
+    let rows = "WITH RECURSIVE x AS (SELECT 1 n UNION ALL SELECT n + 1 FROM x WHERE n < 900)";
+    pair.source_sql(&format!(
+        "CREATE TABLE many (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(2000));
+         INSERT INTO many (v) {rows} SELECT 'x' FROM x"
+    ))
+    .await;
+    let mut run = Dunlin::start(&pair, "run", &[]);
+    run.says("caught up").await;
+    pair.source_sql(
+        "BEGIN; INSERT INTO many (v) SELECT REPEAT(CHAR(65 + a.id % 26), 1900) FROM many a, many b \
+         WHERE b.id <= 160; DELETE FROM many WHERE id % 100 = 7 AND id > 1000; COMMIT",
+    )
+    .await;
+    let mut target = pair.on_target().await;
+    wait_until("the transaction has come", async || {
+        row::<(u32,)>(&mut target, "SELECT count(*) FROM many LIMIT 1").await.0 > 900
+    })
+    .await;
+    let peak = peak_resident_kib(&run);
+    assert!(peak < MOST_RESIDENT_KIB, "{peak} KiB were resident");
+    run.interrupt().await.expect_code(0);
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    pair.assert_equal().await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_a_large_transaction_in_bounded_memory() {
+    large_transaction(Release::MYSQL_9_7, &[]).await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_a_large_packed_transaction_in_bounded_memory() {
+    let packed = [("binlog_transaction_compression", "ON")];
+    large_transaction(Release::MYSQL_9_7, &packed).await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_a_large_transaction_in_bounded_memory() {
+    large_transaction(Release::MARIADB_11_8, &[]).await;
+}
