@@ -7,6 +7,7 @@ use dunlin::config::environment::Environment;
 use dunlin::connect::mysql::wire::{DumpFrom, EventReader, Replica, Values};
 use dunlin::connect::mysql::{Wire, WireError};
 use dunlin::demo::mysql::{Release, Server, ServerOptions};
+use dunlin::model::GtidSet;
 use mysql_async::prelude::Queryable;
 
 /// Kinds of events, as the servers number them.

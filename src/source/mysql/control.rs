@@ -25,6 +25,7 @@ pub(super) struct TextRow {
 }
 
 impl TextRow {
+    #[cfg(test)]
     pub(super) fn of(fields: Vec<Option<String>>) -> Self {
         TextRow { fields, names: Arc::from([]) }
     }

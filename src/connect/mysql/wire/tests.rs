@@ -3,6 +3,7 @@
 use super::input::{FULL_PACKET_BYTES, HEADER_BYTES, MAX_CONTENT_BYTES};
 use super::*;
 use crate::config::environment::Environment;
+use crate::model::GtidSet;
 use proptest::prelude::*;
 use std::time::Duration;
 use tempfile::TempDir;
