@@ -110,7 +110,16 @@ impl Fault for PlanError {
                 "definitions of tables are not carried over yet: make the same change on the target, \
                  then begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
-            PlanError::NoIdentity { table } | PlanError::KeyAbsent { table } => Halt::with(
+            PlanError::KeyAbsent { table } => Halt::with(
+                Code::IdentityNeeded,
+                format!(
+                    "have the source log all of a changed row (Postgres: ALTER TABLE {table} REPLICA \
+                     IDENTITY FULL; MySQL and MariaDB: binlog_row_image = FULL, in every session), \
+                     then copy the table again: `dunlin complete`, `dunlin run --truncate-target \
+                     '{table}'`"
+                ),
+            ),
+            PlanError::NoIdentity { table } => Halt::with(
                 Code::IdentityNeeded,
                 format!(
                     "on the source: ALTER TABLE {table} REPLICA IDENTITY FULL; then copy the \

@@ -296,7 +296,7 @@ async fn slow_target(release: Release) {
     let pair = MySqlPair::with(source, release.into()).await;
     pair.source_sql(ITEM).await;
     pair.source_sql("CREATE TABLE large (id INT PRIMARY KEY, v MEDIUMTEXT)").await;
-    let mut run = Dunlin::start(&pair, "run", &["--queue-size", "4MiB"]);
+    let mut run = Dunlin::start(&pair, "run", &[]);
     run.says("caught up").await;
     let mut locker = pair.on_target().await;
     locker.query_drop("BEGIN; UPDATE item SET v = v WHERE id = 1").await.unwrap();

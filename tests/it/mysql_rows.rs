@@ -24,7 +24,7 @@ INSERT INTO wide VALUES (1, 1, 'one', 'eins', 'i'), (2, 2, 'two', NULL, 'ii'), (
     (4, 4, 'four', 'vier', 'iv'), (5, 5, 'five', 'fünf', 'v');
 CREATE TABLE bare (a INT, b TEXT);
 INSERT INTO bare VALUES (1, 'x'), (1, 'x'), (2, NULL), (NULL, 'z');
-CREATE TABLE twice (a INT NOT NULL, b INT NOT NULL, c TEXT, UNIQUE KEY second (a), UNIQUE KEY first (b));
+CREATE TABLE twice (a INT NOT NULL, b INT NOT NULL, c TEXT, UNIQUE KEY it (b));
 INSERT INTO twice VALUES (1, 10, 'x'), (2, 20, 'y'), (3, 30, 'z'), (4, 40, NULL);
 ";
 
@@ -145,7 +145,7 @@ fn equal_keys(collation: &str) -> String {
          CREATE TABLE name (k VARCHAR(20) COLLATE {collation} PRIMARY KEY, v INT);
          INSERT INTO name VALUES ('eve', 1), ('adam', 2), ('straße', 3), ('x', 4);
          CREATE TABLE padded (k CHAR(9) CHARACTER SET latin1 COLLATE latin1_swedish_ci PRIMARY KEY, v INT);
-         INSERT INTO padded VALUES ('a', 1), ('b', 2)"
+         INSERT INTO padded VALUES ('a', 1), ('b', 2); ANALYZE TABLE word"
     )
 }
 
@@ -206,6 +206,7 @@ const UNIQUES: &str = "
 CREATE TABLE badge (id INT PRIMARY KEY, u INT UNIQUE, w VARCHAR(20) UNIQUE, v MEDIUMTEXT);
 INSERT INTO badge WITH RECURSIVE x AS (SELECT 1 n UNION ALL SELECT n + 1 FROM x WHERE n < 240)
     SELECT n, n, concat('w', n), REPEAT('v', 20000) FROM x;
+ANALYZE TABLE badge;
 ";
 
 /// The first row and the last exchange their values, and so do neighbours; a third takes a fourth's.
@@ -261,6 +262,7 @@ CREATE TABLE floating (f FLOAT PRIMARY KEY, v INT);
 INSERT INTO floating VALUES (1.2345678, 1), (0.1, 2), (3.4e38, 3), (1e-45, 4);
 CREATE TABLE counted (id INT AUTO_INCREMENT PRIMARY KEY, v INT);
 INSERT INTO counted (v) VALUES (1), (2), (3), (4), (5); DELETE FROM counted WHERE id > 2;
+ANALYZE TABLE link, pair;
 ";
 
 const MOVES: &str = "
@@ -291,7 +293,7 @@ async fn keys_move(release: Release) {
     Dunlin::run(&pair, "run", &words).await.expect_code(0);
     pair.assert_equal().await;
     pair.source_sql(
-        "DROP TABLE IF EXISTS made_later; DELETE FROM link; DELETE FROM pair; DELETE FROM heap; \
+        "DELETE FROM link; DELETE FROM pair; DELETE FROM heap; \
                      DELETE FROM floating; DELETE FROM counted",
     )
     .await;
@@ -332,7 +334,10 @@ async fn another_unique_key(release: Release) {
     Dunlin::run(&pair, "complete", &[]).await.expect_code(0);
     let words = ["--truncate-target", "*", "--until", "caught-up"];
     let halted = Dunlin::run(&pair, "run", &words).await;
-    let halted = halted.expect_halt("TARGET_REFUSED").expect_said("of_the_target");
+    let mut halted = halted.expect_halt("TARGET_REFUSED");
+    if release.flavour == Flavour::MySql {
+        halted = halted.expect_said("of_the_target");
+    }
     assert!(!halted.stderr.contains("secret"), "{}", halted.stderr);
     // The remedy, and the same words again.
     pair.target_sql("ALTER TABLE item DROP KEY of_the_target").await;

@@ -1,5 +1,6 @@
 //! Rows and transactions of a size at which memory shows.
 
+use dunlin::demo::mysql::release::Flavour;
 use dunlin::demo::mysql::{Release, ServerOptions};
 use mysql_async::prelude::Queryable;
 
@@ -12,10 +13,14 @@ const MOST_RESIDENT_KIB: u64 = 160 * 1024;
 
 /// Two servers that take a row of this size.
 async fn with_large_packets(release: Release) -> MySqlPair {
+    let log = match release.flavour {
+        Flavour::MySql => "innodb_redo_log_capacity",
+        Flavour::MariaDb => "innodb_log_file_size",
+    };
     let options = || {
         ServerOptions::from(release)
             .with("max_allowed_packet", "1073741824")
-            .with("innodb_log_file_size", "512M")
+            .with(log, "2147483648")
     };
     MySqlPair::with(options(), options()).await
 }
@@ -56,7 +61,7 @@ async fn mariadb_11_8_a_row_of_120_mb() {
     row_of_120_mb(Release::MARIADB_11_8).await;
 }
 
-/// A transaction of almost twice that in the log.
+/// A transaction of more than that in the log.
 async fn large_transaction(release: Release, settings: &[(&str, &str)]) {
     let with = |options: ServerOptions, (name, value): &(&str, &str)| options.with(name, value);
     let source = settings.iter().fold(ServerOptions::from(release), with);
@@ -71,7 +76,7 @@ async fn large_transaction(release: Release, settings: &[(&str, &str)]) {
     run.says("caught up").await;
     pair.source_sql(
         "BEGIN; INSERT INTO many (v) SELECT REPEAT(CHAR(65 + a.id % 26), 1900) FROM many a, many b \
-         WHERE b.id <= 160; DELETE FROM many WHERE id % 100 = 7 AND id > 1000; COMMIT",
+         WHERE b.id <= 120; DELETE FROM many WHERE id % 100 = 7 AND id > 1000; COMMIT",
     )
     .await;
     let mut target = pair.on_target().await;

@@ -9,8 +9,7 @@ use crate::support::Dunlin;
 use crate::support::mysql::{MySqlPair, create_every_type, statements_of_types};
 
 /// What `check` refuses, and the values that docs/mysql.md says do not arrive as they are.
-const LEFT_OUT: &str = "DROP TABLE IF EXISTS versioned; DELETE FROM documents WHERE id > 10; \
-                        DELETE FROM texts WHERE id = 4";
+const LEFT_OUT: &str = "DELETE FROM documents WHERE id > 10; DELETE FROM texts WHERE id = 4";
 
 /// Tables of several columns and a key `id`, in every flavour and in one.
 const KEYED: &[&str] = &["moments", "texts", "members", "places", "documents", "derived", "hidden"];
@@ -21,7 +20,7 @@ async fn come_through_the_log(release: Release, settings: &[(&str, &str)]) {
     let target = ServerOptions::from(release).with("default_time_zone", "-08:00");
     let pair = MySqlPair::with(source, target).await;
     create_every_type(&pair.source).await;
-    pair.source_sql(LEFT_OUT).await;
+    pair.source_sql("DROP TABLE IF EXISTS versioned").await;
     let mut session = pair.on_source().await;
     let tables: Vec<String> = session.query("SHOW TABLES").await.unwrap();
     for table in &tables {

@@ -34,7 +34,8 @@ CREATE TABLE label (word varchar(30) PRIMARY KEY, meaning json);
 CREATE TABLE badge (id int PRIMARY KEY, code int UNIQUE, v float);
 INSERT INTO badge SELECT id, id, id / 3 FROM account WHERE id <= 400;
 CREATE TABLE heap (a int, b varchar(20));
-CREATE TABLE bulk (id bigint PRIMARY KEY, v varchar(200))";
+CREATE TABLE bulk (id bigint PRIMARY KEY, v varchar(200));
+ANALYZE TABLE account";
 
 /// Writers on the source of a pair.
 const WRITERS: u64 = 3;

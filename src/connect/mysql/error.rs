@@ -123,6 +123,13 @@ impl ServerError {
             ),
             1153 | 1162 | 1301 => too_large(),
             1236 => dump::disposition(&self.message),
+            // MariaDB looks at the unique keys of rows that it took in bulk when it commits them.
+            1180 => Halt::with(
+                Code::TargetRefused,
+                "where that server is MariaDB, a unique key of the target that the source lacks was \
+                 most likely met, which it does not name (its error log may): mend it, then run the \
+                 same command again",
+            ),
             // CHECK constraints, of MySQL and of MariaDB, have the SQLSTATE of other errors.
             3819 | 4025 => refused(),
             _ if self.state.starts_with("22") || self.state.starts_with("23") => refused(),

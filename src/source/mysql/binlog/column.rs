@@ -96,6 +96,8 @@ pub(super) enum Kind {
         len: u8,
         width: usize,
     },
+    /// The same, in a form of MariaDB's own.
+    Address(Address),
     /// The same, compressed by MariaDB.
     Compressed(u8),
     /// So many bytes.
@@ -112,6 +114,33 @@ pub(super) enum Kind {
     },
     /// A binary JSON document behind a length of so many bytes.
     Json(u8),
+}
+
+/// Types of MariaDB whose bytes are not what they print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Uuid,
+    Inet4,
+    Inet6,
+}
+
+impl Address {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "uuid" => Some(Address::Uuid),
+            "inet4" => Some(Address::Inet4),
+            "inet6" => Some(Address::Inet6),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a value.
+    fn width(self) -> usize {
+        match self {
+            Address::Inet4 => 4,
+            Address::Uuid | Address::Inet6 => 16,
+        }
+    }
 }
 
 /// A type as information_schema prints it.
@@ -293,6 +322,12 @@ impl Logged {
                 let width = string_len(self.meta);
                 let same = declared.number(0).unwrap_or(1) as usize == width;
                 same.then_some(Kind::Padded { len: len_of_len(width), width })
+            }
+            code::STRING if Address::named(name).is_some() => {
+                let address = Address::named(name)?;
+                // An older form of UUIDs is told apart by a comment.
+                let same = address.width() == string_len(self.meta) && declared.rest.is_empty();
+                same.then_some(Kind::Address(address))
             }
             code::STRING if name == "char" => Some(Kind::Bytes(len_of_len(string_len(self.meta)))),
             code::VARCHAR | code::VAR_STRING

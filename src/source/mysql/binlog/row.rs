@@ -6,7 +6,9 @@
 //! Old rows of tables with a key are read for their key alone. Layout: `Rows_event` in the server's
 //! rows_event.h.
 
-use super::column::Kind;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::column::{Address, Kind};
 use super::compression::{push_unpacked, unpack};
 use super::cursor::{Cursor, bit};
 use super::error::Problem;
@@ -329,6 +331,7 @@ fn value_len(kind: &Kind, mut rows: Cursor<'_>) -> Result<usize, Problem> {
         Kind::DateTime(digits) => 5 + fraction_len(*digits),
         Kind::Timestamp(digits) => 4 + fraction_len(*digits),
         Kind::Bits(len) => usize::from(*len),
+        Kind::Address(_) => 1 + rows.u8().map(usize::from)?,
         Kind::Bytes(len) | Kind::Padded { len, .. } | Kind::Compressed(len) | Kind::Json(len) => {
             let value = rows.uint(usize::from(*len))?;
             usize::from(*len).saturating_add(usize::try_from(value).unwrap_or(usize::MAX))
@@ -363,6 +366,7 @@ fn push_value(out: &mut Vec<u8>, kind: &Kind, rows: &mut Cursor<'_>) -> Result<(
                 out.resize(start + width, 0);
             }
         }
+        Kind::Address(address) => push_address(out, *address, bytes(rows, 1)?)?,
         Kind::Compressed(len) => push_unpacked(out, bytes(rows, *len)?)?,
         Kind::Json(len) => Document::document(bytes(rows, *len)?).push(out, 0)?,
         Kind::Bits(len) => out.extend_from_slice(rows.take(usize::from(*len))?),
@@ -384,6 +388,34 @@ fn push_value(out: &mut Vec<u8>, kind: &Kind, rows: &mut Cursor<'_>) -> Result<(
         Kind::Timestamp(digits) => push_timestamp(out, rows, *digits)?,
     }
     Ok(())
+}
+
+/// A value without its last bytes that are zero, as text.
+fn push_address(out: &mut Vec<u8>, address: Address, value: &[u8]) -> Result<(), Problem> {
+    let mut whole = [0; 16];
+    let to = whole.get_mut(..value.len()).ok_or(Problem::Malformed("an address that is none"))?;
+    to.copy_from_slice(value);
+    let text = match address {
+        Address::Inet4 => Ipv4Addr::new(whole[0], whole[1], whole[2], whole[3]).to_string(),
+        Address::Inet6 => Ipv6Addr::from(whole).to_string(),
+        Address::Uuid => uuid_text(whole),
+    };
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+/// MariaDB keeps the parts of a UUID of versions 1 to 5 in reverse, so that they sort by time
+/// (plugin/type_uuid/sql_type_uuid.h); by where the variant stands it is told which it is.
+fn uuid_text(stored: [u8; 16]) -> String {
+    let reversed = stored[6] & 0x80 != 0 && (1..0x60).contains(&stored[8]);
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = stored;
+    let bytes = match reversed {
+        true => [m, n, o, p, k, l, i, j, g, h, a, b, c, d, e, f],
+        false => stored,
+    };
+    let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let parts = [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]];
+    parts.map(hex).join("-")
 }
 
 fn push_number(out: &mut Vec<u8>, value: f64, decimals: Option<u8>) -> Result<(), Problem> {
