@@ -123,13 +123,7 @@ impl ServerError {
             ),
             1153 | 1162 | 1301 => too_large(),
             1236 => dump::disposition(&self.message),
-            // MariaDB looks at the unique keys of rows that it took in bulk when it commits them.
-            1180 => Halt::with(
-                Code::TargetRefused,
-                "where that server is MariaDB, a unique key of the target that the source lacks was \
-                 most likely met, which it does not name (its error log may): mend it, then run the \
-                 same command again",
-            ),
+            1180 => refused_at_commit(),
             // CHECK constraints, of MySQL and of MariaDB, have the SQLSTATE of other errors.
             3819 | 4025 => refused(),
             _ if self.state.starts_with("22") || self.state.starts_with("23") => refused(),
@@ -159,6 +153,15 @@ fn refused() -> Disposition {
     Halt::with(
         Code::TargetRefused,
         "mend the constraint or the row it names, then run the same command again",
+    )
+}
+
+/// MariaDB looks at the unique keys of rows that it took in bulk when it commits them.
+fn refused_at_commit() -> Disposition {
+    Halt::with(
+        Code::TargetRefused,
+        "where that server is MariaDB, a unique key of the target that the source lacks was most likely \
+         met, which it does not name: mend it, then run the same command again",
     )
 }
 
