@@ -92,6 +92,7 @@ async fn cut_lines(release: Release) {
         line.target.cut();
         line.target.thaw();
     }
+    line.scene.applied(20).await;
     line.source.freeze();
     line.run.says("has been silent").await;
     line.source.thaw();

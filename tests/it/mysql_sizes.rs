@@ -31,14 +31,14 @@ async fn row_of_120_mb(release: Release) {
     session
         .query_drop(
             "CREATE TABLE large (id INT PRIMARY KEY, v LONGBLOB, note VARCHAR(20)); \
-             INSERT INTO large VALUES (1, REPEAT(X'00FF0A5C09', 24000000), 'by the snapshot')",
+             INSERT INTO large VALUES (1, REPEAT(CONCAT(REPEAT(X'00FF4142', 100), X'0A5C0927'), 300000), 'by the snapshot')",
         )
         .await
         .unwrap();
     Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
     session
         .query_drop(
-            "INSERT INTO large VALUES (2, REPEAT(X'5C2700FF1A', 24000000), 'by the log'); \
+            "INSERT INTO large VALUES (2, REPEAT(CONCAT(REPEAT(X'00FF4344', 100), X'5C2709FF'), 300000), 'by the log'); \
              UPDATE large SET note = 'by an update' WHERE id = 1",
         )
         .await
