@@ -1,8 +1,6 @@
-//! Rows and transactions of a size at which memory shows.
+//! Transactions of a size at which memory shows.
 
-use dunlin::demo::mysql::release::Flavour;
 use dunlin::demo::mysql::{Release, ServerOptions};
-use mysql_async::prelude::Queryable;
 
 use crate::support::binary::peak_resident_kib;
 use crate::support::mysql::{MySqlPair, row};
@@ -10,56 +8,6 @@ use crate::support::{Dunlin, wait_until};
 
 /// What a run may hold, however large the transaction: half of it is the queue's.
 const MOST_RESIDENT_KIB: u64 = 160 * 1024;
-
-/// Two servers that take a row of this size.
-async fn with_large_packets(release: Release) -> MySqlPair {
-    let log = match release.flavour {
-        Flavour::MySql => "innodb_redo_log_capacity",
-        Flavour::MariaDb => "innodb_log_file_size",
-    };
-    let options = || {
-        ServerOptions::from(release)
-            .with("max_allowed_packet", "1073741824")
-            .with(log, "2147483648")
-    };
-    MySqlPair::with(options(), options()).await
-}
-
-async fn row_of_120_mb(release: Release) {
-    let pair = with_large_packets(release).await;
-    let mut session = pair.on_source().await;
-    session
-        .query_drop(
-            "CREATE TABLE large (id INT PRIMARY KEY, v LONGBLOB, note VARCHAR(20)); \
-             INSERT INTO large VALUES (1, REPEAT(CONCAT(REPEAT(X'00FF4142', 100), X'0A5C0927'), 300000), 'by the snapshot')",
-        )
-        .await
-        .unwrap();
-    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
-    session
-        .query_drop(
-            "INSERT INTO large VALUES (2, REPEAT(CONCAT(REPEAT(X'00FF4344', 100), X'5C2709FF'), 300000), 'by the log'); \
-             UPDATE large SET note = 'by an update' WHERE id = 1",
-        )
-        .await
-        .unwrap();
-    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
-    let digests =
-        "SELECT GROUP_CONCAT(id, ' ', LENGTH(v), ' ', SHA1(v), ' ', note ORDER BY id) FROM large";
-    let (there,): (String,) = row(&mut pair.on_target().await, digests).await;
-    let (here,): (String,) = row(&mut session, digests).await;
-    assert_eq!(there, here);
-}
-
-#[tokio::test]
-async fn mysql_9_7_a_row_of_120_mb() {
-    row_of_120_mb(Release::MYSQL_9_7).await;
-}
-
-#[tokio::test]
-async fn mariadb_11_8_a_row_of_120_mb() {
-    row_of_120_mb(Release::MARIADB_11_8).await;
-}
 
 /// A transaction of more than that in the log.
 async fn large_transaction(release: Release, settings: &[(&str, &str)]) {

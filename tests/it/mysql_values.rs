@@ -115,11 +115,6 @@ async fn moments_around_a_change_of_clocks(release: Release) {
 }
 
 #[tokio::test]
-async fn mysql_9_7_moments_are_the_same_though_clocks_change() {
-    moments_around_a_change_of_clocks(Release::MYSQL_9_7).await;
-}
-
-#[tokio::test]
 async fn mariadb_11_8_moments_are_the_same_though_clocks_change() {
     moments_around_a_change_of_clocks(Release::MARIADB_11_8).await;
 }
