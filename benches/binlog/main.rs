@@ -1,39 +1,83 @@
 //! Rows that the decoder of binary logs renders in a second, on one core.
 //!
 //! The log is made by hand: sysbench rows (INT, INT, CHAR(120), CHAR(60)) with checksums, inserted in
-//! events of 8 KiB as a server writes them, and updated one by one in transactions of their own.
+//! events of 8 KiB as a server writes them, and updated one by one in transactions of their own. Ours
+//! verifies the checksums and renders every value as text; that of mysql_common makes its own values.
+//! `make bench` runs this and writes its part of `docs/benchmarks.md`.
 //!
 //! A test runner that runs all targets comes by without `--bench`: then nothing is measured.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it measures and tells")]
 
+#[path = "../contest/mod.rs"]
+mod contest;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use contest::report::{Line, Report, Section, Unit};
+use contest::wanted::Wanted;
 use dunlin::model::{Column, ColumnOrder, Identity, Table, TableId, TableName};
 use dunlin::source::mysql::binlog::{Decoder, Page, Registry, Rest};
+use mysql_common::binlog::EventStreamReader;
+use mysql_common::binlog::consts::BinlogVersion;
+use mysql_common::binlog::events::EventData;
 
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 const PAGE_BYTES: usize = 256 * 1024;
-const MEASURED: Duration = Duration::from_secs(3);
+/// Rows of a round; each log is decoded again until there were so many.
+const ROWS: u32 = 1_600_000;
+
+const HOW: &str = "One core, no server: a log in memory, made by hand.";
 
 fn main() {
-    if !std::env::args().any(|word| word == "--bench") {
-        return;
-    }
-    let (inserted, updated) = (bulk(), single());
-    for (name, log, rows) in
-        [("inserts in bulk", &inserted.0, inserted.1), ("single updates", &updated.0, updated.1)]
-    {
-        let begun = Instant::now();
-        let mut rounds = 0;
-        while begun.elapsed() < MEASURED {
-            decode(log);
-            rounds += 1;
+    let Some(wanted) = Wanted::of_arguments() else { return };
+    let mut report = Report::new("Decoding MySQL's binary log", HOW);
+    let titles =
+        ["Rows inserted in events of 8 KiB", "Rows updated one by one, a transaction each"];
+    for (title, (log, rows)) in titles.into_iter().zip([bulk(), single()]) {
+        let plain = log.concat();
+        let mut lines = ["dunlin", "mysql_common"].map(Line::new);
+        for _ in 0..wanted.rounds {
+            lines[0].rounds.push(taken(rows, || decode(&log)));
+            lines[1].rounds.push(taken(rows, || assert_eq!(decode_theirs(&plain), rows)));
         }
-        let rate = f64::from(rounds * rows) / begun.elapsed().as_secs_f64();
-        println!("{name}: {:.2} million rows a second", rate / 1e6);
+        report.add(Section {
+            title,
+            how: "Rows of sysbench, with checksums: `cargo bench --bench binlog`.",
+            unit: Unit::RowsPerSecond(ROWS),
+            lines: lines.into(),
+        });
     }
+    if wanted.is_everything() {
+        report.write(wanted.rounds);
+    }
+}
+
+/// How long it takes to decode logs of so many rows until there were [`ROWS`].
+fn taken(rows: u32, decode: impl Fn()) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..ROWS / rows {
+        decode();
+    }
+    begun.elapsed()
+}
+
+fn decode_theirs(log: &[u8]) -> u32 {
+    let mut log = log;
+    let mut reader = EventStreamReader::new(BinlogVersion::Version4);
+    let mut decoded = 0;
+    while !log.is_empty() {
+        let event = reader.read(&mut log).unwrap().unwrap();
+        if let Some(EventData::RowsEvent(rows)) = event.read_data().unwrap() {
+            let table = reader.get_tme(rows.table_id()).unwrap();
+            for row in rows.rows(table) {
+                black_box(row.unwrap());
+                decoded += 1;
+            }
+        }
+    }
+    decoded
 }
 
 fn decode(log: &[Vec<u8>]) {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::report::{Line, Report, Section, Unit};
+use super::contest::report::{Line, Report, Section, Unit};
+use super::contest::watch;
 use super::stage::{DATABASE, Stage};
-use super::watch;
 
 /// What a backlog is made of.
 pub struct Backlog {

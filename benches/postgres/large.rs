@@ -1,8 +1,9 @@
 //! A single transaction of 4 GiB, in bounded memory.
 
-use super::report::{Line, Report, Section, Unit};
+use super::backlog;
+use super::contest::report::{Line, Report, Section, Unit};
+use super::contest::watch;
 use super::stage::Stage;
-use super::{backlog, watch};
 
 const ROWS: &str = "524288";
 

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
-use super::report::{Line, Report, Section, Unit, quantile};
+use super::backlog;
+use super::contest::report::{Line, Report, Section, Unit, quantile};
+use super::contest::watch;
 use super::stage::Stage;
-use super::{backlog, watch};
 
 const RATE: &str = "500";
 const PROBES: i32 = 500;

@@ -1,6 +1,6 @@
 //! Postgres to Postgres against the alternatives, measured on private servers.
 //!
-//! `make bench` runs this and writes `docs/benchmarks.md`. In one run, over several rounds, each
+//! `make bench` runs this and writes its part of `docs/benchmarks.md`. In one run, over several rounds, each
 //! contender does the same work in turn; the table shows medians and their ratios. Every figure is
 //! of finished work: the rows of both sides are counted at the end. Words after `--` choose works
 //! by name, and `rounds=N`; then only the table is printed.
@@ -10,42 +10,24 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking")]
 
 mod backlog;
+#[path = "../contest/mod.rs"]
+mod contest;
 mod large;
 mod latency;
-mod report;
 mod snapshot;
 mod stage;
-mod watch;
 
-use report::Report;
+use contest::report::Report;
+use contest::wanted::Wanted;
 use stage::Stage;
 
-/// What was asked for.
-struct Wanted {
-    rounds: usize,
-    works: Vec<String>,
-}
-
-impl Wanted {
-    fn of_arguments() -> Option<Wanted> {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        if !words.iter().any(|word| word == "--bench") {
-            return None;
-        }
-        let rounds = words.iter().find_map(|word| word.strip_prefix("rounds="));
-        let works = words.iter().filter(|word| !word.contains(['-', '='])).cloned().collect();
-        Some(Wanted { rounds: rounds.map_or(3, |rounds| rounds.parse().unwrap()), works })
-    }
-
-    fn includes(&self, work: &str) -> bool {
-        self.works.is_empty() || self.works.iter().any(|wanted| wanted == work)
-    }
-}
+const HOW: &str = "Both servers commit durably (`fsync` on), with 1 GB of shared buffers, 512 MB of \
+     maintenance memory and no checkpoint in a measured span.";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let Some(wanted) = Wanted::of_arguments() else { return };
-    let mut report = Report::default();
+    let mut report = Report::new("Postgres to Postgres", HOW);
     if wanted.includes("snapshot") {
         snapshot::measure(&Stage::start().await, wanted.rounds, &mut report).await;
     }
@@ -61,9 +43,7 @@ async fn main() {
     if wanted.includes("large") {
         large::measure(&Stage::start().await, &mut report).await;
     }
-    let text = report.markdown(wanted.rounds);
-    println!("{text}");
-    if wanted.works.is_empty() {
-        std::fs::write("docs/benchmarks.md", text).unwrap();
+    if wanted.is_everything() {
+        report.write(wanted.rounds);
     }
 }

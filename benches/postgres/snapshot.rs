@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::report::{Line, Report, Section, Unit};
+use super::contest::report::{Line, Report, Section, Unit};
+use super::contest::watch;
 use super::stage::{DATABASE, Stage};
-use super::watch;
 
 const SCALE: &str = "50";
 const ORDERS: &str = include_str!("orders.sql");

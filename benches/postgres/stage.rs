@@ -7,7 +7,7 @@ use dunlin::demo::programs::Programs;
 use dunlin::demo::{Server, ServerOptions};
 use tokio_postgres::Client;
 
-use super::watch;
+use super::contest::watch;
 
 /// The database on the source.
 pub const DATABASE: &str = "bench";

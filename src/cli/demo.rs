@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::args::{OutputOnly, Settings};
 use super::output::ExitStatus;
-use crate::demo::DemoOptions;
 use crate::demo::load::Size;
+use crate::demo::{DemoOptions, DemoServers};
 use crate::model::{Code, Failure, Fault, Halt};
 
 /// The options of `dunlin demo`.
@@ -25,10 +25,10 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FACTOR", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub scale: u32,
-    /// The folder of the source's server programs, where it is not to be the newest found
+    /// The folder of the source's Postgres programs, where it is not to be the newest found
     #[arg(long, value_name = "DIR")]
     pub source_bin: Option<PathBuf>,
-    /// The folder of the target's server programs, where it is not to be the newest found
+    /// The folder of the target's Postgres programs, where it is not to be the newest found
     #[arg(long, value_name = "DIR")]
     pub target_bin: Option<PathBuf>,
     /// What the writers' random choices follow from
@@ -47,6 +47,10 @@ pub struct DemoArgs {
 pub enum DemoEngine {
     /// Postgres to Postgres.
     Postgres,
+    /// MySQL to MySQL; MariaDB where there is no MySQL.
+    Mysql,
+    /// MariaDB to MariaDB.
+    Mariadb,
 }
 
 /// Thousandths of the demo's full data for each unit of `--scale`.
@@ -58,12 +62,19 @@ const PER_MILLE_PER_SCALE: u32 = 100;
 ///
 /// A server, a writer or dunlin itself failed.
 pub async fn run(args: &DemoArgs) -> Result<ExitStatus, Failure> {
-    let DemoEngine::Postgres = args.engine;
+    let programs = [args.source_bin.clone(), args.target_bin.clone()];
+    let servers = match args.engine {
+        DemoEngine::Postgres => DemoServers::Postgres(programs),
+        DemoEngine::Mysql | DemoEngine::Mariadb if programs.iter().any(Option::is_some) => {
+            return Err(OtherPrograms.into());
+        }
+        DemoEngine::Mysql => DemoServers::MySql,
+        DemoEngine::Mariadb => DemoServers::MariaDb,
+    };
     let binary = std::env::current_exe().map_err(OwnProgram)?;
     let options = DemoOptions {
         binary,
-        source_programs: args.source_bin.clone(),
-        target_programs: args.target_bin.clone(),
+        servers,
         size: Size::per_mille(args.scale * PER_MILLE_PER_SCALE),
         seed: args.seed,
         keep: args.keep,
@@ -79,5 +90,15 @@ struct OwnProgram(#[source] std::io::Error);
 impl Fault for OwnProgram {
     fn disposition(&self) -> crate::model::Disposition {
         Halt::with(Code::LocalFailed, "run dunlin from a file that is still there")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("--source-bin and --target-bin name folders of Postgres programs")]
+struct OtherPrograms;
+
+impl Fault for OtherPrograms {
+    fn disposition(&self) -> crate::model::Disposition {
+        Halt::with(Code::ConfigInvalid, "leave them out: scripts/servers brings the others")
     }
 }

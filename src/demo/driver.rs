@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Where dunlin is, and what it is to move.
 pub(super) struct Driver {
     pub(super) binary: PathBuf,
-    pub(super) programs: PathBuf,
+    /// Further programs that it is to find.
+    pub(super) programs: Option<PathBuf>,
     pub(super) source_url: String,
     pub(super) target_url: String,
     pub(super) folder: PathBuf,
@@ -108,21 +109,21 @@ impl Driver {
             .args(further)
             .current_dir(&self.folder);
         let path = env::var_os("PATH").unwrap_or_default();
-        let folders = [self.programs.clone()];
-        if let Ok(path) = env::join_paths(folders.into_iter().chain(env::split_paths(&path))) {
+        let folders = self.programs.clone().into_iter().chain(env::split_paths(&path));
+        if let Ok(path) = env::join_paths(folders) {
             command.env("PATH", path);
         }
         command
     }
 }
 
-/// A program with nothing in its environment that would change what dunlin or libpq do.
+/// A program with nothing in its environment that would change what dunlin or the engines' libraries do.
 #[must_use]
 pub fn plain_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("DUNLIN_") || text.starts_with("PG") {
+        if ["DUNLIN_", "PG", "MYSQL_"].iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }

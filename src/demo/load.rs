@@ -28,6 +28,12 @@ impl Size {
         Size { per_mille: per_mille.max(1) }
     }
 
+    /// How many thousandths.
+    #[must_use]
+    pub fn thousandths(self) -> u32 {
+        self.per_mille
+    }
+
     /// The accounts of the bank.
     #[must_use]
     pub fn accounts(self) -> u32 {
@@ -50,6 +56,12 @@ impl Size {
     #[must_use]
     pub fn documents(self) -> u32 {
         self.per_mille * 2
+    }
+
+    /// The rows with a value of every type.
+    #[must_use]
+    pub fn kinds(self) -> u32 {
+        self.per_mille * 60
     }
 }
 

@@ -27,8 +27,10 @@ pub struct DemoReport {
     pub lag_seconds: Option<f64>,
     /// Each table.
     pub tables: Vec<TableComparison>,
-    /// Sequences that would give out values a second time on the target.
-    pub sequences_behind: Vec<String>,
+    /// What gives out the numbers of ids.
+    pub counters: &'static str,
+    /// Those that would give out a number a second time on the target.
+    pub counters_behind: Vec<String>,
     /// What was found of dunlin on either server after `dunlin complete`.
     pub left_behind: Vec<String>,
     /// From the start of the servers to this report.
@@ -69,11 +71,11 @@ pub struct StreamKill {
 }
 
 impl DemoReport {
-    /// Whether every table is equal, every sequence carried over, and nothing left behind.
+    /// Whether every table is equal, every counter carried over, and nothing left behind.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.tables.iter().all(TableComparison::is_equal)
-            && self.sequences_behind.is_empty()
+            && self.counters_behind.is_empty()
             && self.left_behind.is_empty()
     }
 }
@@ -164,8 +166,8 @@ impl DemoReport {
 
     fn verdict(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
-        if !self.sequences_behind.is_empty() {
-            writeln!(f, "Sequences are behind: {}", self.sequences_behind.join(", "))?;
+        if !self.counters_behind.is_empty() {
+            writeln!(f, "{} are behind: {}", self.counters, self.counters_behind.join(", "))?;
         }
         if !self.left_behind.is_empty() {
             writeln!(f, "Left behind by dunlin: {}", self.left_behind.join(", "))?;
@@ -175,9 +177,10 @@ impl DemoReport {
         match differing {
             0 if self.is_success() => writeln!(
                 f,
-                "Every one of {} tables is equal, sequences go on behind the source's, and dunlin \
-                 left nothing on either server. {seconds:.0} s in all.",
+                "Every one of {} tables is equal, {} go on behind the source's, and dunlin left \
+                 nothing on either server. {seconds:.0} s in all.",
                 self.tables.len(),
+                self.counters,
             ),
             0 => writeln!(f, "Every table is equal, but see above. {seconds:.0} s in all."),
             _ => writeln!(f, "{differing} tables differ. {seconds:.0} s in all."),

@@ -3,22 +3,20 @@
 //! Enters: options and a place to say things. Leaves: the report. When a step fails, everything
 //! that was written by the servers and by dunlin is kept, and the way there is said.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::digest::{compare, sequences_behind};
 use super::driver::{Driver, Status, finish};
-use super::load::load;
+use super::exhibit::{DATABASE, Exhibit};
+use super::private::PrivateServer;
+use super::process::Process;
 use super::report::{DemoReport, Loaded, SnapshotKill, StreamKill};
 use super::screen::{Screen, bytes, count};
-use super::server::{Server, ServerOptions, connect};
-use super::writers::{WriterOptions, Writers};
+use super::writers::{Application, WriterOptions, Writers};
 use super::{DemoError, DemoOptions};
 
-const DATABASE: &str = "app";
 const LARGEST_ROWS: u32 = 5000;
 /// What the writers commit between the arrival in the stream and the kill there.
 const BEFORE_KILL: u64 = 1500;
@@ -29,49 +27,44 @@ const AFTER_CATCH_UP: u64 = 600;
 /// Whoever is no further behind than this, under steady load, has caught up.
 const CAUGHT_UP_SECONDS: f64 = 1.0;
 const CAUGHT_UP_BYTES: u64 = 1 << 20;
-const LOADED: &str = "SELECT (SELECT sum(reltuples)::bigint FROM pg_class \
-     WHERE relkind = 'r' AND relnamespace::regnamespace::text NOT IN \
-     ('pg_catalog', 'information_schema')), pg_database_size(current_database())";
-const LEFT_BEHIND: &str = "SELECT 'slot ' || slot_name FROM pg_replication_slots \
-     UNION ALL SELECT 'publication ' || pubname FROM pg_publication \
-     UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname = 'dunlin' \
-     UNION ALL SELECT 'session ' || pid FROM pg_stat_activity WHERE application_name ^@ 'dunlin'";
 
 /// Two servers, one of them loaded, and what moves it.
-pub(super) struct Stage {
-    source: Server,
-    target: Server,
+pub(super) struct Stage<E: Exhibit> {
+    source: PrivateServer<E>,
+    target: PrivateServer<E>,
     driver: Driver,
     loaded: Loaded,
     folder: TempDir,
 }
 
-impl Stage {
+impl<E: Exhibit> Stage<E> {
     /// Starts the servers and loads the source.
     pub(super) async fn set(
         options: &DemoOptions,
+        [source, target]: [E::Choice; 2],
         screen: &mut Screen<'_>,
-    ) -> Result<Stage, DemoError> {
+    ) -> Result<Stage<E>, DemoError> {
         screen.say("starting two private servers on this machine")?;
         let folder = tempfile::Builder::new()
             .prefix("dunlin-demo-")
             .disable_cleanup(options.keep)
             .tempdir()
             .map_err(DemoError::file(&std::env::temp_dir()))?;
-        let source = create_server(options, options.source_programs.clone()).await?;
-        let target = create_server(options, options.target_programs.clone()).await?;
-        source.create_database(DATABASE).await?;
-        target.create_database(DATABASE).await?;
+        let source = create_server::<E>(source, options.keep).await?;
+        let target = create_server::<E>(target, options.keep).await?;
+        E::create_database(&source).await?;
+        E::create_database(&target).await?;
         screen.say(format_args!(
-            "source: Postgres {} on port {}; target: Postgres {} on port {}",
-            source.programs().version(),
+            "source: {} on port {}; target: {} on port {}",
+            E::title(&source),
             source.port(),
-            target.programs().version(),
+            E::title(&target),
             target.port(),
         ))?;
-        screen
-            .say("loading the source: pgbench's tables, a shop, partitioned events, large texts")?;
-        let loaded = load_source(&source.url(DATABASE), options).await?;
+        screen.say(format_args!("loading the source: {}", E::CONTENT))?;
+        let started = Instant::now();
+        let content = E::load(&source, options.size).await?;
+        let loaded = Loaded { rows: content.rows, bytes: content.bytes, took: started.elapsed() };
         screen.say(format_args!(
             "loaded {} rows, {}",
             count(loaded.rows),
@@ -79,7 +72,7 @@ impl Stage {
         ))?;
         let driver = Driver {
             binary: options.binary.clone(),
-            programs: target.programs().folder().to_owned(),
+            programs: E::programs(&target),
             source_url: source.url(DATABASE),
             target_url: target.url(DATABASE),
             folder: folder.path().to_owned(),
@@ -94,9 +87,12 @@ impl Stage {
         options: &DemoOptions,
         screen: &mut Screen<'_>,
     ) -> Result<DemoReport, DemoError> {
-        screen.say("eleven applications start to write, and do not stop until the end")?;
-        let writers = Writers::start(
-            &self.driver.source_url,
+        let applications = <E::Application as Application>::ACTIVITIES.len();
+        screen.say(format_args!(
+            "{applications} applications start to write, and do not stop until the end"
+        ))?;
+        let writers = Writers::of(
+            &E::application(&self.source),
             WriterOptions {
                 seed: options.seed,
                 size: options.size,
@@ -127,10 +123,9 @@ impl Stage {
         screen.say("dunlin run --until caught-up")?;
         self.driver.run("run", &["--until", "caught-up"]).await?;
         screen.say("comparing both sides: each server digests every row of every table")?;
-        let (source, target) = (&self.driver.source_url, &self.driver.target_url);
-        let tables = compare(source, target).await?;
-        let sequences_behind = sequences_behind(source, target).await?;
-        screen.say("dunlin complete: removes its slot, publication and state")?;
+        let tables = E::compare(&self.source, &self.target).await?;
+        let counters_behind = E::counters_behind(&self.source, &self.target).await?;
+        screen.say(format_args!("dunlin complete: removes {}", E::REMOVED))?;
         self.driver.run("complete", &[]).await?;
         Ok(DemoReport {
             loaded: self.loaded,
@@ -141,7 +136,8 @@ impl Stage {
             written_in,
             lag_seconds: lag,
             tables,
-            sequences_behind,
+            counters: E::COUNTERS,
+            counters_behind,
             left_behind: self.left_behind().await?,
             took: screen.elapsed(),
         })
@@ -164,8 +160,9 @@ impl Stage {
     pub(super) fn say_where(&self, screen: &mut Screen<'_>) -> Result<(), DemoError> {
         for (name, server) in [("source", &self.source), ("target", &self.target)] {
             screen.write(format_args!(
-                "The {name} goes on running: {} (stop it with: kill -INT {})\n",
+                "The {name} goes on running: {} (stop it with: kill -{} {})\n",
                 server.url(DATABASE),
+                E::STOP.first().unwrap_or(&"TERM"),
                 server.pid().unwrap_or_default(),
             ))?;
         }
@@ -208,7 +205,7 @@ impl Stage {
         &mut self,
         screen: &mut Screen<'_>,
         killed_at: Duration,
-    ) -> Result<(super::process::Process, StreamKill), DemoError> {
+    ) -> Result<(Process, StreamKill), DemoError> {
         let backlog_bytes = self.driver.status().await?.and_then(|status| status.lag_bytes);
         screen.say("dunlin run, the same words again")?;
         let started = Instant::now();
@@ -228,35 +225,18 @@ impl Stage {
     async fn left_behind(&self) -> Result<Vec<String>, DemoError> {
         let mut found = Vec::new();
         for (side, server) in [("source", &self.source), ("target", &self.target)] {
-            let client = server.connect(DATABASE).await?;
-            let rows = client
-                .query(LEFT_BEHIND, &[])
-                .await
-                .map_err(DemoError::statement("look for what dunlin left"))?;
-            found.extend(rows.iter().map(|row| format!("{side}: {}", row.get::<_, String>(0))));
+            let left = E::left_behind(server).await?;
+            found.extend(left.into_iter().map(|left| format!("{side}: {left}")));
         }
         Ok(found)
     }
 }
 
-async fn create_server(
-    options: &DemoOptions,
-    programs: Option<PathBuf>,
-) -> Result<Server, DemoError> {
-    let options =
-        ServerOptions { programs, durable: true, keep: options.keep, ..ServerOptions::default() };
-    spawn_blocking(move || Server::create(&options))
+async fn create_server<E: Exhibit>(
+    choice: E::Choice,
+    keep: bool,
+) -> Result<PrivateServer<E>, DemoError> {
+    spawn_blocking(move || E::create(&choice, keep))
         .await
         .unwrap_or_else(|panic: JoinError| std::panic::resume_unwind(panic.into_panic()))
-}
-
-async fn load_source(url: &str, options: &DemoOptions) -> Result<Loaded, DemoError> {
-    let started = Instant::now();
-    load(url, options.size).await?;
-    let row = connect(url)
-        .await?
-        .query_one(LOADED, &[])
-        .await
-        .map_err(DemoError::statement("measure the database"))?;
-    Ok(Loaded { rows: row.get(0), bytes: row.get(1), took: started.elapsed() })
 }

@@ -3,8 +3,11 @@
 //! Enters: a loaded database ([`super::load`]), a seed, a speed. Leaves: counts. Each activity is
 //! a session of its own whose transactions follow from the seed alone; how they interleave is
 //! the server's affair. A deadlock or a lost connection is what it is for any application: the
-//! transaction is given up and the next one begins. Writers stop between transactions.
+//! transaction is given up with its session and the next one begins. Writers stop between
+//! transactions.
 
+use std::error::Error;
+use std::future::Future;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -12,13 +15,11 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use super::DemoError;
 use super::activity::{Activity, Scope};
+use super::application::PostgresApplication;
 use super::load::Size;
-use super::server::connect;
 
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -48,6 +49,34 @@ pub struct WriterCounts {
     pub failed: u64,
 }
 
+/// How applications reach their database, and what they do there.
+pub(super) trait Application: Clone + Send + Sync + 'static {
+    /// A connection.
+    type Session: Send;
+
+    /// Every session there is.
+    const ACTIVITIES: &'static [Activity];
+
+    /// Opens a session.
+    fn open(&self) -> impl Future<Output = Result<Self::Session, DemoError>> + Send;
+
+    /// Commits the statements as one transaction; what it did of one that fails goes with the
+    /// session.
+    fn transact(
+        session: &mut Self::Session,
+        statements: &str,
+    ) -> impl Future<Output = Result<Transaction, Box<dyn Error + Send + Sync>>> + Send;
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transaction {
+    /// It is committed; its statements wrote so many rows.
+    Committed(u64),
+    /// A deadlock or a lost connection ended it.
+    GivenUp,
+}
+
 /// Running writers. Dropping them cuts them off in the middle of whatever they do.
 #[derive(Debug)]
 pub struct Writers {
@@ -57,23 +86,27 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Starts a session for each activity.
+    /// Starts a session for each activity on Postgres.
     #[must_use]
     pub fn start(url: &str, options: WriterOptions) -> Writers {
+        Writers::of(&PostgresApplication { url: url.to_owned() }, options)
+    }
+
+    /// Starts a session for each activity.
+    pub(super) fn of<A: Application>(application: &A, options: WriterOptions) -> Writers {
         let (counted, counts) = watch::channel(WriterCounts::default());
         let (stop, stopped) = watch::channel(false);
         let mut sessions = JoinSet::new();
-        for (number, &(activity, per_second)) in Activity::ALL.iter().enumerate() {
+        for (number, &activity) in A::ACTIVITIES.iter().enumerate() {
             let writer = Writer {
-                url: url.to_owned(),
+                application: application.clone(),
                 activity,
                 scope: Scope { size: options.size, largest_rows: options.largest_rows },
                 random: StdRng::seed_from_u64(options.seed.wrapping_add(number as u64)),
                 counted: counted.clone(),
                 stopped: stopped.clone(),
             };
-            let pace = pace(per_second * options.speed);
-            sessions.spawn(writer.run(pace));
+            sessions.spawn(writer.run(pace(activity.per_second * options.speed)));
         }
         Writers { counts, stop, sessions }
     }
@@ -109,8 +142,8 @@ impl Writers {
     }
 }
 
-struct Writer {
-    url: String,
+struct Writer<A> {
+    application: A,
     activity: Activity,
     scope: Scope,
     random: StdRng,
@@ -118,7 +151,7 @@ struct Writer {
     stopped: watch::Receiver<bool>,
 }
 
-impl Writer {
+impl<A: Application> Writer<A> {
     async fn run(mut self, pace: Interval) -> Result<(), DemoError> {
         let result = self.write(pace).await;
         if result.is_err() {
@@ -128,64 +161,40 @@ impl Writer {
     }
 
     async fn write(&mut self, mut pace: Interval) -> Result<(), DemoError> {
-        let mut session: Option<Client> = None;
+        let mut session = None;
         loop {
             tokio::select! {
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(()),
                 _ = pace.tick() => {}
             }
-            let Some(client) = session.take_if(|client| !client.is_closed()) else {
-                session = self.reconnect().await;
+            let Some(open) = &mut session else {
+                session = self.open().await;
                 continue;
             };
-            let statements = self.activity.transaction(&mut self.random, self.scope);
-            match transact(&client, &statements).await {
-                Ok(rows) => self.counted.send_modify(|counts| {
+            let statements = (self.activity.transaction)(&mut self.random, self.scope);
+            match A::transact(open, &statements).await {
+                Ok(Transaction::Committed(rows)) => self.counted.send_modify(|counts| {
                     counts.transactions += 1;
                     counts.rows += rows;
                 }),
-                Err(error) if passes(&error) => self.give_up(&client).await,
-                Err(error) => return Err(DemoError::statement(self.activity.name())(error)),
+                Ok(Transaction::GivenUp) => {
+                    session = None;
+                    self.counted.send_modify(|counts| counts.given_up += 1);
+                }
+                Err(source) => {
+                    return Err(DemoError::Statement { act: self.activity.name, source });
+                }
             }
-            session = Some(client);
         }
     }
 
-    async fn give_up(&self, client: &Client) {
-        self.counted.send_modify(|counts| counts.given_up += 1);
-        // Where even this fails the connection is gone, and the next turn opens another.
-        let _ = client.batch_execute("ROLLBACK").await;
-    }
-
-    async fn reconnect(&self) -> Option<Client> {
-        let session = connect(&self.url).await;
+    async fn open(&self) -> Option<A::Session> {
+        let session = self.application.open().await;
         if session.is_err() {
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
         session.ok()
     }
-}
-
-async fn transact(client: &Client, statements: &str) -> Result<u64, Error> {
-    let messages = client.simple_query(&format!("BEGIN; {statements}; COMMIT")).await?;
-    Ok(messages
-        .iter()
-        .map(|message| match message {
-            SimpleQueryMessage::CommandComplete(rows) => *rows,
-            _ => 0,
-        })
-        .sum())
-}
-
-/// Whether an application would shrug and go on.
-fn passes(error: &Error) -> bool {
-    const PASSING: &[SqlState] = &[
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-    ];
-    error.code().is_none_or(|code| PASSING.contains(code))
 }
 
 fn pace(per_second: f64) -> Interval {

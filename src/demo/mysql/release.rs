@@ -40,6 +40,19 @@ impl Release {
     pub const ALL: [Release; 3] =
         [Release::MYSQL_9_7, Release::MARIADB_10_11, Release::MARIADB_11_8];
 
+    /// The first of these whose programs are there.
+    ///
+    /// # Errors
+    /// When none is; the error names the command that gets the first.
+    pub fn first_there(wanted: &[Release]) -> Result<Release, DemoError> {
+        let there = wanted.iter().find(|release| Programs::find(**release).is_ok());
+        match (there, wanted.first()) {
+            (Some(release), _) => Ok(*release),
+            (None, Some(first)) => Programs::find(*first).map(|programs| programs.release()),
+            (None, None) => Err(DemoError::ProgramsMissing { wanted: "a server".to_owned() }),
+        }
+    }
+
     /// Whether it is MariaDB.
     #[must_use]
     pub fn is_mariadb(self) -> bool {
@@ -96,6 +109,16 @@ impl Programs {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Its name and version without what the packager added, such as `MySQL 9.7.4`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let name = match self.release.flavour {
+            Flavour::MySql => "MySQL",
+            Flavour::MariaDb => "MariaDB",
+        };
+        format!("{name} {}", self.version.split('-').next().unwrap_or(&self.version))
     }
 
     /// The folder with all that is installed: programs in `bin`, messages in `share`.

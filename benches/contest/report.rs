@@ -1,12 +1,24 @@
-//! Medians, ratios, and the page that shows them.
+//! Medians, ratios, and the page that shows them: a part for each benchmark, which writes its own and
+//! leaves the others as they are.
 
 use std::fmt::Write;
 use std::process::Command;
 use std::time::Duration;
 
-/// The rows of one work's table.
-#[derive(Default)]
+/// The page.
+const PAGE: &str = "docs/benchmarks.md";
+
+const HEAD: &str = "# Benchmarks\n\nWritten by `make bench`, each part in one run, the contenders in \
+     turn; figures are medians, with the fastest and the slowest round in parentheses. Ratios are of \
+     medians: other / dunlin, so above 1 dunlin is the faster. Source, target and contender share \
+     the machine.";
+
+/// One benchmark's part of the page.
 pub struct Report {
+    /// Its heading.
+    title: &'static str,
+    /// What holds for all of it, in sentences.
+    how: &'static str,
     sections: Vec<Section>,
 }
 
@@ -24,12 +36,16 @@ pub struct Section {
 pub enum Unit {
     Seconds,
     Milliseconds,
+    /// So many rows in each round.
+    RowsPerSecond(u32),
 }
 
 /// One contender's figures, a round each.
 #[derive(Clone)]
 pub struct Line {
     pub name: String,
+    /// What was run, where it is a command of its own.
+    pub command: Option<String>,
     pub rounds: Vec<Duration>,
     /// The most memory that was resident, where it is dunlin's.
     pub resident_bytes: Option<u64>,
@@ -40,7 +56,18 @@ pub struct Line {
 impl Line {
     /// A contender before its first round.
     pub fn new(name: &str) -> Line {
-        Line { name: name.into(), rounds: Vec::new(), resident_bytes: None, processor: Vec::new() }
+        Line {
+            name: name.into(),
+            command: None,
+            rounds: Vec::new(),
+            resident_bytes: None,
+            processor: Vec::new(),
+        }
+    }
+
+    /// The same with what is run.
+    pub fn of(name: &str, command: &str) -> Line {
+        Line { command: Some(command.into()), ..Line::new(name) }
     }
 
     /// Notes a round of dunlin's.
@@ -52,38 +79,58 @@ impl Line {
 }
 
 impl Report {
+    /// A part without any work yet.
+    pub fn new(title: &'static str, how: &'static str) -> Report {
+        Report { title, how, sections: Vec::new() }
+    }
+
     /// Adds a work, and prints it at once.
     pub fn add(&mut self, section: Section) {
-        println!("{}", table(&section));
+        println!("{}", described(&section));
         self.sections.push(section);
     }
 
-    /// The page.
-    pub fn markdown(&self, rounds: usize) -> String {
-        let mut text = String::from("# Benchmarks\n\n");
-        let _ = write!(
-            text,
-            "Written by `make bench`. {rounds} rounds in one run, the contenders in turn; figures \
-             are medians, with the fastest and the slowest round in parentheses. Ratios are of \
-             medians: other / dunlin, so above 1 dunlin is the faster. Source, target and \
-             contender share the machine: {}. Both servers commit durably (`fsync` on), with 1 GB \
-             of shared buffers, 512 MB of maintenance memory and no checkpoint in a measured \
-             span.\n\n",
-            machine()
-        );
+    /// Puts the part into the page, in the place of the one that is there.
+    pub fn write(&self, rounds: usize) {
+        let page = std::fs::read_to_string(PAGE).unwrap_or_default();
+        let mut parts: Vec<String> = vec![HEAD.into()];
+        parts.extend(page.split("\n## ").skip(1).map(|part| part.trim_end().to_owned()));
+        let own = self.markdown(rounds);
+        let is_own = |part: &String| part.lines().next() == Some(self.title);
+        match parts.iter().position(is_own) {
+            Some(at) => parts[at] = own,
+            None => parts.push(own),
+        }
+        std::fs::write(PAGE, parts.join("\n\n## ") + "\n").unwrap();
+    }
+
+    fn markdown(&self, rounds: usize) -> String {
+        let (title, how, machine) = (self.title, self.how, machine());
+        let mut text = format!("{title}\n\n{how} {rounds} rounds on {machine}.\n\n");
         for section in &self.sections {
-            let _ = write!(text, "## {}\n\n{}\n\n{}\n", section.title, section.how, table(section));
+            let _ = writeln!(text, "{}", described(section));
         }
         text.truncate(text.trim_end().len());
-        text.push('\n');
         text
     }
+}
+
+/// A section's text.
+fn described(section: &Section) -> String {
+    let mut text = format!("### {}\n\n{}\n\n{}", section.title, section.how, table(section));
+    let commands =
+        section.lines.iter().filter_map(|line| Some((&line.name, line.command.as_ref()?)));
+    for (at, (name, command)) in commands.enumerate() {
+        let _ = writeln!(text, "{}- {name}: `{command}`", if at == 0 { "\n" } else { "" });
+    }
+    text
 }
 
 fn table(section: &Section) -> String {
     let unit = match section.unit {
         Unit::Seconds => "seconds",
         Unit::Milliseconds => "milliseconds",
+        Unit::RowsPerSecond(_) => "million rows a second",
     };
     let mut text = format!("| | {unit} | ratio | processor | resident |\n|---|---|---|---|---|\n");
     let own = section.lines.first().map(|line| median(&line.rounds));
@@ -112,6 +159,9 @@ fn figure(duration: Duration, unit: Unit) -> String {
     match unit {
         Unit::Seconds => format!("{:.2}", duration.as_secs_f64()),
         Unit::Milliseconds => format!("{:.1}", duration.as_secs_f64() * 1000.0),
+        Unit::RowsPerSecond(rows) => {
+            format!("{:.2}", f64::from(rows) / duration.as_secs_f64().max(1e-9) / 1e6)
+        }
     }
 }
 

@@ -1,0 +1,80 @@
+//! Sessions of the applications that write to a MySQL or MariaDB database.
+//!
+//! Enters: a server's database, and the statements of a transaction. Leaves: how it ended.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, Error};
+
+use super::Server;
+use super::server::connect;
+use super::transactions::ACTIVITIES;
+use crate::demo::DemoError;
+use crate::demo::activity::Activity;
+use crate::demo::writers::{Application, Transaction, WriterOptions, Writers};
+
+/// What an application shrugs at and goes on: a lock waited for in vain, a deadlock, a server that
+/// shuts down, a table that was changed meanwhile (`ER_LOCK_WAIT_TIMEOUT`, `ER_LOCK_DEADLOCK`,
+/// `ER_SERVER_SHUTDOWN`, `ER_TABLE_DEF_CHANGED`).
+const PASSING: &[u16] = &[1205, 1213, 1053, 1412];
+
+/// Applications of a MySQL or MariaDB database.
+#[derive(Clone, Debug)]
+pub(in crate::demo) struct MySqlApplication {
+    port: u16,
+    database: String,
+}
+
+impl MySqlApplication {
+    /// Those of a server's database.
+    pub(super) fn of(server: &Server, database: &str) -> MySqlApplication {
+        MySqlApplication { port: server.port(), database: database.to_owned() }
+    }
+}
+
+/// Starts a session for each activity on a server's database, as [`Writers::start`] does on Postgres.
+#[must_use]
+pub fn start_writers(server: &Server, database: &str, options: WriterOptions) -> Writers {
+    Writers::of(&MySqlApplication::of(server, database), options)
+}
+
+impl Application for MySqlApplication {
+    type Session = Conn;
+
+    const ACTIVITIES: &'static [Activity] = ACTIVITIES;
+
+    async fn open(&self) -> Result<Conn, DemoError> {
+        connect(self.port, Some(&self.database)).await
+    }
+
+    async fn transact(
+        session: &mut Conn,
+        statements: &str,
+    ) -> Result<Transaction, Box<dyn std::error::Error + Send + Sync>> {
+        match rows_of(session, &format!("BEGIN; {statements}; COMMIT")).await {
+            Ok(rows) => Ok(Transaction::Committed(rows)),
+            Err(Error::Server(error)) if PASSING.contains(&error.code) => Ok(Transaction::GivenUp),
+            Err(Error::Io(_) | Error::Driver(DriverError::ConnectionClosed)) => {
+                Ok(Transaction::GivenUp)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Runs statements, and adds up the rows that they wrote.
+pub(super) async fn rows_of(session: &mut Conn, statements: &str) -> Result<u64, Error> {
+    let mut result = session.query_iter(statements).await?;
+    let mut rows = 0;
+    loop {
+        // The driver keeps a later statement's error as if it were an answer to come.
+        if result.columns().is_none() {
+            result.next().await?;
+            return Ok(rows);
+        }
+        rows += result.affected_rows();
+        if result.is_empty() {
+            return Ok(rows);
+        }
+        result.for_each(drop).await?;
+    }
+}

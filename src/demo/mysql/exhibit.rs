@@ -1,0 +1,88 @@
+//! The demo on MySQL and MariaDB: which servers, what is loaded, and who compares.
+
+use std::path::PathBuf;
+
+use mysql_async::prelude::Queryable;
+
+use super::application::MySqlApplication;
+use super::digest;
+use super::load::load;
+use super::server::MySql;
+use super::{Release, Server, ServerOptions};
+use crate::demo::DemoError;
+use crate::demo::digest::TableComparison;
+use crate::demo::exhibit::{Content, DATABASE, Exhibit};
+use crate::demo::load::Size;
+
+const BYTES: &str = "SELECT CAST(SUM(size) AS SIGNED) FROM (SELECT data_length + index_length AS size \
+     FROM information_schema.tables WHERE table_schema = DATABASE()) AS sizes";
+/// MySQL shows sizes from a cache that is a day old at worst.
+const FRESH: &str = "SET SESSION /*!80000 information_schema_stats_expiry = 0, */ autocommit = 1";
+const LEFT_BEHIND: &str = "SELECT CONCAT('database ', schema_name) FROM information_schema.schemata \
+     WHERE schema_name = 'dunlin'";
+
+/// Room for what is moved and for its log, as an operator would set it.
+const SETTINGS: [(&str, &str); 2] =
+    [("innodb_buffer_pool_size", "512M"), ("max_binlog_size", "128M")];
+
+impl Exhibit for MySql {
+    type Choice = Release;
+    type Application = MySqlApplication;
+
+    const CONTENT: &'static str =
+        "TPC-B's tables, a shop, partitioned events, large texts, every type of column";
+    const COUNTERS: &'static str = "AUTO_INCREMENT values";
+    const REMOVED: &'static str = "its state";
+
+    fn create(release: &Release, keep: bool) -> Result<Server, DemoError> {
+        let log = match release.is_mariadb() {
+            true => ("innodb_log_file_size", "1G"),
+            false => ("innodb_redo_log_capacity", "1G"),
+        };
+        let mut options = ServerOptions { durable: true, keep, ..ServerOptions::from(*release) };
+        for (name, value) in SETTINGS.into_iter().chain([log]) {
+            options = options.with(name, value);
+        }
+        Server::create(&options)
+    }
+
+    fn title(server: &Server) -> String {
+        server.programs().title()
+    }
+
+    fn programs(_: &Server) -> Option<PathBuf> {
+        None
+    }
+
+    fn application(server: &Server) -> MySqlApplication {
+        MySqlApplication::of(server, DATABASE)
+    }
+
+    async fn create_database(server: &Server) -> Result<(), DemoError> {
+        server.create_database(DATABASE).await
+    }
+
+    async fn load(server: &Server, size: Size) -> Result<Content, DemoError> {
+        let rows = load(server, DATABASE, size).await?;
+        let mut session = server.connect(DATABASE).await?;
+        let fresh = session.query_drop(FRESH).await;
+        fresh.map_err(DemoError::statement("measure the database"))?;
+        let measured = session.query_first(BYTES).await;
+        let bytes: Option<i64> = measured.map_err(DemoError::statement("measure the database"))?;
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        Ok(Content { rows, bytes: bytes.unwrap_or_default() })
+    }
+
+    async fn compare(source: &Server, target: &Server) -> Result<Vec<TableComparison>, DemoError> {
+        digest::compare(source, target, DATABASE).await
+    }
+
+    async fn counters_behind(source: &Server, target: &Server) -> Result<Vec<String>, DemoError> {
+        digest::counters_behind(source, target, DATABASE).await
+    }
+
+    async fn left_behind(server: &Server) -> Result<Vec<String>, DemoError> {
+        let found = server.connect(DATABASE).await?.query(LEFT_BEHIND).await;
+        found.map_err(DemoError::statement("look for what dunlin left"))
+    }
+}
