@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::application::MySqlApplication;
@@ -18,6 +19,10 @@ const BYTES: &str = "SELECT CAST(SUM(size) AS SIGNED) FROM (SELECT data_length +
      FROM information_schema.tables WHERE table_schema = DATABASE()) AS sizes";
 /// MySQL shows sizes from a cache that is a day old at worst.
 const FRESH: &str = "SET SESSION /*!80000 information_schema_stats_expiry = 0, */ autocommit = 1";
+/// Sizes are those of the last statistics.
+const ANALYZE: &str = "SELECT CONCAT('ANALYZE NO_WRITE_TO_BINLOG TABLE ', \
+     GROUP_CONCAT('`', REPLACE(table_name, '`', '``'), '`')) \
+     FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'";
 const LEFT_BEHIND: &str = "SELECT CONCAT('database ', schema_name) FROM information_schema.schemata \
      WHERE schema_name = 'dunlin'";
 
@@ -65,12 +70,10 @@ impl Exhibit for MySql {
     async fn load(server: &Server, size: Size) -> Result<Content, DemoError> {
         let rows = load(server, DATABASE, size).await?;
         let mut session = server.connect(DATABASE).await?;
-        let fresh = session.query_drop(FRESH).await;
-        fresh.map_err(DemoError::statement("measure the database"))?;
-        let measured = session.query_first(BYTES).await;
-        let bytes: Option<i64> = measured.map_err(DemoError::statement("measure the database"))?;
+        let measured = measure(&mut session).await;
+        let bytes = measured.map_err(DemoError::statement("measure the database"))?;
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        Ok(Content { rows, bytes: bytes.unwrap_or_default() })
+        Ok(Content { rows, bytes })
     }
 
     async fn compare(source: &Server, target: &Server) -> Result<Vec<TableComparison>, DemoError> {
@@ -85,4 +88,13 @@ impl Exhibit for MySql {
         let found = server.connect(DATABASE).await?.query(LEFT_BEHIND).await;
         found.map_err(DemoError::statement("look for what dunlin left"))
     }
+}
+
+/// Data and indexes of the session's database, in bytes.
+async fn measure(session: &mut Conn) -> mysql_async::Result<i64> {
+    session.query_drop(FRESH).await?;
+    let analyze: Option<String> = session.query_first(ANALYZE).await?;
+    session.query_drop(analyze.unwrap_or_default()).await?;
+    let bytes: Option<Option<i64>> = session.query_first(BYTES).await?;
+    Ok(bytes.flatten().unwrap_or_default())
 }
