@@ -18,24 +18,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
-
-/// The receive buffer of a connection that gathers.
-const WINDOW_BYTES: u32 = 16 * 1024;
-
-/// The largest segment of a connection that gathers.
-const SEGMENT_BYTES: u32 = 4 * 1024;
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 /// Turns a stream into a session.
 pub trait Login: Sync {
     /// What a login gives.
     type Session: Send;
-
-    /// Whether the server will send much in small pieces, which are to gather on its side (see
-    /// [`gather`]).
-    fn gathers(&self) -> bool {
-        false
-    }
 
     /// Logs in.
     fn login(
@@ -208,7 +196,7 @@ async fn open_and_log_in<L: Login>(
             UnixStream::connect(&path).await.map_err(|source| unreachable_at(place, source))?;
         return login.login(Socket::unix(stream), place).await;
     }
-    let tcp = open_tcp(place, login.gathers()).await?;
+    let tcp = open_tcp(place).await?;
     let socket = match channel {
         Channel::Plain => Socket::tcp(tcp),
         Channel::TlsIfOffered | Channel::Tls => negotiate(tcp, place, channel).await?,
@@ -230,7 +218,7 @@ fn unreachable_at(place: Place<'_>, source: std::io::Error) -> ConnectError {
     ConnectError::Unreachable { server: place.server(), source }
 }
 
-async fn open_tcp(place: Place<'_>, gathers: bool) -> Result<TcpStream, ConnectError> {
+async fn open_tcp(place: Place<'_>) -> Result<TcpStream, ConnectError> {
     let host = place.host();
     let addresses: Vec<SocketAddr> = match host.address {
         Some(address) => vec![(address, host.port).into()],
@@ -239,30 +227,12 @@ async fn open_tcp(place: Place<'_>, gathers: bool) -> Result<TcpStream, ConnectE
             .map_err(|source| ConnectError::HostUnknown { server: place.server(), source })?
             .collect(),
     };
-    let local = addresses.iter().find(|address| address.ip().is_loopback());
-    let connected = match local {
-        Some(local) if gathers => gather(*local).await,
-        Some(_) | None => TcpStream::connect(addresses.as_slice()).await,
-    };
-    let stream = connected.map_err(|source| unreachable_at(place, source))?;
+    let stream = TcpStream::connect(addresses.as_slice())
+        .await
+        .map_err(|source| unreachable_at(place, source))?;
     prepare_tcp(&stream, place.endpoint.keepalives())
         .map_err(|source| unreachable_at(place, source))?;
     Ok(stream)
-}
-
-/// Connects to a server on this machine so that small pieces gather on its side: while the window is
-/// closed they are put together in its send buffer, where each would otherwise pass through the whole
-/// of the network stack by itself, which costs the server more than making it. The window opens
-/// again only when it has room for a segment, so segments must be small too. Over a network a small
-/// window would bound the throughput by the round trip, and the wire gathers by itself.
-async fn gather(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_recv_buffer_size(WINDOW_BYTES)?;
-    SockRef::from(&socket).set_tcp_mss(SEGMENT_BYTES)?;
-    socket.connect(address).await
 }
 
 pub(super) fn prepare_tcp(stream: &TcpStream, keepalives: Keepalives) -> std::io::Result<()> {

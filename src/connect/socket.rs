@@ -61,18 +61,10 @@ impl Socket {
     /// Whether nobody else can read along: TLS, a Unix socket, or a peer on this machine.
     #[must_use]
     pub fn is_private(&self) -> bool {
-        matches!(self.stream, Stream::Unix(_) | Stream::Tls(_)) || self.is_loopback()
-    }
-
-    /// Whether it is TCP to a peer on this machine.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        let tcp = match &self.stream {
-            Stream::Tcp(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
-            Stream::Unix(_) => return false,
-        };
-        tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback())
+        match &self.stream {
+            Stream::Tcp(tcp) => tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()),
+            Stream::Unix(_) | Stream::Tls(_) => true,
+        }
     }
 }
 

@@ -27,23 +27,15 @@ use crate::source::BatchSender;
 /// enough for an idle source to be seen as caught up at once.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How data is left to gather before it is read. A server sends every row change by itself, and being
-/// woken for each costs both sides more than the change.
-#[derive(Clone, Copy)]
-struct Gathering {
-    nap: Duration,
-    /// A read that brought this much left more behind: there is no need to wait for it.
-    worthwhile_bytes: usize,
-}
-
-/// In the socket's own buffer.
-const HERE: Gathering = Gathering { nap: Duration::from_millis(1), worthwhile_bytes: 192 * 1024 };
-
-/// On the server's side of a connection whose window is small (see `connect::dial`).
-const THERE: Gathering = Gathering { nap: Duration::from_millis(20), worthwhile_bytes: 8 * 1024 };
+/// How long data is left to gather in the socket. A server sends every row change by itself, and
+/// being woken for each costs both sides more than the change.
+const NAP: Duration = Duration::from_millis(1);
 
 /// What comes so long after its commit is late anyway, and loses nothing by a nap.
 const LATE_US: i64 = 50_000;
+
+/// A read that brought this much left more behind: there is no need to wait for it.
+const WORTHWHILE_BYTES: usize = 192 * 1024;
 
 /// How long a reader may take to say goodbye.
 const PARTING: Duration = Duration::from_secs(5);
@@ -80,7 +72,6 @@ pub(super) struct LogReader {
     received: Lsn,
     heard_at: Instant,
     heard_since_tick: bool,
-    gathering: Gathering,
 }
 
 impl LogReader {
@@ -98,7 +89,6 @@ impl LogReader {
         let slot = crate::connect::quote::quote_ident(slot);
         let command = format!("START_REPLICATION SLOT {slot} LOGICAL {from} {options}");
         wire.simple_query(TEXT_AS_IT_IS).await?;
-        let gathering = if wire.is_loopback() { THERE } else { HERE };
         let (reader, writer) = wire.start_replication(&command).await?.split();
         let mut ticks = tokio::time::interval(ANSWER_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -112,7 +102,6 @@ impl LogReader {
             received: from,
             heard_at: Instant::now(),
             heard_since_tick: false,
-            gathering,
         })
     }
 
@@ -141,9 +130,9 @@ impl LogReader {
                 Continue(behind_us) => behind_us.is_some_and(|behind_us| behind_us > LATE_US),
                 Break(()) => return self.part().await,
             };
-            if late && frames.bytes().len() < self.gathering.worthwhile_bytes {
+            if late && frames.bytes().len() < WORTHWHILE_BYTES {
                 // The thread itself: a runtime that waits is woken by every piece that comes.
-                std::thread::sleep(self.gathering.nap);
+                std::thread::sleep(NAP);
             }
             // Only now: while there was no room, nobody listened.
             self.heard_at = Instant::now();

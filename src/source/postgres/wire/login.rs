@@ -32,10 +32,6 @@ pub(super) struct WireLogin<'a> {
 impl Login for WireLogin<'_> {
     type Session = Wire;
 
-    fn gathers(&self) -> bool {
-        self.options.replication
-    }
-
     async fn login(&self, mut socket: Socket, place: Place<'_>) -> Result<Wire, ConnectError> {
         let mut login = Exchange {
             place,

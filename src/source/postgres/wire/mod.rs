@@ -95,12 +95,6 @@ impl Wire {
         self.process_id
     }
 
-    /// Whether it is TCP to a server on this machine.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        self.socket.is_loopback()
-    }
-
     /// The endpoint, pinned to the host that answered.
     #[must_use]
     pub fn endpoint(&self) -> &PostgresEndpoint {
