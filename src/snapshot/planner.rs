@@ -100,8 +100,9 @@ pub fn pending(tables: &[Table], ledger: &[LedgerEntry]) -> Vec<Chunk> {
 
 /// Tables that have both finished chunks from another position than `position` and unfinished
 /// ones, and cannot keep both: where changes cannot be assigned to a chunk, or where unique indexes
-/// stand already (they are `indexed`), which would meet a row and its successor side by side. They have to be copied whole. So are those whose unfinished chunks are of other partitions
-/// than they may have at `position`.
+/// stand already (they are `indexed`), which would meet a row and its successor side by side. They
+/// have to be copied whole. So are those whose unfinished chunks are of other partitions than they
+/// may have at `position`.
 #[must_use]
 pub fn stale_tables(
     tables: &[Table],
