@@ -8,11 +8,12 @@ const DUMPED: &str = "\
 mydumper $source -B bench -o $work/dump -t 2
 myloader $target -B bench -d $work/dump -t 2 -o";
 
-const PIPED: &str = "mysqldump $source --single-transaction bench | mysql $target bench";
+const PIPED: &str = "mysqldump $source --single-transaction --set-gtid-purged=OFF bench | mysql $target bench";
 
 /// One table after the other in each of two sessions.
 const LOADED: &str = "\
-mysqldump $source --no-data --compact bench | sed '/KEY `k_/d; s/^\\(  PRIMARY KEY .*\\),$/\\1/' |
+mysqldump $source --no-data --compact --set-gtid-purged=OFF bench |
+    sed '/KEY `k_/d; s/^\\(  PRIMARY KEY .*\\),$/\\1/' |
     mysql $target bench
 copy() { for n in $@; do echo \"SET unique_checks = 0, foreign_key_checks = 0;
     LOAD DATA LOCAL INFILE '$work/sbtest$n' INTO TABLE sbtest$n;
@@ -28,7 +29,8 @@ const CONTENT: &str = "SELECT COUNT(*), SUM(id), SUM(k), SUM(CRC32(c)), SUM(CRC3
      SELECT * FROM bench.sbtest1 UNION ALL SELECT * FROM bench.sbtest2 \
      UNION ALL SELECT * FROM bench.sbtest3 UNION ALL SELECT * FROM bench.sbtest4) AS s";
 
-const INDEXES: &str = "SELECT GROUP_CONCAT(table_name, index_name, column_name ORDER BY 1) \
+const INDEXES: &str = "SELECT GROUP_CONCAT(table_name, index_name, column_name \
+     ORDER BY table_name, index_name, seq_in_index) \
      FROM information_schema.statistics WHERE table_schema = 'bench'";
 
 /// Measures every contender in turn.

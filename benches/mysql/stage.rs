@@ -92,7 +92,7 @@ impl Stage {
     /// `scripts/servers`, and `$source` and `$target` say where the servers are.
     pub fn script(&self, text: &str) -> Command {
         let mydumper = extracted("mydumper");
-        let reach = |server: &Server| format!("-h127.0.0.1 -uroot -P{}", server.port());
+        let reach = |server: &Server| format!("-h 127.0.0.1 -u root -P {}", server.port());
         let mut command = watch::script(text);
         let programs = self.source.programs().path("");
         let path = std::env::var("PATH").unwrap();
