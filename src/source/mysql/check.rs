@@ -7,10 +7,10 @@
 use super::catalog::{self, LogStatus, Positioning, Settings};
 use super::control::{Control, TextRow};
 use super::objects;
-use super::privileges::{self, Privileges};
+use super::privileges::{self, Privileges, grant};
 use super::relations::{self, Tables};
 use super::{MySqlSource, Shared};
-use crate::connect::mysql::quote::{quote_ident, quote_name};
+use crate::connect::mysql::quote::quote_name;
 use crate::connect::mysql::{Flavour, ServerVersion};
 use crate::model::handover::{ServerFacts, SourceSurvey};
 use crate::model::report::Finding;
@@ -57,7 +57,7 @@ pub(super) async fn survey(
     survey.findings.extend(prepared(control).await?);
     survey.findings.extend(replica(control, &settings, &privileges).await?);
     survey.findings.extend(cascades(control, &found.tables).await?);
-    survey.findings.extend(objects::hidden(control, &found.tables, &privileges).await?);
+    survey.findings.extend(objects::hidden(control, &found.tables, &privileges, &account).await?);
     survey.findings.extend(room(control, &settings, connections).await?);
     survey.facts = Some(facts(source, &settings));
     survey.tables = found.tables;
@@ -220,13 +220,7 @@ fn hidden(privileges: &Privileges, account: &str) -> Option<Finding> {
 
 fn missing(account: &str, seen: impl Into<String>) -> Finding {
     Finding::block(Code::PrivilegeMissing, format!("account {account} on the source"), seen)
-        .with_hint("`dunlin grants` prints all that is needed")
-}
-
-/// `user@host` as `CURRENT_USER()` has it, in the form that GRANT reads.
-fn grant(privilege: &str, level: &str, account: &str) -> String {
-    let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
-    format!("GRANT {privilege} ON {level} TO {}@{}", quote_ident(user), quote_ident(host))
+        .with_hint("`dunlin grants --engine mysql` prints all that is needed")
 }
 
 fn filters(status: &LogStatus) -> Option<Finding> {
@@ -475,12 +469,6 @@ mod tests {
         for text in ["5.7.44", "10.4.9-MariaDB", "12.0.1-MariaDB", "10.0.0"] {
             assert_eq!(code(text), Some(Code::VersionUnsupported), "{text}");
         }
-    }
-
-    #[test]
-    fn accounts_are_named_as_grant_reads_them() {
-        let text = grant("RELOAD", "*.*", "a@b@10.%");
-        assert_eq!(text, "GRANT RELOAD ON *.* TO `a@b`@`10.%`");
     }
 
     #[test]

@@ -10,10 +10,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::control::{Control, TextRow};
 use super::create_table::CreateTable;
 use super::error::SourceError;
-use super::privileges::Privileges;
+use super::privileges::{self, Privileges};
 use super::relations::{Tables, Wanted};
 use crate::connect::mysql::Flavour;
-use crate::connect::mysql::quote::{quote_ident, quote_literal, quote_name};
+use crate::connect::mysql::quote::{quote_ident, quote_level, quote_literal, quote_name};
 use crate::model::ddl::{
     DatabaseDdl, Dialect, MySqlSchema, SequenceDdl, StoredDdl, StoredKind, TableDdl,
 };
@@ -290,32 +290,65 @@ async fn definition(control: &Control, listed: Listed) -> Result<StoredDdl, Fail
     })
 }
 
-/// Databases of the tables whose views, triggers or events the account may not see: what it does
-/// not see would be left behind.
+/// What the account may not see of views, triggers, events and routines: what it does not see
+/// would be left behind.
 pub(super) async fn hidden(
     control: &Control,
     tables: &[Table],
     privileges: &Privileges,
+    account: &str,
 ) -> Result<Vec<Finding>, Failure> {
     let databases: BTreeSet<&String> = tables.iter().map(|table| &table.name.schema).collect();
+    let left = "what it does not see is left behind";
     let mut findings = Vec::new();
     for database in databases {
         let needed = ["SHOW VIEW", "TRIGGER", "EVENT"];
         let lacking: Vec<&str> =
             needed.into_iter().filter(|name| !privileges.on_database(name, database)).collect();
-        if lacking.is_empty() {
-            continue;
+        let finding =
+            |seen| Finding::block(Code::PrivilegeMissing, format!("database {database}"), seen);
+        if !lacking.is_empty() {
+            let lacking = lacking.join(", ");
+            let seen = format!("the account lacks {lacking}: {left}");
+            let fix = privileges::grant(&lacking, &quote_level(database), account);
+            findings.push(finding(seen).with_fix(fix));
         }
-        let lacking = lacking.join(", ");
-        let seen = format!("the account lacks {lacking}: what it does not see is left behind");
-        let account = control.one("SELECT CURRENT_USER()", "read our own account").await?.text(0);
-        let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
-        let level = format!("{}.*", quote_ident(database));
-        let finding = Finding::block(Code::PrivilegeMissing, format!("database {database}"), seen);
-        let grantee = format!("{}@{}", quote_ident(user), quote_ident(host));
-        findings.push(finding.with_fix(format!("GRANT {lacking} ON {level} TO {grantee}")));
+        if !sees_routines(control, database, privileges).await? {
+            let (privilege, level) = match control.version().flavour {
+                Flavour::MySql if control.version().number < 80_020 => ("SELECT", "*.*"),
+                Flavour::MySql => ("SHOW_ROUTINE", "*.*"),
+                Flavour::MariaDb => ("SELECT", "mysql.proc"),
+            };
+            let seen = format!(
+                "the account may not see the routines of other accounts ({privilege} on {level}): \
+                 {left}"
+            );
+            findings.push(finding(seen).with_fix(privileges::grant(privilege, level, account)));
+        }
     }
     Ok(findings)
+}
+
+/// Whether the account sees the routines of other accounts, with their bodies. Manuals: "SHOW CREATE
+/// PROCEDURE".
+async fn sees_routines(
+    control: &Control,
+    database: &str,
+    privileges: &Privileges,
+) -> Result<bool, Failure> {
+    let version = control.version();
+    if privileges.any(&["SELECT"]) {
+        return Ok(true);
+    }
+    Ok(match version.flavour {
+        Flavour::MySql => privileges.any(&["SHOW_ROUTINE"]),
+        Flavour::MariaDb => {
+            let by_name = version.number >= 110_300
+                && privileges.on_database("SHOW CREATE ROUTINE", database);
+            let text = "SELECT 1 FROM mysql.proc LIMIT 0";
+            by_name || control.permitted(text, "look at the routines").await?.is_some()
+        }
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::control::{Control, TextRow};
 use crate::connect::mysql::Flavour;
+use crate::connect::mysql::quote::quote_account;
 use crate::model::Failure;
 
 /// An account's privileges.
@@ -35,6 +36,11 @@ pub(super) async fn read(control: &Control) -> Result<Privileges, Failure> {
     };
     let rows = control.rows(&text, doing).await?;
     Ok(Privileges::of(rows.iter().map(|row: &TextRow| row.text(0))))
+}
+
+/// The statement that grants a privilege to an account, `user@host` as `CURRENT_USER()` has it.
+pub(super) fn grant(privilege: &str, level: &str, account: &str) -> String {
+    format!("GRANT {privilege} ON {level} TO {}", quote_account(account))
 }
 
 impl Privileges {

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::error::attempting;
-use super::literal::{base, ident};
+use super::literal::base;
 use super::privilege::Grants;
 use super::session::{Session, field};
 use super::{TargetError, catalog};
+use crate::connect::mysql::quote::{quote_account, quote_level};
 use crate::connect::mysql::{Flavour, ServerVersion};
 use crate::model::report::Finding;
 use crate::model::{Code, Failure, Table, TableName};
@@ -212,19 +213,16 @@ fn privileges(server: &Server, tables: &[Table], make_schema: bool) -> Vec<Findi
         (database, [&always[..], schema].concat())
     });
     let wanted = rows.chain(std::iter::once(("dunlin", state.to_vec())));
-    let account = server.account.split_once('@').unwrap_or((&server.account, "%"));
     let missing = |(database, wanted): (&str, Vec<&str>)| {
         let is_missing = |privilege: &&str| !server.grants.allow(privilege, database);
         let missing: Vec<&str> = wanted.into_iter().filter(is_missing).collect();
         (!missing.is_empty()).then(|| {
             let listed = missing.join(", ");
             let seen = format!("the account may not {listed} in database {database}");
-            Finding::block(Code::PrivilegeMissing, "target", seen).with_fix(format!(
-                "GRANT {listed} ON {}.* TO '{}'@'{}'",
-                ident(database),
-                account.0,
-                account.1
-            ))
+            let (level, account) = (quote_level(database), quote_account(&server.account));
+            Finding::block(Code::PrivilegeMissing, "target", seen)
+                .with_fix(format!("GRANT {listed} ON {level} TO {account}"))
+                .with_hint("`dunlin grants --engine mysql` prints all that is needed")
         })
     };
     wanted.filter_map(missing).collect()

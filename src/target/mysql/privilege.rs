@@ -20,7 +20,8 @@ impl Grants {
             let database = object.strip_suffix(".*")?;
             let database = database.trim_matches('`').replace("``", "`");
             let database = if database == "*" { "%".to_owned() } else { database };
-            Some((privileges.split(", ").map(str::to_owned).collect(), database))
+            let privileges = privileges.split(',').map(|name| name.trim().to_owned());
+            Some((privileges.collect(), database))
         });
         Grants { held: held.collect() }
     }
@@ -64,6 +65,7 @@ mod tests {
     fn grants_hold_where_they_say() {
         let lines = [
             "GRANT USAGE ON *.* TO `me`@`%`",
+            "GRANT BACKUP_ADMIN,SET_ANY_DEFINER ON *.* TO `me`@`%`",
             "GRANT SELECT, CREATE VIEW ON `app\\_one`.* TO `me`@`%`",
             "GRANT ALL PRIVILEGES ON `dunlin%`.* TO `me`@`%`",
             "GRANT DELETE ON `app_one`.`t` TO `me`@`%`",
@@ -73,6 +75,7 @@ mod tests {
         assert!(!grants.allow("SELECT", "appxone"));
         assert!(!grants.allow("DELETE", "app_one"));
         assert!(grants.allow("DELETE", "dunlin"));
+        assert!(grants.allow("SET_ANY_DEFINER", "") && !grants.allow("CREATE VIEW", ""));
     }
 
     #[test]
