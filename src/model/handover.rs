@@ -76,6 +76,9 @@ pub struct SourceSurvey {
     pub tables: Vec<Table>,
     /// What the target has to fit; None where the server cannot be relied on.
     pub facts: Option<ServerFacts>,
+    /// What acts by itself (triggers, events) and is made or enabled on the target at the cutover
+    /// only, by name.
+    pub at_cutover: Vec<String>,
 }
 
 /// Why a selected table cannot be copied.

@@ -24,6 +24,7 @@ mod mysql_grants;
 mod mysql_kill;
 mod mysql_live;
 mod mysql_login;
+mod mysql_objects;
 mod mysql_outages;
 mod mysql_rows;
 mod mysql_schema;

@@ -60,6 +60,7 @@ pub(super) async fn survey(
     survey.findings.extend(objects::hidden(control, &found.tables, &privileges, &account).await?);
     survey.findings.extend(room(control, &settings, connections).await?);
     survey.facts = Some(facts(source, &settings));
+    survey.at_cutover = objects::acting(control, &found.tables, &wanted).await?;
     survey.tables = found.tables;
     Ok(survey)
 }

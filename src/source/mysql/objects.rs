@@ -118,17 +118,7 @@ pub(super) async fn schema(
         let create = show_create(control, "SEQUENCE", name).await?.text(1);
         schema.sequences.push(SequenceDdl { name: name.clone(), create });
     }
-    for listed in stored(control).await? {
-        let carried = match (&listed.kind, &listed.table) {
-            (StoredKind::View, _) => {
-                databases.contains(&listed.name.schema) && wanted.has(&listed.name)
-            }
-            (_, Some(table)) => names.contains(table),
-            (_, None) => databases.contains(&listed.name.schema),
-        };
-        if !carried {
-            continue;
-        }
+    for listed in stored(control).await?.into_iter().filter(|it| it.is_carried(&names, wanted)) {
         let object = definition(control, listed).await?;
         match object.kind {
             StoredKind::View => schema.views.push(object),
@@ -216,6 +206,22 @@ async fn show_create(control: &Control, kind: &str, name: &TableName) -> Result<
     control.one(&text, &doing).await
 }
 
+/// What acts by itself beside `tables`: triggers, and events that are enabled; by name.
+pub(super) async fn acting(
+    control: &Control,
+    tables: &[Table],
+    wanted: &Wanted,
+) -> Result<Vec<String>, Failure> {
+    let names: BTreeSet<&TableName> = tables.iter().map(|table| &table.name).collect();
+    let carried = stored(control).await?.into_iter().filter(|it| it.is_carried(&names, wanted));
+    let acting = carried.filter_map(|listed| match listed.kind {
+        StoredKind::Trigger => Some(format!("trigger {}", listed.name)),
+        StoredKind::Event if listed.enabled => Some(format!("event {} enabled", listed.name)),
+        _ => None,
+    });
+    Ok(acting.collect())
+}
+
 /// An object with a body, without the body.
 struct Listed {
     kind: StoredKind,
@@ -223,6 +229,18 @@ struct Listed {
     table: Option<TableName>,
     definer: String,
     enabled: bool,
+}
+
+impl Listed {
+    /// Whether it goes over with these tables.
+    fn is_carried(&self, tables: &BTreeSet<&TableName>, wanted: &Wanted) -> bool {
+        let beside = || tables.iter().any(|table| table.schema == self.name.schema);
+        match (&self.kind, &self.table) {
+            (StoredKind::View, _) => beside() && wanted.has(&self.name),
+            (_, Some(table)) => tables.contains(table),
+            (_, None) => beside(),
+        }
+    }
 }
 
 async fn stored(control: &Control) -> Result<Vec<Listed>, Failure> {
