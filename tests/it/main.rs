@@ -19,6 +19,7 @@ mod key_order;
 mod kill;
 mod login;
 mod loss;
+mod mysql_bad_input;
 mod mysql_demo;
 mod mysql_grants;
 mod mysql_kill;

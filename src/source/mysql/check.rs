@@ -7,10 +7,10 @@
 use super::catalog::{self, LogStatus, Positioning, Settings};
 use super::control::{Control, TextRow};
 use super::objects;
-use super::privileges::{self, Privileges, grant};
 use super::relations::{self, Tables};
 use super::{MySqlSource, Shared};
-use crate::connect::mysql::quote::quote_name;
+use crate::connect::mysql::privileges::{Privileges, grant};
+use crate::connect::mysql::quote::{quote_literal, quote_name};
 use crate::connect::mysql::{Flavour, ServerVersion};
 use crate::model::handover::{ServerFacts, SourceSurvey};
 use crate::model::report::Finding;
@@ -37,7 +37,7 @@ pub(super) async fn survey(
         return Ok(survey);
     }
     let settings = Settings::read(control).await?;
-    let privileges = privileges::read(control).await?;
+    let privileges = control.privileges().await?;
     let account = control.one("SELECT CURRENT_USER()", "read our own account").await?.text(0);
     let wanted = source.wanted(selection);
     let found = relations::tables(control, &wanted).await?;
@@ -59,8 +59,14 @@ pub(super) async fn survey(
     survey.findings.extend(cascades(control, &found.tables).await?);
     survey.findings.extend(objects::hidden(control, &found.tables, &privileges, &account).await?);
     survey.findings.extend(room(control, &settings, connections).await?);
-    survey.facts = Some(facts(source, &settings));
-    survey.at_cutover = objects::acting(control, &found.tables, &wanted).await?;
+    let beside = objects::beside(control, &found.tables, &wanted).await?;
+    survey.facts = Some(ServerFacts {
+        lock: Some(lock(control).await?),
+        definers: beside.definers,
+        functions: beside.functions,
+        ..facts(source, &settings)
+    });
+    survey.at_cutover = beside.acting;
     survey.tables = found.tables;
     Ok(survey)
 }
@@ -412,8 +418,17 @@ fn facts(source: &MySqlSource, settings: &Settings) -> ServerFacts {
         database: source.shared.database().to_owned(),
         encoding: settings.text("character_set_server").to_owned(),
         collation: settings.text("collation_server").to_owned(),
+        largest_row_bytes: settings.number("max_allowed_packet"),
         ..ServerFacts::default()
     }
+}
+
+/// Takes a lock that only this server has, until the session ends.
+async fn lock(control: &Control) -> Result<String, Failure> {
+    let name = format!("dunlin source {}", rand::random::<u64>());
+    let text = format!("SELECT GET_LOCK({}, 0)", quote_literal(&name));
+    control.one(&text, "mark the source's server").await?;
+    Ok(name)
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::control::{Control, TextRow};
 use super::create_table::CreateTable;
 use super::error::SourceError;
-use super::privileges::{self, Privileges};
 use super::relations::{Tables, Wanted};
 use crate::connect::mysql::Flavour;
+use crate::connect::mysql::privileges::{Privileges, grant};
 use crate::connect::mysql::quote::{quote_ident, quote_level, quote_literal, quote_name};
 use crate::model::ddl::{
     DatabaseDdl, Dialect, MySqlSchema, SequenceDdl, StoredDdl, StoredKind, TableDdl,
@@ -206,20 +206,38 @@ async fn show_create(control: &Control, kind: &str, name: &TableName) -> Result<
     control.one(&text, &doing).await
 }
 
-/// What acts by itself beside `tables`: triggers, and events that are enabled; by name.
-pub(super) async fn acting(
+/// What hangs on tables besides their rows, as far as a target has to be fit for it.
+pub(super) struct Beside {
+    /// What acts by itself: triggers, and events that are enabled; by name.
+    pub(super) acting: Vec<String>,
+    /// The accounts under which anything of it runs.
+    pub(super) definers: Vec<String>,
+    /// There are functions or triggers.
+    pub(super) functions: bool,
+}
+
+/// Lists what hangs on `tables`.
+pub(super) async fn beside(
     control: &Control,
     tables: &[Table],
     wanted: &Wanted,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Beside, Failure> {
     let names: BTreeSet<&TableName> = tables.iter().map(|table| &table.name).collect();
     let carried = stored(control).await?.into_iter().filter(|it| it.is_carried(&names, wanted));
-    let acting = carried.filter_map(|listed| match listed.kind {
+    let carried: Vec<Listed> = carried.collect();
+    let acting = carried.iter().filter_map(|listed| match listed.kind {
         StoredKind::Trigger => Some(format!("trigger {}", listed.name)),
         StoredKind::Event if listed.enabled => Some(format!("event {} enabled", listed.name)),
         _ => None,
     });
-    Ok(acting.collect())
+    let definers: BTreeSet<&String> = carried.iter().map(|listed| &listed.definer).collect();
+    let is_function =
+        |listed: &Listed| matches!(listed.kind, StoredKind::Function | StoredKind::Trigger);
+    Ok(Beside {
+        acting: acting.collect(),
+        definers: definers.into_iter().cloned().collect(),
+        functions: carried.iter().any(is_function),
+    })
 }
 
 /// An object with a body, without the body.
@@ -328,7 +346,7 @@ pub(super) async fn hidden(
         if !lacking.is_empty() {
             let lacking = lacking.join(", ");
             let seen = format!("the account lacks {lacking}: {left}");
-            let fix = privileges::grant(&lacking, &quote_level(database), account);
+            let fix = grant(&lacking, &quote_level(database), account);
             findings.push(finding(seen).with_fix(fix));
         }
         if !sees_routines(control, database, privileges).await? {
@@ -341,7 +359,7 @@ pub(super) async fn hidden(
                 "the account may not see the routines of other accounts ({privilege} on {level}): \
                  {left}"
             );
-            findings.push(finding(seen).with_fix(privileges::grant(privilege, level, account)));
+            findings.push(finding(seen).with_fix(grant(privilege, level, account)));
         }
     }
     Ok(findings)

@@ -16,7 +16,6 @@ mod literal;
 mod load;
 mod lock;
 mod measure;
-mod privilege;
 mod schema;
 mod sequence;
 mod session;
