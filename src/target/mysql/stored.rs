@@ -10,6 +10,7 @@ use super::error::attempting;
 use super::literal::{ident, name, text};
 use super::session::{Session, field};
 use crate::connect::mysql::StatementError;
+use crate::connect::mysql::quote::quote_account;
 use crate::connect::mysql::settings::SQL_MODE;
 use crate::model::ddl::{StoredDdl, StoredKind};
 use crate::model::{Failure, TableName};
@@ -102,8 +103,7 @@ pub(super) async fn take_off(session: &mut Session, object: &StoredDdl) -> Resul
 /// The statement that changes whether an event runs, and leaves it its definer, which would be the
 /// account that runs it.
 fn alter(event: &StoredDdl, state: &str) -> String {
-    let (user, host) = event.definer.rsplit_once('@').unwrap_or((&event.definer, "%"));
-    let definer = format!("{}@{}", ident(user), ident(host));
+    let definer = quote_account(&event.definer);
     format!("ALTER DEFINER = {definer} EVENT {} {state}", ident(&event.name.name))
 }
 
