@@ -6,6 +6,6 @@ CREATE USER IF NOT EXISTS {role};
 -- transactions; the routines of other accounts; locks that end with each table.
 GRANT REPLICATION SLAVE, REPLICATION CLIENT, RELOAD /*!80004 , XA_RECOVER_ADMIN */
     /*!80020 , SHOW_ROUTINE */ /*M!100502 , BINLOG ADMIN */ ON *.* TO {role};
-/*M!100500 GRANT SELECT ON mysql.proc TO {role} */;
+GRANT /*!80000 USAGE ON *.* */ /*M!100500 SELECT ON mysql.proc */ TO {role};
 -- Only to be told which session keeps the snapshot from beginning:
 -- GRANT PROCESS ON *.* TO {role};

@@ -146,7 +146,7 @@ mod tests {
     -- transactions; the routines of other accounts; locks that end with each table.
     GRANT REPLICATION SLAVE, REPLICATION CLIENT, RELOAD /*!80004 , XA_RECOVER_ADMIN */
         /*!80020 , SHOW_ROUTINE */ /*M!100502 , BINLOG ADMIN */ ON *.* TO `mover`@`10.%`;
-    /*M!100500 GRANT SELECT ON mysql.proc TO `mover`@`10.%` */;
+    GRANT /*!80000 USAGE ON *.* */ /*M!100500 SELECT ON mysql.proc */ TO `mover`@`10.%`;
     -- Only to be told which session keeps the snapshot from beginning:
     -- GRANT PROCESS ON *.* TO `mover`@`10.%`;
     GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `my\_shop`.* TO `mover`@`10.%`;
@@ -168,6 +168,8 @@ mod tests {
         /*M!100502 , SET USER */ ON *.* TO `mover`@`10.%`;
     -- Before MySQL 8.2: GRANT SET_USER_ID ON *.* TO `mover`@`10.%`;
     -- Only where one of these accounts has SYSTEM_USER: GRANT SYSTEM_USER ON *.* TO `mover`@`10.%`;
+    -- Only where ENUM columns hold many values that are no label (index 0), on MySQL:
+    -- GRANT SESSION_VARIABLES_ADMIN ON *.* TO `mover`@`10.%`;
     -- Only where the target writes a binary log and there are functions or triggers:
     -- SET GLOBAL log_bin_trust_function_creators = ON;
     GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW,

@@ -29,14 +29,17 @@ const SECOND: &[u8] = b"CREATE TRIGGER a_second AFTER UPDATE ON account FOR EACH
 async fn prepare(pair: &MySqlPair) {
     pair.source_sql(ACCOUNT).await;
     pair.target_sql(ACCOUNT).await;
-    pair.source_sql(TABLES).await;
     let mut session = pair.on_source().await;
+    // One by one: what is sent along with others keeps the semicolon behind it on MySQL.
+    for statement in TABLES.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        session.query_drop(statement).await.unwrap();
+    }
     session.query_drop("SET NAMES latin1; SET sql_mode = 'ANSI_QUOTES'").await.unwrap();
     session.query_drop(SECOND).await.unwrap();
 }
 
 /// What the server shows of triggers and events, without the moment of their creation.
-async fn shown(server: &Server) -> Vec<Vec<Value>> {
+async fn shown(server: &Server) -> Vec<Vec<String>> {
     let mut session = server.connect(DATABASE).await.unwrap();
     let mut all = Vec::new();
     let listed = "SELECT CONCAT('SHOW CREATE TRIGGER `', trigger_name, '`') \
@@ -51,7 +54,7 @@ async fn shown(server: &Server) -> Vec<Vec<Value>> {
         if let Some(created) = created {
             values.remove(created);
         }
-        all.push(values);
+        all.push(texts(values));
     }
     let order: Vec<Row> = session
         .query(
@@ -60,8 +63,12 @@ async fn shown(server: &Server) -> Vec<Vec<Value>> {
         )
         .await
         .unwrap();
-    all.extend(order.into_iter().map(Row::unwrap));
+    all.extend(order.into_iter().map(|row| texts(row.unwrap())));
     all
+}
+
+fn texts(values: Vec<Value>) -> Vec<String> {
+    values.iter().map(|value| value.as_sql(true)).collect()
 }
 
 /// How many triggers there are, and how many events are enabled.
