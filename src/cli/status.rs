@@ -54,6 +54,9 @@ fn text(status: &StatusReport, style: Style) -> String {
     if let Some(snapshot) = &status.snapshot {
         text.push_str(&tables(snapshot, style));
     }
+    if !status.at_cutover.is_empty() {
+        text.push_str(&format!("\nat the cutover: {}\n", status.at_cutover.join(", ")));
+    }
     for warning in &status.warnings {
         text.push_str(&format!("\n{}: {warning}", style.yellow("warning")));
     }
@@ -155,6 +158,7 @@ mod tests {
             }),
             updated_seconds_ago: 1.2,
             running: true,
+            at_cutover: Vec::new(),
             warnings: vec!["public.log has no replica identity".to_owned()],
             next: "dunlin complete, once the applications use the target".to_owned(),
         }

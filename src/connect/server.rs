@@ -65,7 +65,7 @@ impl Basics {
             extensions: row.get("extensions"),
             large_objects: row.get("large_objects"),
             settings: settings(row),
-            privileged: Vec::new(),
+            ..ServerFacts::default()
         }
     }
 

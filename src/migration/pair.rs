@@ -133,7 +133,12 @@ pub(super) async fn check<P: Pair>(pair: &P, config: &Config) -> Result<CheckRep
         Err(failure) => return Ok(CheckReport { findings: vec![full(pair, "target", failure)?] }),
     };
     pair.introduce(&source, &target);
-    if let Some(migration) = target.load().await? {
+    let migration = match target.load().await {
+        // What the account may not do is among the findings.
+        Err(failure) if failure.code() == Some(Code::PrivilegeMissing) => None,
+        loaded => loaded?,
+    };
+    if let Some(migration) = migration {
         let seen = format!("migration {} is there, in phase {}", config.name(), migration.phase);
         let finding = Finding::info("MIGRATION_EXISTS", "target", seen)
             .with_hint("`dunlin run` goes on with it; `dunlin status` shows where it stands");
@@ -154,7 +159,12 @@ pub(super) async fn plan<P: Pair>(pair: &P, config: &Config) -> Result<PlanRepor
     if blocking > 0 {
         tracing::warn!("{blocking} findings block a run: dunlin check shows them");
     }
-    estimate(&source, &target, &options, &found.tables).await
+    let mut report = estimate(&source, &target, &options, &found.tables).await?;
+    if !found.at_cutover.is_empty() {
+        let listed = found.at_cutover.join(", ");
+        report.writes.push(format!("target, by dunlin complete: {listed}"));
+    }
+    Ok(report)
 }
 
 /// A server that has no room even for one connection is a finding; whatever else kept us out of it
@@ -219,13 +229,13 @@ pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Remov
 }
 
 /// Builds what a migration that began to make the target's schema has not built yet: nobody else
-/// knows what is missing, and without it a later run could not use the tables. Returns what the rows
-/// that are there do not allow.
+/// knows what is missing, and without it a later run could not use the tables. What acts by itself
+/// comes last: from here on the target is its own clients'. Returns what cannot be built.
 async fn finish_schema(target: &impl Target) -> Result<Vec<String>, Failure> {
     let mut left = Vec::new();
-    for stage in [BuildStage::Identity, BuildStage::Rest] {
+    for stage in [BuildStage::Identity, BuildStage::Rest, BuildStage::Cutover] {
         for build in target.builds(stage).await? {
-            tracing::info!(step = build.label, "finishing the schema that this migration made");
+            tracing::info!(step = build.label, "finishing the schema on the target");
             match target.build(build.id).await {
                 Ok(()) => {}
                 Err(failure) if *failure.disposition() == Disposition::Retry => {
@@ -233,9 +243,12 @@ async fn finish_schema(target: &impl Target) -> Result<Vec<String>, Failure> {
                 }
                 Err(failure) => {
                     let cause = failure.error().source().map(ToString::to_string);
-                    tracing::warn!(step = build.label, cause, "cannot be built over these rows");
-                    let statements = build.statements;
-                    left.push(format!("on the target, once its rows are whole: {statements};"));
+                    tracing::warn!(step = build.label, cause, "cannot be built");
+                    let when = match stage {
+                        BuildStage::Identity | BuildStage::Rest => ", once its rows are whole",
+                        BuildStage::Cutover => "",
+                    };
+                    left.push(format!("on the target{when}: {};", build.statements));
                 }
             }
         }

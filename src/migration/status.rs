@@ -65,6 +65,7 @@ pub(super) fn report(
         slot: called.slot.and_then(|name| slot(name, standing, live.as_ref())),
         updated_seconds_ago: standing.updated_seconds_ago,
         running: standing.running,
+        at_cutover: standing.deferred.clone(),
         warnings,
         next: next(migration.phase, standing.running, lag.seconds),
     }
@@ -222,6 +223,7 @@ mod tests {
             figures_seconds_ago: Some(1.0),
             committed_seconds_ago: Some(60.0),
             updated_seconds_ago: 1.0,
+            deferred: Vec::new(),
             running,
         }
     }

@@ -56,6 +56,16 @@ pub struct ServerFacts {
     pub settings: Vec<DatabaseSetting>,
     /// Objects in it that only a superuser may create.
     pub privileged: Vec<String>,
+    /// Accounts as which views, routines, triggers and events run, as `user@host`, where that is
+    /// not a role of the database.
+    pub definers: Vec<String>,
+    /// It holds functions or triggers.
+    pub functions: bool,
+    /// The largest row that it takes, in bytes, where there is a limit.
+    pub largest_row_bytes: Option<u64>,
+    /// A lock that the source has on its server for as long as it is connected, by which the server
+    /// is recognised where it has no identifier.
+    pub lock: Option<String>,
 }
 
 /// A setting that sessions in a database begin with.
@@ -76,6 +86,9 @@ pub struct SourceSurvey {
     pub tables: Vec<Table>,
     /// What the target has to fit; None where the server cannot be relied on.
     pub facts: Option<ServerFacts>,
+    /// What acts by itself (triggers, events) and is made or enabled on the target at the cutover
+    /// only, by name.
+    pub at_cutover: Vec<String>,
 }
 
 /// Why a selected table cannot be copied.

@@ -248,6 +248,9 @@ pub struct StatusReport {
     pub updated_seconds_ago: f64,
     /// A process is at work on it.
     pub running: bool,
+    /// What acts by itself on the target (triggers, events) and is made or enabled at the cutover.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_cutover: Vec<String>,
     /// What may need the operator.
     pub warnings: Vec<String>,
     /// The command to run next.

@@ -83,6 +83,8 @@ pub struct Standing {
     pub committed_seconds_ago: Option<f64>,
     /// The age of whatever was written last.
     pub updated_seconds_ago: f64,
+    /// What acts by itself and waits for the cutover, by name.
+    pub deferred: Vec<String>,
     /// A process is at work on it.
     pub running: bool,
 }
@@ -135,8 +137,11 @@ pub enum Applied {
 pub enum BuildStage {
     /// What the stream needs to find rows.
     Identity,
-    /// Everything else.
+    /// Everything else that waits for the rows.
     Rest,
+    /// What acts by itself, and would act a second time on rows that it brought about on the source:
+    /// it waits until the target is written by its own clients.
+    Cutover,
 }
 
 /// One thing to build.

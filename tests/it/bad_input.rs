@@ -19,7 +19,8 @@ async fn refused(pair: &TestPair, arguments: &[&str], code: Code) -> Finished {
     finished
 }
 
-fn halted(finished: Finished, code: Code) -> Finished {
+/// It ended with this code, one sentence and a hint.
+pub fn halted(finished: Finished, code: Code) -> Finished {
     let finished = finished.expect_code(i32::from(code.exit_status()));
     let error = format!("error[{}]: ", code.as_str());
     assert!(finished.stderr.contains(&error), "no {error}\n{}", finished.stderr);
@@ -27,7 +28,8 @@ fn halted(finished: Finished, code: Code) -> Finished {
     finished
 }
 
-async fn started(arguments: &[&str]) -> Finished {
+/// The end of a command.
+pub async fn started(arguments: &[&str]) -> Finished {
     Dunlin::start_command(Dunlin::command(arguments)).finished().await
 }
 
@@ -49,7 +51,8 @@ async fn blocking(pair: &TestPair, arguments: &[&str]) -> Vec<String> {
     ids(&finished, "block")
 }
 
-fn ids(finished: &Finished, severity: &str) -> Vec<String> {
+/// The ids of what `check` found of one weight.
+pub fn ids(finished: &Finished, severity: &str) -> Vec<String> {
     let report: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|error| {
         panic!("{error}\n{}\n{}", finished.stdout, finished.stderr);
     });

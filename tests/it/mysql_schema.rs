@@ -130,6 +130,20 @@ async fn makes_the_schema(release: Release) {
     assert_eq!(event, "event tick DISABLED");
     let rest = ["index by_of", "index PRIMARY", "index w", "key parents", "view a", "view b"];
     assert_eq!(made[1..], rest);
+    let builds = target.builds(BuildStage::Cutover).await.unwrap();
+    let labels: Vec<&str> = builds.iter().map(|build| build.label.as_str()).collect();
+    assert_eq!(labels, ["trigger app.t", "event app.tick enabled"]);
+    for build in &builds {
+        target.build(build.id).await.unwrap();
+        target.build(build.id).await.unwrap();
+    }
+    let acting: String = row(
+        &mut session,
+        "SELECT CONCAT(trigger_name, ' ', status) FROM information_schema.triggers \
+         JOIN information_schema.events WHERE trigger_schema = 'app'",
+    )
+    .await;
+    assert_eq!(acting, "t ENABLED");
 }
 
 #[tokio::test]

@@ -108,9 +108,10 @@ impl ServerError {
             ),
             3159 => Halt::with(Code::TlsFailed, "the server insists on TLS: set ssl-mode=REQUIRED"),
             1049 => Halt::with(Code::DatabaseMissing, "create the database, or name another"),
-            1044 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 3202 => {
-                Halt::with(Code::PrivilegeMissing, "run `dunlin grants` and execute what it prints")
-            }
+            1044 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 3202 => Halt::with(
+                Code::PrivilegeMissing,
+                "run `dunlin grants --engine mysql` and execute what it prints",
+            ),
             1290 if self.message.contains("read-only") || self.message.contains("read_only") => {
                 read_only()
             }

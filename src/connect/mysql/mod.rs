@@ -2,11 +2,12 @@
 //!
 //! In: an endpoint. Out: a [`session`] of the driver for statements, or a [`wire`] of our own for
 //! what is read by the million; both logged in under the same settings. What a server's error means
-//! is told in [`error`], and names and values are written into SQL by [`quote`] alone. What is done
-//! over a connection is not known here.
+//! is told in [`error`], what an account may do in [`privileges`], and names and values are written
+//! into SQL by [`quote`] alone. What is done over a connection is not known here.
 
 mod dial;
 pub mod error;
+pub mod privileges;
 pub mod quote;
 pub mod session;
 pub mod settings;

@@ -25,6 +25,20 @@ pub fn quote_name(name: &TableName) -> String {
     text
 }
 
+/// An account, `user@host`, as GRANT reads it; one without a host is of any host.
+#[must_use]
+pub fn quote_account(account: &str) -> String {
+    let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
+    format!("{}@{}", quote_ident(user), quote_ident(host))
+}
+
+/// All of a database as GRANT reads it: `` `name`.* ``, in whose name `_` and `%` would stand for
+/// others.
+#[must_use]
+pub fn quote_level(database: &str) -> String {
+    quote_ident(&database.replace('_', "\\_").replace('%', "\\%")) + ".*"
+}
+
 /// A string literal in the session's character set.
 #[must_use]
 pub fn quote_literal(value: &str) -> String {
@@ -88,6 +102,13 @@ fn push_ident(text: &mut String, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_and_databases_are_named_as_grant_reads_them() {
+        assert_eq!(quote_account("a@b@10.%"), "`a@b`@`10.%`");
+        assert_eq!(quote_account("mover"), "`mover`@`%`");
+        assert_eq!(quote_level("my_`shop%"), "`my\\_``shop\\%`.*");
+    }
 
     #[test]
     fn identifiers_are_always_quoted() {

@@ -7,10 +7,10 @@
 use super::catalog::{self, LogStatus, Positioning, Settings};
 use super::control::{Control, TextRow};
 use super::objects;
-use super::privileges::{self, Privileges};
 use super::relations::{self, Tables};
 use super::{MySqlSource, Shared};
-use crate::connect::mysql::quote::{quote_ident, quote_name};
+use crate::connect::mysql::privileges::{Privileges, grant};
+use crate::connect::mysql::quote::{quote_literal, quote_name};
 use crate::connect::mysql::{Flavour, ServerVersion};
 use crate::model::handover::{ServerFacts, SourceSurvey};
 use crate::model::report::Finding;
@@ -37,7 +37,7 @@ pub(super) async fn survey(
         return Ok(survey);
     }
     let settings = Settings::read(control).await?;
-    let privileges = privileges::read(control).await?;
+    let privileges = control.privileges().await?;
     let account = control.one("SELECT CURRENT_USER()", "read our own account").await?.text(0);
     let wanted = source.wanted(selection);
     let found = relations::tables(control, &wanted).await?;
@@ -57,9 +57,16 @@ pub(super) async fn survey(
     survey.findings.extend(prepared(control).await?);
     survey.findings.extend(replica(control, &settings, &privileges).await?);
     survey.findings.extend(cascades(control, &found.tables).await?);
-    survey.findings.extend(objects::hidden(control, &found.tables, &privileges).await?);
+    survey.findings.extend(objects::hidden(control, &found.tables, &privileges, &account).await?);
     survey.findings.extend(room(control, &settings, connections).await?);
-    survey.facts = Some(facts(source, &settings));
+    let beside = objects::beside(control, &found.tables, &wanted).await?;
+    survey.facts = Some(ServerFacts {
+        lock: Some(lock(control).await?),
+        definers: beside.definers,
+        functions: beside.functions,
+        ..facts(source, &settings)
+    });
+    survey.at_cutover = beside.acting;
     survey.tables = found.tables;
     Ok(survey)
 }
@@ -220,13 +227,7 @@ fn hidden(privileges: &Privileges, account: &str) -> Option<Finding> {
 
 fn missing(account: &str, seen: impl Into<String>) -> Finding {
     Finding::block(Code::PrivilegeMissing, format!("account {account} on the source"), seen)
-        .with_hint("`dunlin grants` prints all that is needed")
-}
-
-/// `user@host` as `CURRENT_USER()` has it, in the form that GRANT reads.
-fn grant(privilege: &str, level: &str, account: &str) -> String {
-    let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
-    format!("GRANT {privilege} ON {level} TO {}@{}", quote_ident(user), quote_ident(host))
+        .with_hint("`dunlin grants --engine mysql` prints all that is needed")
 }
 
 fn filters(status: &LogStatus) -> Option<Finding> {
@@ -417,8 +418,17 @@ fn facts(source: &MySqlSource, settings: &Settings) -> ServerFacts {
         database: source.shared.database().to_owned(),
         encoding: settings.text("character_set_server").to_owned(),
         collation: settings.text("collation_server").to_owned(),
+        largest_row_bytes: settings.number("max_allowed_packet"),
         ..ServerFacts::default()
     }
+}
+
+/// Takes a lock that only this server has, until the session ends.
+async fn lock(control: &Control) -> Result<String, Failure> {
+    let name = format!("dunlin source {}", rand::random::<u64>());
+    let text = format!("SELECT GET_LOCK({}, 0)", quote_literal(&name));
+    control.one(&text, "mark the source's server").await?;
+    Ok(name)
 }
 
 #[cfg(test)]
@@ -475,12 +485,6 @@ mod tests {
         for text in ["5.7.44", "10.4.9-MariaDB", "12.0.1-MariaDB", "10.0.0"] {
             assert_eq!(code(text), Some(Code::VersionUnsupported), "{text}");
         }
-    }
-
-    #[test]
-    fn accounts_are_named_as_grant_reads_them() {
-        let text = grant("RELOAD", "*.*", "a@b@10.%");
-        assert_eq!(text, "GRANT RELOAD ON *.* TO `a@b`@`10.%`");
     }
 
     #[test]

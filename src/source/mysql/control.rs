@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::error::SourceError;
 use super::range::Walk;
+use crate::connect::mysql::privileges::{Privileges, show_grants};
 use crate::connect::mysql::quote::{quote_ident, quote_name};
 use crate::connect::mysql::{Flavour, ServerVersion, Session, StatementError, attempting};
 use crate::model::{Failure, Table, TableName};
@@ -111,6 +112,15 @@ impl Control {
             Err(error) if is_denied(error.number()) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What our account may do.
+    pub(super) async fn privileges(&self) -> Result<Privileges, Failure> {
+        let act = "read the account's privileges";
+        let roles = self.one("SELECT CURRENT_ROLE()", act).await?.maybe(0);
+        let text = show_grants(self.version.flavour, roles.as_deref());
+        let rows = self.rows(&text, act).await?;
+        Ok(Privileges::of(rows.iter().map(|row| row.text(0))))
     }
 
     /// Has the catalog show primary keys that the server made by itself, whatever the server's

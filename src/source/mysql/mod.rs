@@ -17,7 +17,6 @@ mod held;
 mod key;
 mod log;
 mod objects;
-mod privileges;
 mod range;
 mod relations;
 pub mod replication;

@@ -10,10 +10,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::control::{Control, TextRow};
 use super::create_table::CreateTable;
 use super::error::SourceError;
-use super::privileges::Privileges;
 use super::relations::{Tables, Wanted};
 use crate::connect::mysql::Flavour;
-use crate::connect::mysql::quote::{quote_ident, quote_literal, quote_name};
+use crate::connect::mysql::privileges::{Privileges, grant};
+use crate::connect::mysql::quote::{quote_ident, quote_level, quote_literal, quote_name};
 use crate::model::ddl::{
     DatabaseDdl, Dialect, MySqlSchema, SequenceDdl, StoredDdl, StoredKind, TableDdl,
 };
@@ -118,17 +118,7 @@ pub(super) async fn schema(
         let create = show_create(control, "SEQUENCE", name).await?.text(1);
         schema.sequences.push(SequenceDdl { name: name.clone(), create });
     }
-    for listed in stored(control).await? {
-        let carried = match (&listed.kind, &listed.table) {
-            (StoredKind::View, _) => {
-                databases.contains(&listed.name.schema) && wanted.has(&listed.name)
-            }
-            (_, Some(table)) => names.contains(table),
-            (_, None) => databases.contains(&listed.name.schema),
-        };
-        if !carried {
-            continue;
-        }
+    for listed in stored(control).await?.into_iter().filter(|it| it.is_carried(&names, wanted)) {
         let object = definition(control, listed).await?;
         match object.kind {
             StoredKind::View => schema.views.push(object),
@@ -216,6 +206,40 @@ async fn show_create(control: &Control, kind: &str, name: &TableName) -> Result<
     control.one(&text, &doing).await
 }
 
+/// What hangs on tables besides their rows, as far as a target has to be fit for it.
+pub(super) struct Beside {
+    /// What acts by itself: triggers, and events that are enabled; by name.
+    pub(super) acting: Vec<String>,
+    /// The accounts under which anything of it runs.
+    pub(super) definers: Vec<String>,
+    /// There are functions or triggers.
+    pub(super) functions: bool,
+}
+
+/// Lists what hangs on `tables`.
+pub(super) async fn beside(
+    control: &Control,
+    tables: &[Table],
+    wanted: &Wanted,
+) -> Result<Beside, Failure> {
+    let names: BTreeSet<&TableName> = tables.iter().map(|table| &table.name).collect();
+    let carried = stored(control).await?.into_iter().filter(|it| it.is_carried(&names, wanted));
+    let carried: Vec<Listed> = carried.collect();
+    let acting = carried.iter().filter_map(|listed| match listed.kind {
+        StoredKind::Trigger => Some(format!("trigger {}", listed.name)),
+        StoredKind::Event if listed.enabled => Some(format!("event {} enabled", listed.name)),
+        _ => None,
+    });
+    let definers: BTreeSet<&String> = carried.iter().map(|listed| &listed.definer).collect();
+    let is_function =
+        |listed: &Listed| matches!(listed.kind, StoredKind::Function | StoredKind::Trigger);
+    Ok(Beside {
+        acting: acting.collect(),
+        definers: definers.into_iter().cloned().collect(),
+        functions: carried.iter().any(is_function),
+    })
+}
+
 /// An object with a body, without the body.
 struct Listed {
     kind: StoredKind,
@@ -223,6 +247,18 @@ struct Listed {
     table: Option<TableName>,
     definer: String,
     enabled: bool,
+}
+
+impl Listed {
+    /// Whether it goes over with these tables.
+    fn is_carried(&self, tables: &BTreeSet<&TableName>, wanted: &Wanted) -> bool {
+        let beside = || tables.iter().any(|table| table.schema == self.name.schema);
+        match (&self.kind, &self.table) {
+            (StoredKind::View, _) => beside() && wanted.has(&self.name),
+            (_, Some(table)) => tables.contains(table),
+            (_, None) => beside(),
+        }
+    }
 }
 
 async fn stored(control: &Control) -> Result<Vec<Listed>, Failure> {
@@ -290,32 +326,65 @@ async fn definition(control: &Control, listed: Listed) -> Result<StoredDdl, Fail
     })
 }
 
-/// Databases of the tables whose views, triggers or events the account may not see: what it does
-/// not see would be left behind.
+/// What the account may not see of views, triggers, events and routines: what it does not see
+/// would be left behind.
 pub(super) async fn hidden(
     control: &Control,
     tables: &[Table],
     privileges: &Privileges,
+    account: &str,
 ) -> Result<Vec<Finding>, Failure> {
     let databases: BTreeSet<&String> = tables.iter().map(|table| &table.name.schema).collect();
+    let left = "what it does not see is left behind";
     let mut findings = Vec::new();
     for database in databases {
         let needed = ["SHOW VIEW", "TRIGGER", "EVENT"];
         let lacking: Vec<&str> =
             needed.into_iter().filter(|name| !privileges.on_database(name, database)).collect();
-        if lacking.is_empty() {
-            continue;
+        let finding =
+            |seen| Finding::block(Code::PrivilegeMissing, format!("database {database}"), seen);
+        if !lacking.is_empty() {
+            let lacking = lacking.join(", ");
+            let seen = format!("the account lacks {lacking}: {left}");
+            let fix = grant(&lacking, &quote_level(database), account);
+            findings.push(finding(seen).with_fix(fix));
         }
-        let lacking = lacking.join(", ");
-        let seen = format!("the account lacks {lacking}: what it does not see is left behind");
-        let account = control.one("SELECT CURRENT_USER()", "read our own account").await?.text(0);
-        let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
-        let level = format!("{}.*", quote_ident(database));
-        let finding = Finding::block(Code::PrivilegeMissing, format!("database {database}"), seen);
-        let grantee = format!("{}@{}", quote_ident(user), quote_ident(host));
-        findings.push(finding.with_fix(format!("GRANT {lacking} ON {level} TO {grantee}")));
+        if !sees_routines(control, database, privileges).await? {
+            let (privilege, level) = match control.version().flavour {
+                Flavour::MySql if control.version().number < 80_020 => ("SELECT", "*.*"),
+                Flavour::MySql => ("SHOW_ROUTINE", "*.*"),
+                Flavour::MariaDb => ("SELECT", "mysql.proc"),
+            };
+            let seen = format!(
+                "the account may not see the routines of other accounts ({privilege} on {level}): \
+                 {left}"
+            );
+            findings.push(finding(seen).with_fix(grant(privilege, level, account)));
+        }
     }
     Ok(findings)
+}
+
+/// Whether the account sees the routines of other accounts, with their bodies. Manuals: "SHOW CREATE
+/// PROCEDURE".
+async fn sees_routines(
+    control: &Control,
+    database: &str,
+    privileges: &Privileges,
+) -> Result<bool, Failure> {
+    let version = control.version();
+    if privileges.any(&["SELECT"]) {
+        return Ok(true);
+    }
+    Ok(match version.flavour {
+        Flavour::MySql => privileges.any(&["SHOW_ROUTINE"]),
+        Flavour::MariaDb => {
+            let by_name = version.number >= 110_300
+                && privileges.on_database("SHOW CREATE ROUTINE", database);
+            let text = "SELECT 1 FROM mysql.proc LIMIT 0";
+            by_name || control.permitted(text, "look at the routines").await?.is_some()
+        }
+    })
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ impl MySqlApplier {
         let act = || attempting("prepare the session that applies changes");
         let settings = include_str!("../../../sql/mysql/apply_session.sql");
         session.execute(settings).await.map_err(act())?;
+        session.keep_warnings().await.map_err(act())?;
         let rows = session.rows("SELECT @@SESSION.sql_mode").await.map_err(act())?;
         let strict: String = field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?;
         Ok(MySqlApplier {

@@ -4,7 +4,7 @@
 //! changes nothing. Types are compared in a form in which both engines agree on those that both
 //! have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use mysql_async::Row;
 
@@ -102,6 +102,24 @@ pub(super) async fn table(
     name: &TableName,
 ) -> Result<Option<TargetTable>, Failure> {
     Ok(tables(session, std::slice::from_ref(name)).await?.pop())
+}
+
+/// The names of the collations that the server has.
+pub(super) async fn collations(session: &mut Session) -> Result<HashSet<String>, Failure> {
+    let query = match session.version().is_mariadb() {
+        // Since 10.10 some collations have a short name there that belongs to several sets.
+        true => {
+            "SELECT DISTINCT collation_name FROM information_schema.collations \
+             UNION SELECT CONCAT(character_set_name, '_', collation_name) \
+             FROM information_schema.collation_character_set_applicability"
+        }
+        false => {
+            "SELECT DISTINCT collation_name \
+             FROM information_schema.collation_character_set_applicability"
+        }
+    };
+    let rows = session.rows(query).await.map_err(attempting("read the target's collations"))?;
+    Ok(rows.iter().map(|row| field(row, 0)).collect::<Result<_, _>>()?)
 }
 
 fn table_name(row: &Row) -> Result<TableName, TargetError> {

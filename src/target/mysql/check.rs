@@ -7,17 +7,24 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::error::attempting;
-use super::literal::{base, ident};
-use super::privilege::Grants;
+use super::literal::{base, text};
 use super::session::{Session, field};
 use super::{TargetError, catalog};
+use crate::connect::mysql::privileges::{Privileges, grant, show_grants};
+use crate::connect::mysql::quote::{quote_account, quote_level};
 use crate::connect::mysql::{Flavour, ServerVersion};
 use crate::model::report::Finding;
-use crate::model::{Code, Failure, Table, TableName};
+use crate::model::{Code, Failure, ServerFacts, Table, TableName};
 use crate::target::Arrival;
 
-/// The largest packet that a row of ours may need, below which a target is told.
-const LITTLE_PACKET: u64 = 16 << 20;
+/// Below this, the statements of a group and of the state do not fit.
+const LITTLE_PACKET: u64 = 4 << 20;
+
+/// What `max_allowed_packet` is to be where it is too little, in bytes: the default of MySQL.
+const USUAL_PACKET: u64 = 64 << 20;
+
+/// Privileges to make objects that run as another account.
+const ANY_DEFINER: [&str; 4] = ["SET_ANY_DEFINER", "SET_USER_ID", "SET USER", "SUPER"];
 
 /// The settings that matter here.
 const SETTINGS: &[&str] = &[
@@ -31,6 +38,10 @@ const SETTINGS: &[&str] = &[
     "binlog_format",
     "server_uuid",
     "disabled_storage_engines",
+    "innodb_read_only",
+    "innodb_force_primary_key",
+    "log_bin_trust_function_creators",
+    "sql_require_primary_key",
 ];
 
 /// What the target's server says of itself.
@@ -40,7 +51,9 @@ pub(super) struct Server {
     connections: u64,
     /// The account that we are.
     account: String,
-    grants: Grants,
+    privileges: Privileges,
+    /// The accounts there are, as `user@host`; None where we may not see them.
+    accounts: Option<HashSet<String>>,
     collations: HashSet<String>,
 }
 
@@ -61,28 +74,21 @@ impl Server {
         let connections = rows.first().map(|row| field(row, 1)).transpose()?.unwrap_or(0);
         let rows = session.rows("SELECT CURRENT_USER()").await.map_err(reading())?;
         let account = rows.first().map(|row| field(row, 0)).transpose()?.unwrap_or_default();
-        let rows = session.rows("SHOW GRANTS").await.map_err(reading())?;
+        let roles = session.rows("SELECT CURRENT_ROLE()").await.map_err(reading())?;
+        let roles: Option<String> = roles.first().map(|row| field(row, 0)).transpose()?.flatten();
+        let show = show_grants(session.version().flavour, roles.as_deref());
+        let rows = session.rows(show).await.map_err(reading())?;
         let lines = rows.iter().map(|row| field(row, 0)).collect::<Result<Vec<String>, _>>()?;
-        let query = "SELECT DISTINCT collation_name \
-                     FROM information_schema.collation_character_set_applicability";
-        let query = match session.version().is_mariadb() {
-            // Since 10.10 some collations have a short name there that belongs to several sets.
-            true => {
-                "SELECT DISTINCT collation_name FROM information_schema.collations \
-                     UNION SELECT CONCAT(character_set_name, '_', collation_name) \
-                     FROM information_schema.collation_character_set_applicability"
-            }
-            false => query,
-        };
-        let rows = session.rows(query).await.map_err(reading())?;
-        let collations = rows.iter().map(|row| field(row, 0));
+        let accounts = session.rows("SELECT CONCAT(user, '@', host) FROM mysql.user").await.ok();
+        let accounts = accounts.map(|rows| rows.iter().map(|row| field(row, 0)).collect());
         Ok(Server {
             version: session.version(),
             settings,
             connections,
             account,
-            grants: Grants::read(&lines),
-            collations: collations.collect::<Result<_, _>>()?,
+            privileges: Privileges::of(lines.into_iter()),
+            accounts: accounts.transpose()?,
+            collations: catalog::collations(session).await?,
         })
     }
 
@@ -109,12 +115,16 @@ pub(super) async fn survey(
         return Ok(vec![finding]);
     }
     let mut findings = settings(&server, arrival);
+    findings.extend(itself(session, &server, arrival.source).await?);
+    findings.extend(packets(&server, arrival.source));
     let ground = ground(session, arrival.tables, arrival.truncate).await?;
     findings.extend(privileges(&server, arrival.tables, ground.make_schema));
     if ground.make_schema {
         findings.extend(unknown_types(&server, arrival.tables));
         findings.extend(unknown_collations(&server, arrival.tables));
         findings.extend(names(&server, arrival.tables));
+        findings.extend(refusals(&server, arrival.tables));
+        findings.extend(definers(&server, arrival.source));
     }
     findings.extend(ground.obstacles.iter().map(|error| Finding::of(error, "target")));
     Ok(findings)
@@ -141,8 +151,8 @@ fn settings(server: &Server, arrival: &Arrival<'_>) -> Vec<Finding> {
                 .with_fix("SET GLOBAL local_infile = ON"),
         );
     }
-    let read_only = ["super_read_only", "read_only"].into_iter().find(|name| server.is_on(name));
-    if let Some(name) = read_only {
+    let read_only = ["innodb_read_only", "super_read_only", "read_only"];
+    if let Some(name) = read_only.into_iter().find(|name| server.is_on(name)) {
         findings.push(
             Finding::block(Code::TargetReadOnly, "target", format!("{name} is on"))
                 .with_fix(format!("SET GLOBAL {name} = OFF"))
@@ -154,23 +164,6 @@ fn settings(server: &Server, arrival: &Arrival<'_>) -> Vec<Finding> {
         findings.push(
             Finding::block(Code::TargetRefused, "target", seen)
                 .with_fix("SET GLOBAL binlog_format = ROW"),
-        );
-    }
-    let same = !server.setting("server_uuid").is_empty()
-        && arrival.source.cluster.as_deref() == Some(server.setting("server_uuid"));
-    if same {
-        let seen = "it is the source itself";
-        findings.push(
-            Finding::block(Code::SameDatabase, "target", seen)
-                .with_hint("name another server as --target"),
-        );
-    }
-    let packet = server.number("max_allowed_packet");
-    if packet < LITTLE_PACKET {
-        let seen = format!("max_allowed_packet is {packet} bytes; a larger row is not taken");
-        findings.push(
-            Finding::warn("SMALL_PACKETS", "target", seen)
-                .with_fix("SET GLOBAL max_allowed_packet = 1073741824"),
         );
     }
     let free = server.number("max_connections").saturating_sub(server.connections);
@@ -190,9 +183,127 @@ fn settings(server: &Server, arrival: &Arrival<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Whether the target is the server that is read. MariaDB's have no identifier; but a lock is only
+/// seen on the server that it was taken on.
+async fn itself(
+    session: &mut Session,
+    server: &Server,
+    source: &ServerFacts,
+) -> Result<Option<Finding>, Failure> {
+    let same_uuid = !server.setting("server_uuid").is_empty()
+        && source.cluster.as_deref() == Some(server.setting("server_uuid"));
+    let same_lock = match &source.lock {
+        Some(lock) => {
+            let query = format!("SELECT IS_USED_LOCK({}) IS NOT NULL", text(lock));
+            let rows = session.rows(query).await;
+            let rows = rows.map_err(attempting("look whether the target is the source"))?;
+            field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?
+        }
+        None => false,
+    };
+    Ok((same_uuid || same_lock).then(|| {
+        Finding::block(Code::SameDatabase, "target", "it is the source itself")
+            .with_hint("name another server as --target")
+    }))
+}
+
+/// What does not fit into one packet of the target's.
+fn packets(server: &Server, source: &ServerFacts) -> Option<Finding> {
+    let packet = server.number("max_allowed_packet");
+    let most = source.largest_row_bytes.unwrap_or_default();
+    let fix = format!("SET GLOBAL max_allowed_packet = {}", most.max(USUAL_PACKET));
+    if packet < LITTLE_PACKET {
+        let seen = format!("max_allowed_packet is {packet} bytes, and must be {LITTLE_PACKET}");
+        return Some(Finding::block(Code::ValueTooLarge, "target", seen).with_fix(fix));
+    }
+    (packet < most).then(|| {
+        let seen = format!(
+            "max_allowed_packet is {packet} bytes, on the source {most}: a row of the log that is \
+             larger halts the migration"
+        );
+        Finding::warn("SMALL_PACKETS", "target", seen).with_fix(fix)
+    })
+}
+
+/// Tables that the target's settings would not let be made.
+fn refusals(server: &Server, tables: &[Table]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let engines = server.setting("disabled_storage_engines");
+    if engines.split(',').any(|engine| engine.trim().eq_ignore_ascii_case("InnoDB")) {
+        let seen = "disabled_storage_engines names InnoDB, of which all tables are";
+        findings.push(
+            Finding::block(Code::TableEngine, "target", seen)
+                .with_hint("take it out of the server's configuration, then restart the server"),
+        );
+    }
+    let required = ["sql_require_primary_key", "innodb_force_primary_key"];
+    let Some(setting) = required.into_iter().find(|name| server.is_on(name)) else {
+        return findings;
+    };
+    findings.extend(tables.iter().filter(|table| table.primary_key.is_empty()).map(|table| {
+        let seen = format!("{setting} is on there, and it has no primary key");
+        Finding::block(Code::TargetRefused, format!("table {}", table.name), seen)
+            .with_fix(format!("SET GLOBAL {setting} = OFF"))
+            .with_hint("or give it a primary key on the source")
+    }));
+    findings
+}
+
+/// Whether what runs as other accounts can be made, and has its accounts.
+fn definers(server: &Server, source: &ServerFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let others: Vec<&String> =
+        source.definers.iter().filter(|name| **name != server.account).collect();
+    if let Some(other) = others.first()
+        && !server.privileges.any(&ANY_DEFINER)
+    {
+        let privilege = match (server.version.flavour, server.version.number) {
+            (Flavour::MariaDb, _) => "SET USER",
+            (Flavour::MySql, 80_200..) => "SET_ANY_DEFINER",
+            (Flavour::MySql, _) => "SET_USER_ID",
+        };
+        let seen = format!(
+            "the account lacks {privilege}, which it takes to make what runs as {other} ({} \
+             accounts in all)",
+            others.len()
+        );
+        findings.push(missing(seen).with_fix(grant(privilege, "*.*", &server.account)));
+    }
+    let trusted =
+        server.is_on("log_bin_trust_function_creators") || server.privileges.any(&["SUPER"]);
+    if source.functions && server.is_on("log_bin") && !trusted {
+        let seen = "it writes a binary log and the account lacks SUPER: functions and triggers are \
+                    not made there";
+        findings.push(missing(seen).with_fix("SET GLOBAL log_bin_trust_function_creators = ON"));
+    }
+    let Some(accounts) = &server.accounts else {
+        findings.extend(others.first().map(|_| {
+            let listed = others.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+            let seen =
+                format!("the account may not see whether these accounts are there: {listed}");
+            Finding::warn("DEFINERS_UNKNOWN", "target", seen)
+                .with_hint("what runs as one that is not there fails")
+        }));
+        return findings;
+    };
+    findings.extend(others.iter().filter(|name| !accounts.contains(**name)).map(|name| {
+        let seen = format!("there is no account {name}: what runs as it on the source fails there");
+        Finding::warn("DEFINER_MISSING", "target", seen)
+            .with_fix(format!("CREATE USER {}", quote_account(name)))
+            .with_hint("with the privileges that it has on the source")
+    }));
+    findings
+}
+
+fn missing(seen: impl Into<String>) -> Finding {
+    Finding::block(Code::PrivilegeMissing, "target", seen)
+        .with_hint("`dunlin grants --engine mysql` prints all that is needed")
+}
+
 /// What has to be granted, for all databases and for the state.
 fn privileges(server: &Server, tables: &[Table], make_schema: bool) -> Vec<Finding> {
-    let always = ["SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER"];
+    // What acts by itself on tables that are there is only seen with TRIGGER and EVENT.
+    let always = ["SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "TRIGGER", "EVENT"];
     let schema = [
         "CREATE",
         "INDEX",
@@ -201,8 +312,6 @@ fn privileges(server: &Server, tables: &[Table], make_schema: bool) -> Vec<Findi
         "SHOW VIEW",
         "CREATE ROUTINE",
         "ALTER ROUTINE",
-        "TRIGGER",
-        "EVENT",
     ];
     let state =
         ["SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "CREATE", "CREATE TEMPORARY TABLES"];
@@ -212,22 +321,16 @@ fn privileges(server: &Server, tables: &[Table], make_schema: bool) -> Vec<Findi
         (database, [&always[..], schema].concat())
     });
     let wanted = rows.chain(std::iter::once(("dunlin", state.to_vec())));
-    let account = server.account.split_once('@').unwrap_or((&server.account, "%"));
-    let missing = |(database, wanted): (&str, Vec<&str>)| {
-        let is_missing = |privilege: &&str| !server.grants.allow(privilege, database);
-        let missing: Vec<&str> = wanted.into_iter().filter(is_missing).collect();
-        (!missing.is_empty()).then(|| {
-            let listed = missing.join(", ");
+    let finding = |(database, wanted): (&str, Vec<&str>)| {
+        let is_missing = |privilege: &&str| !server.privileges.on_database(privilege, database);
+        let lacking: Vec<&str> = wanted.into_iter().filter(is_missing).collect();
+        (!lacking.is_empty()).then(|| {
+            let listed = lacking.join(", ");
             let seen = format!("the account may not {listed} in database {database}");
-            Finding::block(Code::PrivilegeMissing, "target", seen).with_fix(format!(
-                "GRANT {listed} ON {}.* TO '{}'@'{}'",
-                ident(database),
-                account.0,
-                account.1
-            ))
+            missing(seen).with_fix(grant(&listed, &quote_level(database), &server.account))
         })
     };
-    wanted.filter_map(missing).collect()
+    wanted.filter_map(finding).collect()
 }
 
 /// Types that the target's server does not have, each with the columns of it.

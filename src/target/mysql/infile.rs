@@ -148,8 +148,12 @@ pub(super) async fn judge(
             said.push(without_values(code, &message));
         }
     }
-    if all && said.is_empty() && warnings.len() as u64 == loaded.warnings {
+    let kept = warnings.len() as u64;
+    if all && said.is_empty() && kept == loaded.warnings {
         return Ok(Ok(()));
+    }
+    if kept < loaded.warnings {
+        said.push(format!("the server kept {kept}: more takes SESSION_VARIABLES_ADMIN"));
     }
     Ok(Err(Refusal { loaded, said }))
 }

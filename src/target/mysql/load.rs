@@ -40,10 +40,10 @@ struct Open {
 impl MySqlLoader {
     /// A loader over a session in which foreign keys rest.
     pub(super) async fn new(mut session: Session, fence: Fence) -> Result<Self, Failure> {
-        session
-            .execute(include_str!("../../../sql/mysql/load_session.sql"))
-            .await
-            .map_err(attempting("prepare a session that loads rows"))?;
+        let act = || attempting("prepare a session that loads rows");
+        let settings = include_str!("../../../sql/mysql/load_session.sql");
+        session.execute(settings).await.map_err(act())?;
+        session.keep_warnings().await.map_err(act())?;
         Ok(MySqlLoader { session: Some(session), fence, open: None })
     }
 }

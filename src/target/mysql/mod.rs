@@ -16,12 +16,12 @@ mod literal;
 mod load;
 mod lock;
 mod measure;
-mod privilege;
 mod schema;
 mod sequence;
 mod session;
 mod state;
 mod statement;
+mod stored;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -226,7 +226,9 @@ impl Target for MySqlTarget {
     async fn status(&self) -> Result<Standing, Failure> {
         let mut control = self.control().await;
         let running = lock::is_held(&mut control, self.name()).await?;
-        state::standing(&mut control, self.name(), running).await
+        let standing = state::standing(&mut control, self.name(), running).await?;
+        let deferred = schema::deferred(&mut control, self.name()).await?;
+        Ok(Standing { deferred, ..standing })
     }
 
     async fn check(&self, arrival: &Arrival<'_>) -> Result<Vec<Finding>, Failure> {
@@ -246,7 +248,8 @@ impl Target for MySqlTarget {
             ),
             format!(
                 "target: the {} tables above with their rows; and, unless they are there, their \
-                 databases, indexes and foreign keys, views, routines, and events (disabled)",
+                 databases, indexes and foreign keys, views, routines, and events (disabled); \
+                 triggers and events that are there already are set aside until dunlin complete",
                 tables.len()
             ),
             "target: the AUTO_INCREMENT values of all tables, and the values of all sequences"
@@ -264,6 +267,7 @@ impl Target for MySqlTarget {
         if let Some(obstacle) = ground.obstacles.into_iter().next() {
             return Err(obstacle.into());
         }
+        schema::set_aside(&mut session, self.name(), tables).await?;
         let resting = "SET SESSION foreign_key_checks = 0";
         session.execute(resting).await.map_err(attempting("rest the foreign keys"))?;
         for table in &ground.to_empty {
@@ -288,6 +292,7 @@ impl Target for MySqlTarget {
     }
 
     async fn adopt(&self, tables: &[Table]) -> Result<(), Failure> {
+        schema::set_aside(&mut self.session().await?, self.name(), tables).await?;
         let mut session = self.transaction().await?;
         state::store_tables(&mut session, self.name(), tables).await?;
         state::update(&mut session, self.name(), &state::return_to_snapshot()).await?;
@@ -405,6 +410,10 @@ impl Target for MySqlTarget {
     }
 
     async fn remove(&self) -> Result<Vec<String>, Failure> {
-        state::remove(&mut self.session().await?, self.name()).await
+        let mut session = self.session().await?;
+        if state::load(&mut session, self.name()).await?.is_none() {
+            schema::put_back(&mut session, self.name()).await?;
+        }
+        state::remove(&mut session, self.name()).await
     }
 }

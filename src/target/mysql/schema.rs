@@ -6,7 +6,8 @@
 //! what stands, makes what does not, and is recorded then. A process that is killed in between
 //! finds it there. Triggers would fire for rows of ours, and no session can have them rest: they are
 //! kept in the state, and are made once the target is written by its own clients. Events are made
-//! disabled.
+//! disabled, and enabled then. Triggers and events that stand on the target already are taken into the
+//! state in the same way, before a row is written.
 
 use std::collections::HashSet;
 
@@ -17,6 +18,7 @@ use super::error::attempting;
 use super::literal::{ident, name, text};
 use super::session::{Session, field};
 use super::state::{self, Fence};
+use super::stored::{self, label};
 use crate::connect::mysql::StatementError;
 use crate::model::ddl::{Clause, MySqlSchema, StoredDdl, StoredKind};
 use crate::model::{Failure, SchemaArchive, Table, TableName};
@@ -38,18 +40,20 @@ pub(super) enum Step {
     Stored { object: StoredDdl },
     /// All views, in whatever order they need each other.
     Views { views: Vec<StoredDdl> },
-    /// A trigger, which waits for the end of the migration.
+    /// A trigger, which waits for the cutover.
     Trigger { object: StoredDdl },
+    /// An event that stands and is enabled at the cutover.
+    Enable { object: StoredDdl },
 }
 
 impl Step {
-    fn stage(&self) -> Option<BuildStage> {
+    fn stage(&self) -> BuildStage {
         match self {
             Step::Indexes { .. }
             | Step::ForeignKeys { .. }
             | Step::Stored { .. }
-            | Step::Views { .. } => Some(BuildStage::Rest),
-            Step::Trigger { .. } => None,
+            | Step::Views { .. } => BuildStage::Rest,
+            Step::Trigger { .. } | Step::Enable { .. } => BuildStage::Cutover,
         }
     }
 
@@ -60,6 +64,7 @@ impl Step {
             Step::Stored { object } if object.kind != StoredKind::Event => 2,
             Step::Views { .. } => 3,
             Step::Stored { .. } | Step::Trigger { .. } => 4,
+            Step::Enable { .. } => 5,
         }
     }
 
@@ -72,6 +77,7 @@ impl Step {
             Step::Indexes { table, bytes, .. } => (format!("indexes of {table}"), *bytes),
             Step::ForeignKeys { table, .. } => (format!("foreign keys of {table}"), 0),
             Step::Stored { object } | Step::Trigger { object } => (label(object), 0),
+            Step::Enable { object } => (format!("{} enabled", label(object)), 0),
             Step::Views { views } => (format!("{} views", views.len()), 0),
         };
         Build { id, label, wave: self.wave(), bytes, statements: self.statements() }
@@ -79,9 +85,6 @@ impl Step {
 
     /// What it runs, where nothing of it stands yet.
     fn statements(&self) -> String {
-        let all = |objects: &[StoredDdl]| {
-            objects.iter().map(|object| object.create.clone()).collect::<Vec<_>>().join(";\n")
-        };
         match self {
             Step::Indexes { table, clauses, .. } if clauses.is_empty() => {
                 format!("ANALYZE TABLE {}", name(table))
@@ -90,23 +93,13 @@ impl Step {
                 let adds: Vec<_> = clauses.iter().map(|c| format!("ADD {}", c.text)).collect();
                 format!("ALTER TABLE {} {}", name(table), adds.join(", "))
             }
-            Step::Stored { object } | Step::Trigger { object } => object.create.clone(),
-            Step::Views { views } => all(views),
+            Step::Stored { object } | Step::Trigger { object } => stored::script(object),
+            Step::Enable { object } => stored::script_of_enabling(object),
+            Step::Views { views } => {
+                views.iter().map(stored::script).collect::<Vec<_>>().join(";\n")
+            }
         }
     }
-}
-
-fn label(object: &StoredDdl) -> String {
-    let kind = match object.kind {
-        StoredKind::View => "view",
-        StoredKind::Trigger => "trigger",
-        StoredKind::Function => "function",
-        StoredKind::Procedure => "procedure",
-        StoredKind::Package => "package",
-        StoredKind::PackageBody => "package body",
-        StoredKind::Event => "event",
-    };
-    format!("{kind} {}", object.name)
 }
 
 /// Makes the tables, then records what is left to be built. May be called again.
@@ -136,13 +129,6 @@ pub(super) async fn make_tables(
         using(session, &table.name.schema).await?;
         let create = unless_there(&table.create, "CREATE TABLE ");
         make(session, format!("table {}", table.name), create).await?;
-    }
-    for trigger in &schema.triggers {
-        tracing::warn!(
-            trigger = %trigger.name,
-            "this trigger is not made: it would change rows a second time; make it on the target at \
-             the cutover, once the run has ended"
-        );
     }
     let steps: Vec<String> = steps(schema, tables).iter().map(state::json_text).collect();
     let recording = || attempting("record the schema that was made");
@@ -175,8 +161,10 @@ fn steps(schema: MySqlSchema, tables: &[Table]) -> Vec<Step> {
     if !schema.views.is_empty() {
         steps.push(Step::Views { views: schema.views });
     }
-    steps.extend(schema.events.into_iter().map(|object| Step::Stored { object }));
     steps.extend(schema.triggers.into_iter().map(|object| Step::Trigger { object }));
+    let enabled = schema.events.iter().filter(|event| event.enabled).cloned();
+    steps.extend(enabled.map(|object| Step::Enable { object }));
+    steps.extend(schema.events.into_iter().map(|object| Step::Stored { object }));
     steps
 }
 
@@ -209,7 +197,7 @@ pub(super) async fn left(
     let mut steps = Vec::new();
     for (id, step) in state::steps_left(session, name).await? {
         let step: Step = serde_json::from_str(&step).map_err(TargetError::unreadable)?;
-        if step.stage() == Some(stage) {
+        if step.stage() == stage {
             steps.push((id, step));
         }
     }
@@ -229,21 +217,75 @@ pub(super) async fn execute(
     let preparing = || attempting("prepare a session that builds");
     let settings = "SET NAMES utf8mb4; SET SESSION foreign_key_checks = 0, unique_checks = 0";
     session.execute(settings).await.map_err(preparing())?;
-    match step {
-        Step::Indexes { table, clauses, .. } => indexes(session, table, clauses).await?,
-        Step::ForeignKeys { table, clauses } => foreign_keys(session, table, clauses).await?,
-        Step::Stored { object } | Step::Trigger { object } => {
-            if !stands(session, object).await? {
-                stored(session, object).await?;
-            }
-        }
-        Step::Views { views } => make_views(session, views).await?,
-    }
+    perform(session, step).await?;
     let recording = || attempting("record a step of the build");
     session.execute("SET NAMES binary; BEGIN").await.map_err(recording())?;
     fence.hold(session).await?;
     state::record_step(session, fence, id).await?;
     session.execute("COMMIT").await.map_err(recording())?;
+    Ok(())
+}
+
+async fn perform(session: &mut Session, step: &Step) -> Result<(), Failure> {
+    match step {
+        Step::Indexes { table, clauses, .. } => indexes(session, table, clauses).await,
+        Step::ForeignKeys { table, clauses } => foreign_keys(session, table, clauses).await,
+        Step::Stored { object } | Step::Trigger { object } => {
+            if !stored::stands(session, object).await? {
+                stored::make(session, object).await?;
+            }
+            Ok(())
+        }
+        Step::Enable { object } => stored::enable(session, object).await,
+        Step::Views { views } => make_views(session, views).await,
+    }
+}
+
+/// What of the state waits for the cutover, by name.
+pub(super) async fn deferred(
+    session: &mut Session,
+    migration: &str,
+) -> Result<Vec<String>, Failure> {
+    let steps = left(session, migration, BuildStage::Cutover).await?;
+    Ok(steps.iter().map(|(id, step)| step.build(*id).label).collect())
+}
+
+/// Takes the triggers of tables that stand, and the events of their databases, into the state; then
+/// drops the ones and disables the others. A process that is killed in between begins again.
+pub(super) async fn set_aside(
+    session: &mut Session,
+    migration: &str,
+    tables: &[Table],
+) -> Result<(), Failure> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let tables: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
+    let acting = stored::acting(session, &tables).await?;
+    if acting.is_empty() {
+        return Ok(());
+    }
+    state::install(session).await?;
+    let known = state::steps_left(session, migration).await?;
+    let steps = acting.iter().map(|object| match object.kind {
+        StoredKind::Event => Step::Enable { object: object.clone() },
+        _ => Step::Trigger { object: object.clone() },
+    });
+    let steps = steps.map(|step| state::json_text(&step));
+    let new: Vec<String> = steps.filter(|step| known.iter().all(|(_, it)| it != step)).collect();
+    state::store_steps(session, migration, &new).await?;
+    for object in &acting {
+        tracing::warn!("{} is taken off the target until dunlin complete", label(object));
+        stored::take_off(session, object).await?;
+    }
+    Ok(())
+}
+
+/// Makes again what [`set_aside`] took off for a migration that never began.
+pub(super) async fn put_back(session: &mut Session, migration: &str) -> Result<(), Failure> {
+    for (_, step) in left(session, migration, BuildStage::Cutover).await? {
+        perform(session, &step).await?;
+    }
     Ok(())
 }
 
@@ -298,7 +340,7 @@ async fn add(
 async fn make_views(session: &mut Session, views: &[StoredDdl]) -> Result<(), Failure> {
     let mut waiting: Vec<&StoredDdl> = Vec::new();
     for view in views {
-        if !stands(session, view).await? {
+        if !stored::stands(session, view).await? {
             waiting.push(view);
         }
     }
@@ -306,7 +348,7 @@ async fn make_views(session: &mut Session, views: &[StoredDdl]) -> Result<(), Fa
         let mut failed: Option<TargetError> = None;
         let mut still = Vec::new();
         for view in &waiting {
-            match stored(session, view).await {
+            match stored::make(session, view).await {
                 Ok(()) => {}
                 Err(TargetError::Build { object, source }) if is_not_yet(&source) => {
                     still.push(*view);
@@ -325,65 +367,4 @@ async fn make_views(session: &mut Session, views: &[StoredDdl]) -> Result<(), Fa
 
 fn is_not_yet(error: &StatementError) -> bool {
     error.number().is_some_and(|number| NOT_YET.contains(&number))
-}
-
-/// Whether an object stands.
-async fn stands(session: &mut Session, object: &StoredDdl) -> Result<bool, Failure> {
-    let routine = |kind| ("routines", "routine", format!(" AND routine_type = '{kind}'"));
-    let (list, of, and) = match object.kind {
-        StoredKind::View => ("views", "table", String::new()),
-        StoredKind::Trigger => ("triggers", "trigger", String::new()),
-        StoredKind::Event => ("events", "event", String::new()),
-        StoredKind::Function => routine("FUNCTION"),
-        StoredKind::Procedure => routine("PROCEDURE"),
-        StoredKind::Package => routine("PACKAGE"),
-        StoredKind::PackageBody => routine("PACKAGE BODY"),
-    };
-    let query = format!(
-        "SELECT 1 FROM information_schema.{list} \
-         WHERE {of}_schema = {} AND {of}_name = {}{and}",
-        text(&object.name.schema),
-        text(&object.name.name)
-    );
-    let rows = session.rows(query).await;
-    Ok(!rows.map_err(attempting(format!("look for {}", label(object))))?.is_empty())
-}
-
-/// Makes an object with a body, under the settings that decide what the body means.
-async fn stored(session: &mut Session, object: &StoredDdl) -> Result<(), TargetError> {
-    let label = label(object);
-    let failed = |source| TargetError::Build { object: label.clone(), source };
-    // The statement is sent in UTF-8; only one of ASCII alone reads the same in any other set.
-    let client = match object.create.is_ascii() {
-        true => &*object.character_set_client,
-        false => "utf8mb4",
-    };
-    let mut settings = format!(
-        "USE {}; SET character_set_client = {client}, collation_connection = {}",
-        ident(&object.name.schema),
-        object.collation_connection
-    );
-    if let Some(mode) = &object.sql_mode {
-        settings.push_str(&format!(", sql_mode = {}", text(mode)));
-    }
-    if let Some(zone) = &object.time_zone {
-        settings.push_str(&format!(", time_zone = {}", text(zone)));
-    }
-    session.execute(settings).await.map_err(attempting("prepare a session")).map_err(failed)?;
-    let create = match object.kind {
-        StoredKind::Event if object.enabled => disabled(&object.create),
-        _ => object.create.clone(),
-    };
-    let made = make(session, label.clone(), create).await;
-    let back = session.execute("SET NAMES utf8mb4").await;
-    made?;
-    back.map(drop).map_err(attempting("prepare a session")).map_err(failed)
-}
-
-/// The statement of an event that says ENABLE outside of its body: with DISABLE in its place.
-fn disabled(create: &str) -> String {
-    match create.find(" ENABLE ") {
-        Some(at) => format!("{} DISABLE {}", &create[..at], &create[at + " ENABLE ".len()..]),
-        None => create.to_owned(),
-    }
 }

@@ -29,6 +29,9 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// Buffers between a chunk's reader and the connection.
 const BUFFERS: usize = 4;
 
+/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
+const ACCESS_DENIED: u16 = 1227;
+
 /// A session with our settings.
 pub(super) struct Session {
     conn: Conn,
@@ -112,6 +115,15 @@ impl Session {
     ) -> Result<u64, mysql_async::Error> {
         let done = self.batch(text.as_ref()).await.map_err(|stopped| stopped.error)?;
         Ok(done.last().map_or(0, |last| last.rows))
+    }
+
+    /// Has the server keep every warning of a statement. On MySQL that takes SESSION_VARIABLES_ADMIN;
+    /// without, rows of which more is warned than is kept do not count as loaded.
+    pub(super) async fn keep_warnings(&mut self) -> Result<(), mysql_async::Error> {
+        match self.execute("SET SESSION max_error_count = 65535").await {
+            Err(mysql_async::Error::Server(error)) if error.code == ACCESS_DENIED => Ok(()),
+            set => set.map(drop),
+        }
     }
 
     /// The rows of a query.

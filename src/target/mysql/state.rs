@@ -202,6 +202,7 @@ pub(super) async fn standing(
         figures_seconds_ago: field(row, 2)?,
         committed_seconds_ago: field(row, 3)?,
         updated_seconds_ago: field::<f64>(row, 4)?.max(0.0),
+        deferred: Vec::new(),
         running,
     })
 }
@@ -277,7 +278,23 @@ pub(super) async fn store_schema(
     statement.extend_from_slice(&literal::bytes(&archive.bytes));
     statement.extend_from_slice(format!(" WHERE name = {}", text(name)).as_bytes());
     session.execute(statement).await.map_err(writing())?;
-    let rows = steps.iter().zip(0i32..);
+    store_steps(session, name, steps).await
+}
+
+/// Adds steps to those of the build.
+pub(super) async fn store_steps(
+    session: &mut Session,
+    name: &str,
+    steps: &[String],
+) -> Result<(), Failure> {
+    let writing = || attempting("record the steps of the build");
+    let query = format!(
+        "SELECT COALESCE(MAX(id) + 1, 0) FROM dunlin.build WHERE migration = {}",
+        text(name)
+    );
+    let rows = session.rows(query).await.map_err(writing())?;
+    let first: i32 = field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?;
+    let rows = steps.iter().zip(first..);
     let rows = rows.map(|(step, id)| format!("({}, {id}, {})", text(name), text(step)));
     let insert = "INSERT INTO dunlin.build (migration, id, step) VALUES ";
     insert_rows(session, insert, rows).await.map_err(writing())?;
@@ -427,16 +444,17 @@ pub(super) async fn remove(session: &mut Session, name: &str) -> Result<Vec<Stri
     let Some(found) = found else { return Ok(Vec::new()) };
     let names = found.iter().map(|row| field(row, 0)).collect::<Result<Vec<String>, _>>()?;
     let mut removed = Vec::new();
+    // One that never began may have set triggers and events aside.
+    let tables = ["chunk", "build", "tables", "status", "checkpoint"];
+    let deletes =
+        tables.map(|table| format!("DELETE FROM dunlin.{table} WHERE migration = {};", text(name)));
+    let statement = format!(
+        "BEGIN; {} DELETE FROM dunlin.migration WHERE name = {}; COMMIT",
+        deletes.join(" "),
+        text(name)
+    );
+    session.execute(statement).await.map_err(removing())?;
     if names.iter().any(|known| known == name) {
-        let tables = ["chunk", "build", "tables", "status", "checkpoint"];
-        let deletes = tables
-            .map(|table| format!("DELETE FROM dunlin.{table} WHERE migration = {};", text(name)));
-        let statement = format!(
-            "BEGIN; {} DELETE FROM dunlin.migration WHERE name = {}; COMMIT",
-            deletes.join(" "),
-            text(name)
-        );
-        session.execute(statement).await.map_err(removing())?;
         removed.push(format!("target: state of migration {name}"));
     }
     if names.iter().all(|known| known == name) {

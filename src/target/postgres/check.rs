@@ -307,9 +307,7 @@ mod tests {
             encoding: "UTF8".to_owned(),
             collation: "C.UTF-8".to_owned(),
             extensions: vec!["plpgsql".to_owned()],
-            large_objects: false,
-            settings: Vec::new(),
-            privileged: Vec::new(),
+            ..ServerFacts::default()
         }
     }
 

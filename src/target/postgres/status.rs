@@ -20,6 +20,7 @@ pub(super) async fn read(client: &Client, name: &str) -> Result<Standing, Failur
         .map_err(attempting("read the migration's latest figures"))?
         .ok_or_else(missing)?;
     Ok(Standing {
+        deferred: Vec::new(),
         migration,
         epoch: row.get::<_, i64>("epoch").cast_unsigned(),
         figures: state::parse_optional(&row, "report")?,

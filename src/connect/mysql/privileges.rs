@@ -1,18 +1,17 @@
-//! What our account may do on the source, read from `SHOW GRANTS`.
+//! What an account may do, read from `SHOW GRANTS`.
 //!
 //! In: its lines, those of active roles included. Out: yes or no for a privilege that concerns the
 //! whole server or a database. Privileges on a single table or column are not read here: whether a
-//! table can be read is found by reading it.
+//! table can be read is found by reading it, and what is still to be made has none.
 
 use std::collections::HashSet;
 
-use super::control::{Control, TextRow};
-use crate::connect::mysql::Flavour;
-use crate::model::Failure;
+use super::Flavour;
+use super::quote::quote_account;
 
 /// An account's privileges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Privileges {
+pub struct Privileges {
     global: HashSet<String>,
     /// By the pattern of a database's name.
     databases: Vec<(String, HashSet<String>)>,
@@ -21,10 +20,10 @@ pub(super) struct Privileges {
 /// Privileges that ALL PRIVILEGES on a level stand for.
 const ALL: &str = "ALL PRIVILEGES";
 
-pub(super) async fn read(control: &Control) -> Result<Privileges, Failure> {
-    let doing = "read the account's privileges";
-    let roles = control.one("SELECT CURRENT_ROLE()", doing).await?.maybe(0);
-    let text = match (control.version().flavour, roles.as_deref()) {
+/// The statement that shows what our account may do; `roles` as `CURRENT_ROLE()` has them.
+#[must_use]
+pub fn show_grants(flavour: Flavour, roles: Option<&str>) -> String {
+    match (flavour, roles) {
         // MariaDB shows what the active role may do by itself.
         (Flavour::MariaDb, _) | (Flavour::MySql, None | Some("" | "NONE")) => {
             "SHOW GRANTS".to_owned()
@@ -32,13 +31,19 @@ pub(super) async fn read(control: &Control) -> Result<Privileges, Failure> {
         (Flavour::MySql, Some(roles)) => {
             format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")
         }
-    };
-    let rows = control.rows(&text, doing).await?;
-    Ok(Privileges::of(rows.iter().map(|row: &TextRow| row.text(0))))
+    }
+}
+
+/// The statement that grants a privilege to an account, `user@host` as `CURRENT_USER()` has it.
+#[must_use]
+pub fn grant(privilege: &str, level: &str, account: &str) -> String {
+    format!("GRANT {privilege} ON {level} TO {}", quote_account(account))
 }
 
 impl Privileges {
-    fn of(lines: impl Iterator<Item = String>) -> Self {
+    /// Reads the lines; others than grants of privileges are passed over.
+    #[must_use]
+    pub fn of(lines: impl Iterator<Item = String>) -> Self {
         let mut privileges = Privileges::default();
         for line in lines {
             privileges.add(&line);
@@ -61,12 +66,14 @@ impl Privileges {
     }
 
     /// Whether the account has one of these on the whole server.
-    pub(super) fn any(&self, names: &[&str]) -> bool {
+    #[must_use]
+    pub fn any(&self, names: &[&str]) -> bool {
         self.global.contains(ALL) || names.iter().any(|name| self.global.contains(*name))
     }
 
     /// Whether it has this one on a database.
-    pub(super) fn on_database(&self, name: &str, database: &str) -> bool {
+    #[must_use]
+    pub fn on_database(&self, name: &str, database: &str) -> bool {
         let granted =
             |privileges: &HashSet<String>| privileges.contains(name) || privileges.contains(ALL);
         self.any(&[name])

@@ -1,0 +1,1 @@
+GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {schema} TO {role};
