@@ -105,11 +105,20 @@ fn event(kind: u8, body: &[u8]) -> Vec<u8> {
     event
 }
 
+/// How long the fixed part of each kind of event is, as MySQL 8.0 and later say it.
+const FIXED_PARTS: [u8; 41] = [
+    0, 13, 0, 8, 0, 0, 0, 0, 4, 0, 4, 0, 0, 0, 98, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0, 0, 0, 10,
+    10, 10, 42, 42, 0, 18, 52, 0, 10, 40, 0,
+];
+
 fn description() -> Vec<u8> {
     let mut body = 4u16.to_le_bytes().to_vec();
-    body.extend_from_slice(&[0; 54]);
+    let mut version = [0; 50];
+    version[..5].copy_from_slice(b"9.7.0");
+    body.extend_from_slice(&version);
+    body.extend_from_slice(&[0; 4]);
     body.push(19);
-    body.extend_from_slice(&[8; 42]);
+    body.extend_from_slice(&FIXED_PARTS);
     body.push(1);
     event(15, &body)
 }

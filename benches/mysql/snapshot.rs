@@ -8,7 +8,8 @@ const DUMPED: &str = "\
 mydumper $source -B bench -o $work/dump -t 2
 myloader $target -B bench -d $work/dump -t 2 -o";
 
-const PIPED: &str = "mysqldump $source --single-transaction --set-gtid-purged=OFF bench | mysql $target bench";
+const PIPED: &str =
+    "mysqldump $source --single-transaction --set-gtid-purged=OFF bench | mysql $target bench";
 
 /// One table after the other in each of two sessions.
 const LOADED: &str = "\
