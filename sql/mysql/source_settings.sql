@@ -8,5 +8,6 @@ WHERE Variable_name IN (
     'gtid_mode', 'enforce_gtid_consistency', 'gtid_strict_mode', 'log_slave_updates',
     'log_replica_updates', 'read_only', 'super_read_only', 'max_connections',
     'max_allowed_packet', 'lower_case_table_names', 'character_set_server', 'collation_server',
-    'binlog_encryption', 'encrypt_binlog', 'explicit_defaults_for_timestamp'
+    'binlog_encryption', 'encrypt_binlog', 'explicit_defaults_for_timestamp',
+    'innodb_native_foreign_keys'
 )

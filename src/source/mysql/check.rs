@@ -20,10 +20,6 @@ use crate::model::{Code, Failure, Table};
 /// A binary log that is thrown away sooner than this is easily lost.
 const LITTLE_LOG_SECONDS: u64 = 24 * 3600;
 
-/// Servers that log what a foreign key's cascade does to child rows begin with this version of
-/// MySQL.
-const LOGS_CASCADES_SINCE: u32 = 90_600;
-
 /// Looks at everything.
 pub(super) async fn survey(
     source: &MySqlSource,
@@ -56,7 +52,7 @@ pub(super) async fn survey(
     survey.findings.extend(keyless(source, &found.tables));
     survey.findings.extend(prepared(control).await?);
     survey.findings.extend(replica(control, &settings, &privileges).await?);
-    survey.findings.extend(cascades(control, &found.tables).await?);
+    survey.findings.extend(cascades(source, &found.tables).await?);
     survey.findings.extend(objects::hidden(control, &found.tables, &privileges, &account).await?);
     survey.findings.extend(room(control, &settings, connections).await?);
     let beside = objects::beside(control, &found.tables, &wanted).await?;
@@ -368,12 +364,8 @@ fn lagging(row: &TextRow) -> Option<Finding> {
 }
 
 /// Foreign keys whose cascades change child rows without a word in the log.
-async fn cascades(control: &Control, tables: &[Table]) -> Result<Vec<Finding>, Failure> {
-    let version = control.version();
-    if version.flavour == Flavour::MySql && version.number >= LOGS_CASCADES_SINCE {
-        return Ok(Vec::new());
-    }
-    let cascades = objects::cascades(control, tables).await?;
+async fn cascades(source: &MySqlSource, tables: &[Table]) -> Result<Vec<Finding>, Failure> {
+    let cascades = source.unlogged_cascades(tables).await?;
     Ok(cascades
         .iter()
         .map(|key| {

@@ -73,6 +73,18 @@ pub enum SourceError {
         /// What is different.
         change: String,
     },
+    /// A table that came later has rows that change without a word in the log.
+    #[error(
+        "take table {table} in, whose foreign key {key} has {rules}, which the log does not hold"
+    )]
+    CascadeUnlogged {
+        /// The table.
+        table: String,
+        /// The key.
+        key: String,
+        /// `ON DELETE CASCADE`...
+        rules: String,
+    },
     /// The definition of an object may not be read.
     #[error("read the definition of {object}")]
     DefinitionHidden {
@@ -152,6 +164,13 @@ impl Fault for SourceError {
             SourceError::Altered { table, .. } => Halt::with(
                 Code::SchemaChanged,
                 format!("make the same change to {table} on the target, then {ANEW}"),
+            ),
+            SourceError::CascadeUnlogged { table, .. } => Halt::with(
+                Code::CascadeUnlogged,
+                format!(
+                    "drop {table} on the target again, where it is still empty; then run the same \
+                     command again, which leaves it out"
+                ),
             ),
             SourceError::DefinitionHidden { .. } => Halt::with(
                 Code::PrivilegeMissing,

@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use self::catalog::{Positioning, Settings};
 use self::control::Control;
 use self::held::Handle;
+use self::objects::Cascade;
 use self::relations::Wanted;
 use self::rows::MySqlReader;
 use super::{BatchSender, Catalog, Source};
@@ -78,6 +79,8 @@ struct Shared {
     endpoint: MySqlEndpoint,
     control: Control,
     positioning: Positioning,
+    /// The log holds what cascades of foreign keys do.
+    cascades_logged: bool,
     options: Options,
 }
 
@@ -106,7 +109,8 @@ impl MySqlSource {
         control.show_hidden_keys().await?;
         let settings = Settings::read(&control).await?;
         let positioning = Positioning::of(control.version().flavour, &settings);
-        let shared = Shared { endpoint, control, positioning, options };
+        let cascades_logged = objects::logs_cascades(control.version(), &settings);
+        let shared = Shared { endpoint, control, positioning, cascades_logged, options };
         Ok(MySqlSource { shared: Arc::new(shared) })
     }
 
@@ -120,8 +124,16 @@ impl MySqlSource {
         relations::tables(&self.shared.control, &wanted).await
     }
 
+    /// Foreign keys that change rows of these tables without a word in the log.
+    async fn unlogged_cascades(&self, tables: &[Table]) -> Result<Vec<Cascade>, Failure> {
+        match self.shared.cascades_logged {
+            true => Ok(Vec::new()),
+            false => objects::cascades(&self.shared.control, tables).await,
+        }
+    }
+
     async fn take_snapshot(&self) -> Result<HeldSnapshot, Failure> {
-        let Shared { endpoint, control, positioning, options } = &*self.shared;
+        let Shared { endpoint, control, positioning, options, .. } = &*self.shared;
         options.held.release();
         let tables = self.found().await?.tables.into_iter().map(|table| table.name);
         let order = snapshot::Order {
@@ -211,8 +223,14 @@ impl Source for MySqlSource {
         Ok(self.found().await?.tables)
     }
 
-    async fn publish_more(&self, _tables: &[Table]) -> Result<(), Failure> {
-        Ok(())
+    async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {
+        match self.unlogged_cascades(tables).await?.into_iter().next() {
+            None => Ok(()),
+            Some(Cascade { table, name, rules, .. }) => {
+                let table = table.to_string();
+                Err(SourceError::CascadeUnlogged { table, key: name, rules }.into())
+            }
+        }
     }
 
     async fn begin(&self) -> Result<HeldSnapshot, Failure> {

@@ -7,18 +7,31 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::catalog::Settings;
 use super::control::{Control, TextRow};
 use super::create_table::CreateTable;
 use super::error::SourceError;
 use super::relations::{Tables, Wanted};
-use crate::connect::mysql::Flavour;
 use crate::connect::mysql::privileges::{Privileges, grant};
 use crate::connect::mysql::quote::{quote_ident, quote_level, quote_literal, quote_name};
+use crate::connect::mysql::{Flavour, ServerVersion};
 use crate::model::ddl::{
     DatabaseDdl, Dialect, MySqlSchema, SequenceDdl, StoredDdl, StoredKind, TableDdl,
 };
 use crate::model::report::Finding;
 use crate::model::{Code, Failure, SequenceValue, Table, TableName};
+
+/// Servers that log what a foreign key's cascade does to child rows begin with this version of
+/// MySQL.
+const LOGS_CASCADES_SINCE: u32 = 90_600;
+
+/// Whether the log holds what cascades do. They are carried out beneath the server, which does not
+/// see them, before MySQL 9.6 and where `innodb_native_foreign_keys` is on since; and in MariaDB.
+pub(super) fn logs_cascades(version: ServerVersion, settings: &Settings) -> bool {
+    version.flavour == Flavour::MySql
+        && version.number >= LOGS_CASCADES_SINCE
+        && !settings.on("innodb_native_foreign_keys")
+}
 
 /// A foreign key whose rules change rows of its table by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
