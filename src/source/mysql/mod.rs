@@ -17,6 +17,7 @@ mod held;
 mod key;
 mod log;
 mod objects;
+pub mod present;
 mod range;
 mod relations;
 pub mod replication;

@@ -15,6 +15,7 @@ mod holdup;
 mod lookout;
 mod measure;
 pub mod objects;
+pub mod present;
 mod publication;
 pub mod relations;
 mod replication;
