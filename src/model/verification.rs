@@ -8,6 +8,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
 use super::chunk::KeyBound;
 use super::position::Position;
@@ -243,6 +244,19 @@ pub struct VerificationReport {
     pub tables: Vec<TableVerdict>,
     /// The rows that differ, some of them where there are many.
     pub differences: Vec<Difference>,
+}
+
+impl VerificationReport {
+    /// The report as a certificate: one JSON object that holds it as `certificate`, and as `sha256`
+    /// the SHA-256 over the bytes of that value, as they stand.
+    #[must_use]
+    pub fn certificate(&self) -> String {
+        // Serialising into a string fails only for maps with keys that are not strings.
+        let report = serde_json::to_string(self).unwrap_or_default();
+        let digest = Sha256::digest(report.as_bytes());
+        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{{\"certificate\":{report},\"sha256\":\"{digits}\"}}\n")
+    }
 }
 
 #[cfg(test)]

@@ -132,10 +132,9 @@ impl Fault for VerifyError {
             VerifyError::Vanished => {
                 Halt::with(Code::MigrationMissing, "look at --name and --target")
             }
-            VerifyError::Stopped => Halt::with(
-                Code::VerifyStopped,
-                "the same command again goes on where it was",
-            ),
+            VerifyError::Stopped => {
+                Halt::with(Code::VerifyStopped, "the same command again goes on where it was")
+            }
             VerifyError::Torn { .. } => Halt::with(
                 Code::ProtocolViolation,
                 "check that both addresses are servers', with no proxy in between",
@@ -239,8 +238,7 @@ impl<S: Source, P: Present, T: Target + Proofs> Verification<S, P, T> {
         }
         let seed = seed.unwrap_or_else(rand::random);
         let sample = sample_percent.map(|percent| Sample { percent, seed });
-        let plan =
-            planner::plan(&self.source, tables, chunk_bytes, (patterns, sample)).await?;
+        let plan = planner::plan(&self.source, tables, chunk_bytes, (patterns, sample)).await?;
         self.state.begin(&plan).await?;
         Ok((plan, Vec::new()))
     }
@@ -258,7 +256,8 @@ impl<S: Source, P: Present, T: Target + Proofs> Verification<S, P, T> {
         let tables: HashMap<TableId, Compared> =
             tables.into_iter().enumerate().map(compared).collect();
         let proven = |unit: &&Unit| proofs.iter().any(|proof| proof.unit == unit.number);
-        let open = plan.units.iter().filter(|unit| !proven(unit) && tables.contains_key(&unit.table));
+        let open =
+            plan.units.iter().filter(|unit| !proven(unit) && tables.contains_key(&unit.table));
         Shared {
             source: self.source.clone(),
             state: self.state.clone(),

@@ -37,8 +37,7 @@ impl Present for PostgresPresent {
     type Reader = PostgresPresentReader;
 
     async fn reader(&self) -> Result<PostgresPresentReader, Failure> {
-        let options =
-            WireOptions { application_name: APPLICATION.to_owned(), replication: false };
+        let options = WireOptions { application_name: APPLICATION.to_owned(), replication: false };
         let mut wire = Wire::connect(&self.endpoint, &options).await?;
         wire.simple_query(SETTINGS).await?;
         wire.simple_query(TEXT_AS_IT_IS).await?;

@@ -125,7 +125,10 @@ pub(super) async fn install(session: &mut Session) -> Result<(), Failure> {
 }
 
 /// Rows of the state; None where there is no state.
-pub(super) async fn read(session: &mut Session, query: String) -> Result<Option<Vec<Row>>, Failure> {
+pub(super) async fn read(
+    session: &mut Session,
+    query: String,
+) -> Result<Option<Vec<Row>>, Failure> {
     match session.rows(query).await {
         Ok(rows) => Ok(Some(rows)),
         Err(mysql_async::Error::Server(error)) if NOT_INSTALLED.contains(&error.code) => Ok(None),

@@ -41,7 +41,8 @@ impl Proofs for MySqlTarget {
         );
         let found = read(&mut control, plan).await?.unwrap_or_default();
         let Some(row) = found.first() else { return Ok(None) };
-        let proofs = format!("SELECT proof FROM dunlin.proof WHERE migration = {name} ORDER BY unit");
+        let proofs =
+            format!("SELECT proof FROM dunlin.proof WHERE migration = {name} ORDER BY unit");
         let proofs = read(&mut control, proofs).await?.unwrap_or_default();
         let proof = |row: &Row| parse(row, 0);
         Ok(Some((parse(row, 0)?, proofs.iter().map(proof).collect::<Result<_, _>>()?)))
