@@ -18,13 +18,13 @@ use crate::config::{Config, StateConfig};
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
 use crate::model::{Code, Disposition, Failure, SourceHealth, Table};
 use crate::observe::progress::Progress;
-use crate::source::{Present, Source};
+use crate::source::{Lull, Present, Source};
 use crate::target::{BuildStage, Proofs, Standing, Target};
 
 /// A source and a target that fit each other, and how they are reached.
 pub(super) trait Pair: Send + Sync {
     /// The kind of source.
-    type Source: Source;
+    type Source: Lull;
     /// The kind of target.
     type Target: Target + Proofs;
     /// Either of them as a server whose rows are compared.

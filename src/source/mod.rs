@@ -165,6 +165,16 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     fn remove(&self) -> impl Future<Output = Result<Removal, Failure>> + Send;
 }
 
+/// A source whose log may be asked for what is still to come while nobody follows it.
+pub trait Lull: Source {
+    /// Whether its log holds nothing for this migration behind `position`. False where that cannot be
+    /// told.
+    fn is_quiet_since(
+        &self,
+        position: &Position,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
+}
+
 /// What became of a chunk that was to be read.
 #[derive(Debug)]
 pub enum Opened<R> {

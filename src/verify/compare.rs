@@ -9,12 +9,13 @@ use std::sync::{Arc, PoisonError};
 
 use super::digest::Buckets;
 use super::rows::{Key, Lines, hash};
+use super::settle::wait;
 use super::suspect::{Standing, Suspect};
 use super::{Compared, Shared, VerifyError};
 use crate::model::verification::{Proof, Unit, Verdict};
 use crate::model::{Failure, Table};
 use crate::observe::failpoint;
-use crate::source::{ChunkRows, PresentReader, Scope, Source};
+use crate::source::{ChunkRows, Lull, PresentReader, Scope};
 use crate::target::{Proofs, Target};
 
 /// Rows whose hashes and keys one worker holds at once, about.
@@ -22,6 +23,19 @@ const MOST_HELD: u64 = 100_000;
 
 /// Rows of a unit that are looked at one by one; where more differ, that is said.
 const MOST_SUSPECTS: usize = 5_000;
+
+/// A unit of which too many rows differed for being on their way is compared again, so often.
+const ATTEMPTS: u32 = 10;
+
+/// What became of the rows of a unit that differed at first.
+enum Found {
+    /// All are equal.
+    Equal,
+    /// Some are not.
+    Unequal,
+    /// Those that were looked at are equal, and there were more.
+    Again,
+}
 
 /// Compares one unit after another, over a connection to either side.
 pub(super) struct Worker<S, T, R> {
@@ -36,7 +50,7 @@ struct Reduced {
     bytes: u64,
 }
 
-impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
+impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
     pub(super) fn new(shared: Arc<Shared<S, T>>, (source, target): (R, R)) -> Self {
         Worker { shared, source, target }
     }
@@ -57,31 +71,47 @@ impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
     }
 
     async fn compare(&mut self, unit: &Unit, compared: &Compared) -> Result<(), Failure> {
+        for _ in 0..ATTEMPTS {
+            if self.attempt(unit, compared).await?.is_some() {
+                return Ok(());
+            }
+            tracing::info!(table = %compared.table.name, "much of it just changed: once more");
+        }
+        let note = "more of its rows change at once than can be looked at one by one";
+        self.note(&compared.table, Verdict::Unsettled, note);
+        Ok(())
+    }
+
+    /// None where too much of it changed meanwhile to tell.
+    async fn attempt(&mut self, unit: &Unit, compared: &Compared) -> Result<Option<()>, Failure> {
         let table = &compared.table;
         let mut read = self.reduce(unit, compared).await?;
         if read.0.is_none() || read.1.is_none() {
             // It may be on its way.
             let position = self.shared.source.position().await?;
-            self.wait_for(&position).await?;
+            wait(&self.shared, &position).await?;
             read = self.reduce(unit, compared).await?;
         }
         let (source, target) = match read {
             (Some(source), Some(target)) => (source, target),
             (Some(_), None) => {
                 let note = "the table, or a column of it, is not on the target";
-                return self.note(table, Verdict::Different, note);
+                self.note(table, Verdict::Different, note);
+                return Ok(Some(()));
             }
             (None, _) => {
                 let note = "the table, or a column of it, is not on the source any more; verify \
                             again once the run has taken note of that";
-                return self.note(table, Verdict::Unsettled, note);
+                self.note(table, Verdict::Unsettled, note);
+                return Ok(Some(()));
             }
         };
         let position = self.shared.source.position().await?;
         let digest = source.buckets.total();
-        let unequal = self.examine(unit, compared, &source, &target).await?;
-        if unequal {
-            return Ok(());
+        match self.examine(unit, compared, &source, &target).await? {
+            Found::Equal => {}
+            Found::Unequal => return Ok(Some(())),
+            Found::Again => return Ok(None),
         }
         let proof = Proof { unit: unit.number, digest, bytes: source.bytes, position };
         self.shared.state.record(&proof).await?;
@@ -89,12 +119,11 @@ impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         self.shared.progress.table_rows(compared.place, digest.rows, 0);
         failpoint::reached("unit-proven");
         tracing::debug!(table = %table.name, unit = unit.number, rows = digest.rows, "equal");
-        Ok(())
+        Ok(Some(()))
     }
 
-    fn note(&self, table: &Table, verdict: Verdict, note: &str) -> Result<(), Failure> {
+    fn note(&self, table: &Table, verdict: Verdict, note: &str) {
         self.findings(|findings| findings.note(table.id, verdict, note));
-        Ok(())
     }
 
     pub(super) fn findings(&self, act: impl FnOnce(&mut super::Findings)) {
@@ -123,27 +152,23 @@ impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         )
     }
 
-    /// Looks at the rows of the buckets that differ. Returns whether any is not equal in the end.
+    /// Looks at the rows of the buckets that differ.
     async fn examine(
         &mut self,
         unit: &Unit,
         compared: &Compared,
         source: &Reduced,
         target: &Reduced,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Found, Failure> {
         let mut unequal = false;
-        let mut looked_at = 0;
+        let mut room = MOST_SUSPECTS;
         for group in source.buckets.differing(&target.buckets, MOST_HELD) {
             let wanted: BTreeSet<usize> = group.into_iter().collect();
             let wanted = |hash| wanted.contains(&source.buckets.place(hash));
-            let mut keys = self.unmatched(unit, compared, wanted).await?;
-            let room = MOST_SUSPECTS.saturating_sub(looked_at);
-            if keys.len() > room {
-                keys = keys.into_iter().take(room).collect();
-                self.findings(|findings| findings.there_are_more(unit.table));
-            }
-            looked_at += keys.len();
-            let suspects = keys.into_iter().map(Suspect::new).collect();
+            let keys = self.unmatched(unit, compared, wanted).await?;
+            let too_many = keys.len() > room;
+            let suspects: Vec<Suspect> = keys.into_iter().take(room).map(Suspect::new).collect();
+            room -= suspects.len();
             for suspect in self.settle(compared, suspects).await? {
                 if suspect.standing != Standing::Equal {
                     unequal = true;
@@ -152,13 +177,14 @@ impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
                     });
                 }
             }
-            if looked_at >= MOST_SUSPECTS {
-                // What is left is not known to be equal.
-                unequal = true;
-                break;
+            if too_many && unequal {
+                self.findings(|findings| findings.there_are_more(unit.table));
+            }
+            if too_many {
+                return Ok(if unequal { Found::Unequal } else { Found::Again });
             }
         }
-        Ok(unequal)
+        Ok(if unequal { Found::Unequal } else { Found::Equal })
     }
 
     /// The keys of rows in wanted buckets that are not on both sides just so.
@@ -178,6 +204,8 @@ impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
             }
         })
         .await?;
+        let position = shared.source.position().await?;
+        wait(shared, &position).await?;
         each_row(target, (table, scope(unit)), &shared, |line| {
             let hash = hash(line);
             if wanted(hash) {

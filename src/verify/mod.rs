@@ -39,7 +39,7 @@ use crate::model::{
     Code, Disposition, Failure, Fault, Halt, Position, SourceIdentity, Table, TableId,
 };
 use crate::observe::progress::{Progress, TableEstimate};
-use crate::source::{Present, Source};
+use crate::source::{Lull, Present};
 use crate::target::{Migration, Proofs, Target};
 
 /// A verification that was begun longer ago is begun anew, in seconds.
@@ -166,7 +166,7 @@ struct Shared<S, T> {
     progress: Progress,
 }
 
-impl<S: Source, P: Present, T: Target + Proofs> Verification<S, P, T> {
+impl<S: Lull, P: Present, T: Target + Proofs> Verification<S, P, T> {
     /// Compares everything that was not proven by an earlier process.
     ///
     /// # Errors

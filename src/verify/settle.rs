@@ -17,7 +17,7 @@ use super::suspect::{Standing, Suspect};
 use super::{Compared, Shared, VerifyError};
 use crate::model::verification::Digest;
 use crate::model::{Failure, Position};
-use crate::source::{PresentReader, Scope, Source};
+use crate::source::{Lull, PresentReader, Scope};
 use crate::target::{Proofs, Target};
 
 /// Keys in one query.
@@ -41,13 +41,13 @@ const SAY: Duration = Duration::from_secs(10);
 
 /// Whether the target has applied what was waited for.
 #[derive(Clone, PartialEq, Debug)]
-enum Waited {
+pub(super) enum Waited {
     Applied,
     /// It has not, and nobody is at work on it: it is this far.
     Alone(Option<Position>),
 }
 
-impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
+impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
     /// Settles suspects.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         let keys: Vec<Key> = moving.iter().map(|suspect| suspect.key.clone()).collect();
         let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
         if keys.is_empty() || !compared.keying.is_by_key() {
-            return self.wait_for_position(position).await;
+            return wait(&self.shared, position).await;
         }
         let Worker { shared, source, .. } = self;
         let over = AtomicBool::new(false);
@@ -141,15 +141,6 @@ impl<S: Source, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         };
         let (waited, ()) = tokio::try_join!(waiting, following)?;
         Ok(waited)
-    }
-
-    async fn wait_for_position(&self, position: &Position) -> Result<Waited, Failure> {
-        wait(&self.shared, position).await
-    }
-
-    /// Waits until the target has applied everything up to a position, as long as a run is at work.
-    pub(super) async fn wait_for(&self, position: &Position) -> Result<(), Failure> {
-        self.wait_for_position(position).await.map(drop)
     }
 }
 
@@ -187,7 +178,7 @@ fn digest(seen: &HashMap<Key, Seen>, key: &[u8]) -> Digest {
 
 /// Waits until the target has applied everything up to a position. Without a run at work nothing comes
 /// any more, unless the log up to there holds nothing for the target anyway.
-async fn wait<S: Source, T: Proofs>(
+pub(super) async fn wait<S: Lull, T: Proofs>(
     shared: &Shared<S, T>,
     position: &Position,
 ) -> Result<Waited, Failure> {
@@ -209,7 +200,11 @@ async fn wait<S: Source, T: Proofs>(
             let alone = since.elapsed() >= RUN_PATIENCE || shared.alone.load(Ordering::Relaxed);
             if alone {
                 shared.alone.store(true, Ordering::Relaxed);
-                return Ok(Waited::Alone(applied.position));
+                let quiet = match &applied.position {
+                    Some(applied) => shared.source.is_quiet_since(applied).await?,
+                    None => false,
+                };
+                return Ok(if quiet { Waited::Applied } else { Waited::Alone(applied.position) });
             }
         }
         if said.elapsed() >= SAY {

@@ -18,6 +18,7 @@ mod key;
 mod log;
 mod objects;
 pub mod present;
+mod quiet;
 mod range;
 mod relations;
 pub mod replication;

@@ -17,6 +17,7 @@ mod measure;
 pub mod objects;
 pub mod present;
 mod publication;
+mod quiet;
 pub mod relations;
 mod replication;
 mod rows;
