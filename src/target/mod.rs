@@ -323,7 +323,7 @@ pub trait Target: Clone + Send + Sync + 'static {
 
 /// How far a target is with its source's log.
 #[derive(Clone, Debug)]
-pub struct Applied {
+pub struct Headway {
     /// Everything that this position contains is on the target. None where tables are still to be
     /// copied.
     pub position: Option<Position>,
@@ -331,7 +331,7 @@ pub struct Applied {
     pub running: bool,
 }
 
-impl Applied {
+impl Headway {
     /// What the state says: the checkpoint, and what the process at work found out since where the
     /// log held nothing for the target.
     #[must_use]
@@ -348,7 +348,7 @@ impl Applied {
                 (checkpoint, _) => checkpoint,
             },
         };
-        Applied { position, running }
+        Headway { position, running }
     }
 }
 
@@ -360,7 +360,7 @@ pub trait Proofs: Clone + Send + Sync + 'static {
     /// # Errors
     ///
     /// Where there is no such migration.
-    fn applied(&self) -> impl Future<Output = Result<Applied, Failure>> + Send;
+    fn applied(&self) -> impl Future<Output = Result<Headway, Failure>> + Send;
 
     /// The verification that was begun last and has not ended, and what it has proven.
     fn unfinished(

@@ -12,10 +12,10 @@ use super::state::{install, json, parse, parse_optional, read};
 use super::{MySqlTarget, TargetError, lock};
 use crate::model::verification::{Proof, VerificationPlan};
 use crate::model::{Failure, Phase};
-use crate::target::{Applied, Proofs};
+use crate::target::{Headway, Proofs};
 
 impl Proofs for MySqlTarget {
-    async fn applied(&self) -> Result<Applied, Failure> {
+    async fn applied(&self) -> Result<Headway, Failure> {
         let mut control = self.control().await;
         let running = lock::is_held(&mut control, self.name()).await?;
         let query = format!(
@@ -29,7 +29,7 @@ impl Proofs for MySqlTarget {
         let row = found.as_ref().and_then(|rows| rows.first()).ok_or_else(missing)?;
         let phase: String = field(row, 0)?;
         let phase: Phase = phase.parse().map_err(TargetError::unreadable)?;
-        Ok(Applied::new(phase, parse_optional(row, 1)?, parse_optional(row, 2)?, running))
+        Ok(Headway::new(phase, parse_optional(row, 1)?, parse_optional(row, 2)?, running))
     }
 
     async fn unfinished(&self) -> Result<Option<(VerificationPlan, Vec<Proof>)>, Failure> {

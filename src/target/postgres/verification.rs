@@ -8,10 +8,10 @@ use super::{PostgresTarget, TargetError};
 use crate::connect::attempting;
 use crate::model::verification::{Proof, VerificationPlan};
 use crate::model::{Failure, Phase, Position};
-use crate::target::{Applied, Proofs, StreamStatus};
+use crate::target::{Headway, Proofs, StreamStatus};
 
 impl Proofs for PostgresTarget {
-    async fn applied(&self) -> Result<Applied, Failure> {
+    async fn applied(&self) -> Result<Headway, Failure> {
         let text = include_str!("../../../sql/postgres/target_applied.sql");
         let found = self.control().query_opt(text, &[&self.name()]).await;
         let row = found
@@ -21,7 +21,7 @@ impl Proofs for PostgresTarget {
         let phase: Phase = phase.parse().map_err(TargetError::unreadable)?;
         let checkpoint: Option<Position> = parse_optional(&row, "position")?;
         let figures: Option<StreamStatus> = parse_optional(&row, "report")?;
-        Ok(Applied::new(phase, checkpoint, figures, row.get("running")))
+        Ok(Headway::new(phase, checkpoint, figures, row.get("running")))
     }
 
     async fn unfinished(&self) -> Result<Option<(VerificationPlan, Vec<Proof>)>, Failure> {
