@@ -151,7 +151,10 @@ fn details(table: &TableVerdict, all: &[Difference], style: Style) -> String {
 }
 
 fn line(row: &Difference) -> String {
-    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "NULL".to_owned());
+    let null = || "NULL".to_owned();
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(null);
+    let quoted =
+        |value: &Option<String>| value.as_ref().map_or_else(null, |value| format!("'{value}'"));
     let key = row.key.iter().map(|part| match part.column.as_str() {
         "" => format!("row {}", value(&part.value)),
         column => format!("{column} = {}", value(&part.value)),
@@ -159,14 +162,14 @@ fn line(row: &Difference) -> String {
     let mut line = format!("  {:<9}  {}", row.kind, key.collect::<Vec<_>>().join(", "));
     if row.source_rows > 1 || row.target_rows > 1 {
         let (source, target) = (row.source_rows, row.target_rows);
-        line.push_str(&format!("; {source} times on the source, {target} on the target"));
+        line.push_str(&format!("; on the source {source}, on the target {target} times"));
     }
     if !row.columns.is_empty() {
         line.push_str(&format!("; columns {}", row.columns.join(", ")));
     }
     line.push('\n');
     for pair in &row.values {
-        let (source, target) = (value(&pair.source), value(&pair.target));
+        let (source, target) = (quoted(&pair.source), quoted(&pair.target));
         line.push_str(&match (row.source_rows, row.target_rows) {
             (0, _) => format!("    {}: target {target}\n", pair.column),
             (_, 0) => format!("    {}: source {source}\n", pair.column),
@@ -257,7 +260,20 @@ mod tests {
 
     #[test]
     fn each_row_that_differs_is_named() {
-        insta::assert_snapshot!(text(&report(), Style::new(false)));
+        insta::assert_snapshot!(text(&report(), Style::new(false)), @r#"
+      table        rows equal      size  chunks equal  differ  unsettled
+      shop.orders     120,000  5.00 MiB           2/3       2          0
+      shop.users      120,000  5.00 MiB           3/3       0          0
+
+    shop.orders
+      different  id = 17; columns note
+        note: source NULL, target ''
+      different  row 00ff; on the source 1, on the target 2 times
+
+    only 5 % of all chunks, by the seed 9
+
+    different: both sides do not hold the same rows
+    "#);
     }
 
     #[test]

@@ -32,9 +32,7 @@ use self::pace::Pace;
 use self::report::Findings;
 use self::rows::Keying;
 use crate::model::selection::Selection;
-use crate::model::verification::{
-    Proof, Sample, TableVerdict, Unit, VerificationPlan, VerificationReport,
-};
+use crate::model::verification::{Proof, Sample, Unit, VerificationPlan, VerificationReport};
 use crate::model::{
     Code, Disposition, Failure, Fault, Halt, Position, SourceIdentity, Table, TableId,
 };
@@ -90,9 +88,12 @@ pub enum VerifyError {
     /// Tables are still being copied.
     #[error("compare tables that are still being copied")]
     NotCopied,
-    /// The state is gone.
-    #[error("compare the tables of a migration whose state is gone from the target")]
-    Vanished,
+    /// There is no such migration.
+    #[error("compare the tables of migration {name}, which the target knows nothing of")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
     /// Nobody applies what the source's log holds.
     #[error(
         "compare rows that changed on the source up to {position}: the target is at {}, and no run \
@@ -129,7 +130,7 @@ impl Fault for VerifyError {
                 "start `dunlin run` and verify again while it is at work: rows that are not applied \
                  yet cannot be told from rows that differ",
             ),
-            VerifyError::Vanished => {
+            VerifyError::Missing { .. } => {
                 Halt::with(Code::MigrationMissing, "look at --name and --target")
             }
             VerifyError::Stopped => {
@@ -174,10 +175,11 @@ impl<S: Lull, P: Present, T: Target + Proofs> Verification<S, P, T> {
     /// Where a server fails; where the operator stops it; and [`VerifyError::Behind`] where rows
     /// differ and nobody applies the log that may hold them.
     pub async fn go(&self) -> Result<VerificationReport, Failure> {
+        let missing = || VerifyError::Missing { name: self.options.name.clone() };
+        let migration = self.state.load().await?.ok_or_else(missing)?;
         if self.state.applied().await?.position.is_none() {
             return Err(VerifyError::NotCopied.into());
         }
-        let migration = self.state.load().await?.ok_or(VerifyError::Vanished)?;
         let begun_position = self.source.position().await?;
         let tables = self.selected(&migration)?;
         let (plan, proofs) = self.plan(&tables).await?;
@@ -310,10 +312,4 @@ fn estimates(tables: &[Table], plan: &VerificationPlan, proofs: &[Proof]) -> Vec
         }
     };
     tables.iter().map(estimate).collect()
-}
-
-/// Whether every table is equal, for those who only go on then.
-#[must_use]
-pub fn all_equal(tables: &[TableVerdict]) -> bool {
-    tables.iter().all(|table| table.verdict == crate::model::verification::Verdict::Equal)
 }
