@@ -116,7 +116,8 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         let proof = Proof { unit: unit.number, digest, bytes: source.bytes, position };
         self.shared.state.record(&proof).await?;
         self.findings(|findings| findings.proven(table.id, &proof));
-        self.shared.progress.table_rows(compared.place, digest.rows, 0);
+        let rest = source.bytes % SHOWN_EVERY;
+        self.shared.progress.table_rows(compared.place, digest.rows, rest);
         failpoint::reached("unit-proven");
         tracing::debug!(table = %table.name, unit = unit.number, rows = digest.rows, "equal");
         Ok(Some(()))
@@ -147,8 +148,8 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         let Worker { shared, source, target } = self;
         let shown = |bytes| shared.progress.table_rows(compared.place, 0, bytes);
         tokio::try_join!(
-            reduce(source, (table, scope(unit)), (&shared, buckets.emptied()), shown),
-            reduce(target, (table, scope(unit)), (&shared, buckets), |_| {}),
+            reduce(source, (table, scope(unit)), (shared, buckets.emptied()), shown),
+            reduce(target, (table, scope(unit)), (shared, buckets), |_| {}),
         )
     }
 
@@ -197,7 +198,7 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         let Compared { table, keying, .. } = compared;
         let mut held: HashMap<u128, (i64, Key)> = HashMap::new();
         let Worker { shared, source, target } = self;
-        each_row(source, (table, scope(unit)), &shared, |line| {
+        each_row(source, (table, scope(unit)), shared, |line| {
             let hash = hash(line);
             if wanted(hash) {
                 held.entry(hash).or_insert_with(|| (0, keying.key(line, hash))).0 += 1;
@@ -206,7 +207,7 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         .await?;
         let position = shared.source.position().await?;
         wait(shared, &position).await?;
-        each_row(target, (table, scope(unit)), &shared, |line| {
+        each_row(target, (table, scope(unit)), shared, |line| {
             let hash = hash(line);
             if wanted(hash) {
                 held.entry(hash).or_insert_with(|| (0, keying.key(line, hash))).0 -= 1;

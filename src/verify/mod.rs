@@ -184,7 +184,7 @@ impl<S: Lull, P: Present, T: Target + Proofs> Verification<S, P, T> {
         let tables = self.selected(&migration)?;
         let (plan, proofs) = self.plan(&tables).await?;
         let findings = Findings::new(&tables, &plan, &proofs);
-        self.progress.snapshot_started(estimates(&tables, &plan, &proofs));
+        self.progress.comparison_started(estimates(&tables, &plan, &proofs));
         let shared = Arc::new(self.shared(tables, findings, &plan, &proofs));
         self.work(&shared).await?;
         if *self.stop.borrow() {
