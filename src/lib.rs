@@ -8,7 +8,7 @@
 //! config                    model
 //! connect                   model config
 //! source, target            model config connect observe   (never each other)
-//! snapshot, stream          model observe + the Source and Target traits
+//! snapshot, stream, verify  model observe + the Source and Target traits
 //! migration                 all above; the only composer
 //! demo                      model config connect observe
 //! cli                       migration config observe demo
@@ -28,3 +28,4 @@ pub mod snapshot;
 pub mod source;
 pub mod stream;
 pub mod target;
+pub mod verify;

@@ -23,15 +23,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("target", &["model", "config", "connect", "observe"]),
     ("snapshot", &["model", "source", "target", "observe"]),
     ("stream", &["model", "source", "target", "observe"]),
+    ("verify", &["model", "source", "target", "observe"]),
     (
         "migration",
-        &["model", "observe", "config", "connect", "source", "target", "snapshot", "stream"],
+        &[
+            "model", "observe", "config", "connect", "source", "target", "snapshot", "stream",
+            "verify",
+        ],
     ),
     ("demo", &["model", "config", "connect", "observe"]),
     ("cli", &["migration", "config", "observe", "demo", "model"]),
 ];
 /// Rooms that know the traits of source and target and none of their engines.
-const ENGINE_FREE: &[&str] = &["snapshot", "stream"];
+const ENGINE_FREE: &[&str] = &["snapshot", "stream", "verify"];
 const ENGINES: &[&str] =
     &["source::postgres", "target::postgres", "source::mysql", "target::mysql"];
 

@@ -61,4 +61,21 @@ CREATE TABLE IF NOT EXISTS dunlin.status (
     migration    varchar(255) NOT NULL PRIMARY KEY,
     report       longtext NOT NULL,
     updated_at   datetime(6) NOT NULL
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- The verification that was begun last: what it compares, and whether it has ended.
+CREATE TABLE IF NOT EXISTS dunlin.verification (
+    migration    varchar(255) NOT NULL PRIMARY KEY,
+    plan         longtext NOT NULL,
+    begun_at     datetime(6) NOT NULL,
+    ended_at     datetime(6)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- What it has found to be equal.
+CREATE TABLE IF NOT EXISTS dunlin.proof (
+    migration    varchar(255) NOT NULL,
+    unit         bigint NOT NULL,
+    proof        longtext NOT NULL,
+    proven_at    datetime(6) NOT NULL,
+    PRIMARY KEY (migration, unit)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin

@@ -63,3 +63,20 @@ CREATE TABLE IF NOT EXISTS dunlin.status (
     report       jsonb NOT NULL,
     updated_at   timestamptz NOT NULL
 );
+
+-- The verification that was begun last: what it compares, and whether it has ended.
+CREATE TABLE IF NOT EXISTS dunlin.verification (
+    migration    text PRIMARY KEY REFERENCES dunlin.migration ON DELETE CASCADE,
+    plan         jsonb NOT NULL,
+    begun_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    ended_at     timestamptz
+);
+
+-- What it has found to be equal.
+CREATE TABLE IF NOT EXISTS dunlin.proof (
+    migration    text NOT NULL REFERENCES dunlin.verification ON DELETE CASCADE,
+    unit         bigint NOT NULL,
+    proof        jsonb NOT NULL,
+    proven_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (migration, unit)
+);

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
-use super::{check, complete, completions, config, demo, grants, hold_snapshot, plan, run, status};
+use super::{
+    check, complete, completions, config, demo, grants, hold_snapshot, plan, run, status, verify,
+};
 use crate::config::keys::{KEYS, Key, Kind, Section};
 use crate::config::{Origin, RawConfig};
 
@@ -54,6 +56,13 @@ pub enum Verb {
     /// log the source keeps for it. It reads the state in the target, so it works with no process
     /// running; with --source it also asks the source for lag and slot.
     Status(status::StatusArgs),
+    /// Compare every row of both sides, while the source is written to
+    ///
+    /// Reads the tables on both servers, compares digests, and looks at each row that differs again
+    /// and again until it is known to differ for good: a row that is on its way is no difference.
+    /// Takes no lock. With `dunlin run` at work it can be run at any time; without, both sides have to
+    /// be at rest. Killed, it goes on where it was. Exits with 1 where rows differ.
+    Verify(verify::VerifyArgs),
     /// Remove everything of dunlin from both servers
     ///
     /// Drops the replication slot and the publication on the source and the state on the target. The

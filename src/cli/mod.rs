@@ -16,6 +16,7 @@ pub mod output;
 pub mod plan;
 pub mod run;
 pub mod status;
+pub mod verify;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ impl Verb {
             Verb::Plan(args) => args.settings.places(),
             Verb::Run(args) => args.settings.places(),
             Verb::Status(args) => args.settings.places(),
+            Verb::Verify(args) => args.settings.places(),
             Verb::Complete(args) => args.settings.places(),
             Verb::Demo(args) => args.settings.places(),
             Verb::Grants(_) | Verb::Config(_) | Verb::Completions(_) | Verb::HoldSnapshot(_) => {
@@ -97,6 +99,7 @@ impl Verb {
             Verb::Plan(args) => args.json,
             Verb::Run(args) => args.json,
             Verb::Status(args) => args.json,
+            Verb::Verify(args) => args.json,
             Verb::Complete(args) => args.json,
             Verb::Grants(args) => args.json,
             Verb::Config(_) | Verb::Completions(_) | Verb::Demo(_) | Verb::HoldSnapshot(_) => false,
@@ -117,6 +120,7 @@ fn perform(verb: Verb) -> Result<ExitStatus, Failure> {
         | Verb::Plan(_)
         | Verb::Run(_)
         | Verb::Status(_)
+        | Verb::Verify(_)
         | Verb::Complete(_)
         | Verb::Demo(_)
         | Verb::HoldSnapshot(_) => {
@@ -152,6 +156,14 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             let ended = migration::run(&config, args.until, &session.progress, stop).await;
             session.end().await;
             Ok(run::show(ended?, args.json)?)
+        }
+        Verb::Verify(args) => {
+            let options = args.options()?;
+            let (config, session) = session(args.settings, args.json)?;
+            let (output, stop) = (session.output, interrupts()?);
+            let report = migration::verify(&config, &options, &session.progress, stop).await;
+            session.end().await;
+            verify::show(&report?, args.certificate.as_deref(), &output)
         }
         Verb::Complete(args) => {
             let (config, session) = session(args.settings, args.json)?;

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,6 +36,15 @@ pub enum OutputError {
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Stdout(#[source] io::Error),
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A report cannot be put into JSON.
     #[error("cannot write the report as JSON")]
     Json(#[source] serde_json::Error),
@@ -43,7 +53,7 @@ pub enum OutputError {
 impl Fault for OutputError {
     fn disposition(&self) -> Disposition {
         match self {
-            OutputError::Stdout(_) | OutputError::Json(_) => Halt::with(
+            OutputError::Stdout(_) | OutputError::File { .. } | OutputError::Json(_) => Halt::with(
                 Code::LocalFailed,
                 "look at where the output goes (a full disk, a closed pipe), then run it again",
             ),

@@ -25,6 +25,7 @@ use reader::Reader;
 
 pub use file::{reference, template};
 pub use raw::{Origin, Problem, RawConfig};
+pub use reader::parse_size;
 pub use selection::NamedTables;
 
 /// The file that is read where no other is named.

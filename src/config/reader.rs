@@ -200,7 +200,8 @@ fn for_schemas(include_schemas: Vec<String>) -> Patterns {
 }
 
 /// Reads a size: a whole number of bytes, or one with a binary unit.
-fn parse_size(text: &str) -> Option<u64> {
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -13,6 +13,7 @@ mod postgres;
 pub mod retry;
 pub mod run;
 mod status;
+mod verify;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use crate::config::endpoint::Endpoint;
 use crate::config::environment::Environment;
 use crate::config::{self, Config, StateConfig};
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, StatusReport};
+use crate::model::verification::VerificationReport;
 use crate::model::{Code, Disposition, Failure, Fault, Halt};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
@@ -29,6 +31,7 @@ use mysql::MySqlPair;
 use postgres::PostgresPair;
 
 pub use run::{Ended, Until};
+pub use verify::VerifyOptions;
 
 /// A kind of server, as a URL names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +108,30 @@ pub async fn complete(config: &Config) -> Result<Removal, Failure> {
     match engine(Some(config.source()), config.target())? {
         Engine::Postgres => Box::pin(pair::complete(&PostgresPair::default(), config)).await,
         Engine::MySql => Box::pin(pair::complete(&MySqlPair::default(), config)).await,
+    }
+}
+
+/// Compares both sides, with a run at work or without.
+///
+/// # Errors
+///
+/// Where a server cannot be read, where it is stopped, and where rows differ while nobody applies the
+/// log that may hold them.
+pub async fn verify(
+    config: &Config,
+    options: &VerifyOptions,
+    progress: &Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<VerificationReport, Failure> {
+    match engine(Some(config.source()), config.target())? {
+        Engine::Postgres => {
+            let pair = PostgresPair::default();
+            Box::pin(verify::verify(&pair, config, options, progress, stop)).await
+        }
+        Engine::MySql => {
+            let pair = MySqlPair::default();
+            Box::pin(verify::verify(&pair, config, options, progress, stop)).await
+        }
     }
 }
 

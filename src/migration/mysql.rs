@@ -14,6 +14,7 @@ use crate::connect::mysql::ConnectError;
 use crate::model::selection::Selection;
 use crate::model::{Failure, HeldSnapshot, OnDropColumn, SourceHealth};
 use crate::source::Source;
+use crate::source::mysql::present::MySqlPresent;
 use crate::source::mysql::{self as source, HeldConnections, MySqlSource};
 use crate::target::Standing;
 use crate::target::mysql::{self as target, MySqlTarget, Remembered};
@@ -39,6 +40,7 @@ pub(super) struct MySqlPair {
 impl Pair for MySqlPair {
     type Source = MySqlSource;
     type Target = MySqlTarget;
+    type Present = MySqlPresent;
     type Besides = Nothing;
 
     async fn source(&self, config: &Config) -> Result<MySqlSource, Failure> {
@@ -70,6 +72,11 @@ impl Pair for MySqlPair {
             remembered: self.remembered.clone(),
         };
         MySqlTarget::connect(&endpoint(config.target())?, options).await
+    }
+
+    fn sides(&self, config: &Config) -> Result<(MySqlPresent, MySqlPresent), Failure> {
+        let side = |url| Ok::<_, Failure>(MySqlPresent::new(endpoint(url)?));
+        Ok((side(config.source())?, side(config.target())?))
     }
 
     fn introduce(&self, _source: &MySqlSource, _target: &MySqlTarget) {}

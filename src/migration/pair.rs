@@ -18,15 +18,17 @@ use crate::config::{Config, StateConfig};
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
 use crate::model::{Code, Disposition, Failure, SourceHealth, Table};
 use crate::observe::progress::Progress;
-use crate::source::Source;
-use crate::target::{BuildStage, Standing, Target};
+use crate::source::{Lull, Present, Source};
+use crate::target::{BuildStage, Proofs, Standing, Target};
 
 /// A source and a target that fit each other, and how they are reached.
 pub(super) trait Pair: Send + Sync {
     /// The kind of source.
-    type Source: Source;
+    type Source: Lull;
     /// The kind of target.
-    type Target: Target;
+    type Target: Target + Proofs;
+    /// Either of them as a server whose rows are compared.
+    type Present: Present;
     /// What they carry beside tables and sequences.
     type Besides: Besides<Self::Source, Self::Target>;
 
@@ -43,6 +45,9 @@ pub(super) trait Pair: Send + Sync {
         &self,
         config: &StateConfig,
     ) -> impl Future<Output = Result<Self::Target, Failure>> + Send;
+
+    /// The rows of source and target as they are now.
+    fn sides(&self, config: &Config) -> Result<(Self::Present, Self::Present), Failure>;
 
     /// Tells the source what it has to know of the target.
     fn introduce(&self, source: &Self::Source, target: &Self::Target);

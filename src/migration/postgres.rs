@@ -14,6 +14,7 @@ use crate::model::selection::Selection;
 use crate::model::{Failure, HeldSnapshot, OnDropColumn, SourceHealth};
 use crate::source::Source;
 use crate::source::postgres::catalog::large_objects;
+use crate::source::postgres::present::PostgresPresent;
 use crate::source::postgres::{self as source, PostgresSource};
 use crate::target::Standing;
 use crate::target::postgres::objects::copy_large_objects;
@@ -40,6 +41,7 @@ pub(super) struct PostgresPair {
 impl Pair for PostgresPair {
     type Source = PostgresSource;
     type Target = PostgresTarget;
+    type Present = PostgresPresent;
     type Besides = LargeObjects;
 
     async fn source(&self, config: &Config) -> Result<PostgresSource, Failure> {
@@ -76,6 +78,11 @@ impl Pair for PostgresPair {
             remembered: self.remembered.clone(),
         };
         PostgresTarget::connect(&endpoint(config.target())?, options).await
+    }
+
+    fn sides(&self, config: &Config) -> Result<(PostgresPresent, PostgresPresent), Failure> {
+        let side = |url| Ok::<_, Failure>(PostgresPresent::new(endpoint(url)?));
+        Ok((side(config.source())?, side(config.target())?))
     }
 
     fn introduce(&self, source: &PostgresSource, target: &PostgresTarget) {

@@ -259,6 +259,10 @@ codes! {
     SettingsChanged = "SETTINGS_CHANGED" => 4,
     /// A statement failed that was expected to succeed.
     StatementFailed = "STATEMENT_FAILED" => 4,
+    /// The target has not applied what is to be compared, and nobody is at work on it.
+    VerifyBehind = "VERIFY_BEHIND" => 4,
+    /// A verification was stopped before its end.
+    VerifyStopped = "VERIFY_STOPPED" => 4,
     /// A local file or process failed.
     LocalFailed = "LOCAL_FAILED" => 4,
     /// The server cannot be reached.

@@ -19,6 +19,7 @@ pub mod report;
 pub mod schema;
 pub mod selection;
 pub mod value;
+pub mod verification;
 
 pub use alteration::{Alteration, Before, DroppedColumn, NewColumn, OnDropColumn};
 pub use change::{Batch, Change, Event, Relation, RelationColumn, Statement, Truncate};

@@ -24,6 +24,7 @@ pub const NAMES: &[&str] = &[
     "table-altered",
     "group-applied",
     "group-committed",
+    "unit-proven",
 ];
 
 /// Stops here where the environment asks for it.
@@ -91,7 +92,9 @@ mod tests {
     #[test]
     fn the_list_holds_exactly_the_points_in_the_code() {
         let mut found = BTreeSet::new();
-        for room in ["source", "target", "snapshot", "stream", "migration", "cli", "connect"] {
+        let rooms =
+            ["source", "target", "snapshot", "stream", "verify", "migration", "cli", "connect"];
+        for room in rooms {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
             if folder.exists() {
                 visit(&folder, &mut found);

@@ -9,7 +9,7 @@ mod draw;
 mod view;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,7 @@ struct Counters {
     snapshot: RwLock<Option<Snapshot>>,
     steps: Mutex<Vec<(String, Instant)>>,
     stream: Mutex<Option<StreamFigures>>,
+    comparing: AtomicBool,
     finished: Notify,
 }
 
@@ -103,6 +104,12 @@ impl Progress {
         };
         let mut current = self.0.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(snapshot);
+    }
+
+    /// The same for tables that are not copied but compared.
+    pub fn comparison_started(&self, tables: Vec<TableEstimate>) {
+        self.0.comparing.store(true, Ordering::Relaxed);
+        self.snapshot_started(tables);
     }
 
     /// Rows of a table have passed: differences, not totals.
@@ -163,6 +170,7 @@ impl Progress {
                 .map(|(name, started)| StepView { name: name.clone(), elapsed: started.elapsed() })
                 .collect(),
             stream: locked(&self.0.stream).clone(),
+            comparing: self.0.comparing.load(Ordering::Relaxed),
         }
     }
 }

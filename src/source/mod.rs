@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, Position, Relation,
-    RowForm, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
+    Alteration, CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, KeyBound, Position,
+    Relation, RowForm, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
 };
 
 pub mod channel;
@@ -165,6 +165,16 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     fn remove(&self) -> impl Future<Output = Result<Removal, Failure>> + Send;
 }
 
+/// A source whose log may be asked for what is still to come while nobody follows it.
+pub trait Lull: Source {
+    /// Whether its log holds nothing for this migration behind `position`. False where that cannot be
+    /// told.
+    fn is_quiet_since(
+        &self,
+        position: &Position,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
+}
+
 /// What became of a chunk that was to be read.
 #[derive(Debug)]
 pub enum Opened<R> {
@@ -193,6 +203,50 @@ pub trait ChunkReader: Send + 'static {
         chunk: &'a Chunk,
         form: RowForm,
     ) -> impl Future<Output = Result<Opened<Self::Rows<'a>>, Failure>> + Send + 'a;
+}
+
+/// Which of a table's rows are wanted, as they are now.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// Those with keys from `from` (inclusive) to `until` (exclusive), each open where absent.
+    Range {
+        /// The smallest key, if there is one.
+        from: Option<&'a KeyBound>,
+        /// The first key that is not wanted, if there is one.
+        until: Option<&'a KeyBound>,
+    },
+    /// Those with one of these keys, which [`PresentReader::finds`]: the fields of a row's key as
+    /// they stood in its text, in key order, with a tab between two.
+    Keys(&'a [&'a [u8]]),
+}
+
+/// A server whose rows are read as they are now: a source, or a target of the same engine.
+pub trait Present: Clone + Send + Sync + 'static {
+    /// Reads them.
+    type Reader: PresentReader;
+
+    /// A reader with a connection of its own.
+    fn reader(&self) -> impl Future<Output = Result<Self::Reader, Failure>> + Send;
+}
+
+/// Reads rows as they are now, one statement after another, without a lock that outlives it.
+pub trait PresentReader: Send + 'static {
+    /// The rows, while they are read: lines of text, each with the columns that are copied, in the
+    /// table's order, with a tab between two fields and none in any. Values that are equal are
+    /// equal bytes, whichever server of the engine they are read from; NULL is like no value.
+    type Rows<'a>: ChunkRows + 'a
+    where
+        Self: 'a;
+
+    /// Whether rows of a table can be asked for by such keys.
+    fn finds(&self, table: &Table, keys: &[&[u8]]) -> bool;
+
+    /// Begins to read rows. None where the table, or one of its columns, is not there.
+    fn read<'a>(
+        &'a mut self,
+        table: &'a Table,
+        scope: Scope<'a>,
+    ) -> impl Future<Output = Result<Option<Self::Rows<'a>>, Failure>> + Send + 'a;
 }
 
 /// The rows of one chunk, in the buffers in which they come.

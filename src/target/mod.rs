@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
+use crate::model::verification::{Proof, VerificationPlan};
 use crate::model::{
     Alteration, Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan,
     Position, Relation, RowForm, SequenceValue, ServerFacts, SourceIdentity, Table, TableId,
@@ -318,6 +319,62 @@ pub trait Target: Clone + Send + Sync + 'static {
 
     /// Removes all state of the migration, and returns what of it was there. May be called again.
     fn remove(&self) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+}
+
+/// How far a target is with its source's log.
+#[derive(Clone, Debug)]
+pub struct Headway {
+    /// Everything that this position contains is on the target. None where tables are still to be
+    /// copied.
+    pub position: Option<Position>,
+    /// A process is at work on it.
+    pub running: bool,
+}
+
+impl Headway {
+    /// What the state says: the checkpoint, and what the process at work found out since where the
+    /// log held nothing for the target.
+    #[must_use]
+    pub fn new(
+        phase: Phase,
+        checkpoint: Option<Position>,
+        figures: Option<StreamStatus>,
+        running: bool,
+    ) -> Self {
+        let position = match phase {
+            Phase::Prepare | Phase::Snapshot | Phase::Build => None,
+            Phase::CatchUp | Phase::Stream => match (checkpoint, figures) {
+                (Some(checkpoint), Some(figures)) => Some(checkpoint.further(figures.applied)),
+                (checkpoint, _) => checkpoint,
+            },
+        };
+        Headway { position, running }
+    }
+}
+
+/// What a verification goes by in the state, and what it leaves there. It is no part of the
+/// migration: a run does not read it, and whoever verifies holds no epoch.
+pub trait Proofs: Clone + Send + Sync + 'static {
+    /// How far the target is. Cheap enough to be asked many times a second.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such migration.
+    fn applied(&self) -> impl Future<Output = Result<Headway, Failure>> + Send;
+
+    /// The verification that was begun last and has not ended, and what it has proven.
+    fn unfinished(
+        &self,
+    ) -> impl Future<Output = Result<Option<(VerificationPlan, Vec<Proof>)>, Failure>> + Send;
+
+    /// Begins a verification; what is there of an earlier one is forgotten.
+    fn begin(&self, plan: &VerificationPlan) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Keeps a proof.
+    fn record(&self, proof: &Proof) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Ends the verification.
+    fn end(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Loads one chunk after another, each in one transaction.

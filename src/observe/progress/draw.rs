@@ -133,7 +133,8 @@ pub(super) fn log(now: &View, before: &View, passed: Duration) {
             bytes = snapshot.bytes(),
             bytes_per_second = per_second(snapshot.bytes(), bytes_before, passed),
             eta_seconds = snapshot.rest().map(|rest| rest.as_secs()),
-            "copying"
+            "{}",
+            if now.comparing { "comparing" } else { "copying" }
         );
     }
     for step in &now.steps {

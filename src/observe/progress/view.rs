@@ -10,6 +10,8 @@ pub(super) struct View {
     pub snapshot: Option<SnapshotView>,
     pub steps: Vec<StepView>,
     pub stream: Option<StreamFigures>,
+    /// The tables are not copied but compared.
+    pub comparing: bool,
 }
 
 /// The snapshot at one moment.

@@ -52,6 +52,18 @@ impl KeyForm {
         }
     }
 
+    /// The literal for a value as a row has it. None where it is not of the column's form.
+    pub(super) fn literal_of(self, column: &Column, value: &[u8]) -> Option<String> {
+        let text = match self {
+            KeyForm::Number | KeyForm::Quoted => std::str::from_utf8(value).ok()?.to_owned(),
+            KeyForm::Hexadecimal => {
+                let digits = value.iter().map(|byte| format!("{byte:02x}"));
+                format!("\\x{}", digits.collect::<String>())
+            }
+        };
+        self.literal(column, &text)
+    }
+
     /// The literal for a value at a border. None where the text is not of the form that
     /// [`Self::select`] gives.
     pub(super) fn literal(self, column: &Column, text: &str) -> Option<String> {

@@ -17,6 +17,8 @@ mod held;
 mod key;
 mod log;
 mod objects;
+pub mod present;
+mod quiet;
 mod range;
 mod relations;
 pub mod replication;

@@ -33,15 +33,26 @@ impl Walk {
 
 /// The statement that yields a chunk's rows. None where the range is not one of this table's keys.
 pub(super) fn select(table: &Table, range: &ChunkRange, walk: Walk) -> Option<String> {
-    let columns: Vec<_> = table.copied_columns().map(expression).collect();
-    let columns = if columns.is_empty() { "NULL".to_owned() } else { columns.join(", ") };
+    match range {
+        ChunkRange::Whole => select_between(table, (None, None), walk),
+        ChunkRange::Key { from, until } => {
+            select_between(table, (from.as_ref(), until.as_ref()), walk)
+        }
+        ChunkRange::Blocks { .. } | ChunkRange::Partition { .. } => None,
+    }
+}
+
+/// The statement that yields the rows whose key lies between two borders, each open where absent.
+/// None where a border is not of this table's key.
+pub(super) fn select_between(
+    table: &Table,
+    (from, until): (Option<&KeyBound>, Option<&KeyBound>),
+    walk: Walk,
+) -> Option<String> {
+    let columns = columns(table);
     let name = quote_name(&table.name);
     let hint = if table.primary_key.is_empty() { "" } else { walk.hint() };
-    let condition = match range {
-        ChunkRange::Whole => None,
-        ChunkRange::Key { from, until } => within(table, from.as_ref(), until.as_ref())?,
-        ChunkRange::Blocks { .. } | ChunkRange::Partition { .. } => return None,
-    };
+    let condition = within(table, from, until)?;
     let order = match condition {
         Some(_) => format!(" ORDER BY {}", key_list(table)),
         // The order in which the rows lie.
@@ -49,6 +60,12 @@ pub(super) fn select(table: &Table, range: &ChunkRange, walk: Walk) -> Option<St
     };
     let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
     Some(format!("SELECT {columns} FROM {name}{hint}{condition}{order}"))
+}
+
+/// The columns that are copied.
+pub(super) fn columns(table: &Table) -> String {
+    let columns: Vec<_> = table.copied_columns().map(expression).collect();
+    if columns.is_empty() { "NULL".to_owned() } else { columns.join(", ") }
 }
 
 /// Fails where the table is gone, or one of its columns. Has no row.

@@ -164,10 +164,24 @@ impl<'a> Reading<'a> {
     ) -> Result<Self, Failure> {
         let text = range::select(table, range, walk);
         let text = text.ok_or_else(|| SourceError::Range { table: table.name.to_string() })?;
-        let set = wire.query(&text).await?;
+        Ok(Reading::of(wire, table, &text).await?)
+    }
+
+    /// Begins to read the rows that a statement yields of a table.
+    pub(super) async fn of(
+        wire: &'a mut Wire,
+        table: &Table,
+        text: &str,
+    ) -> Result<Self, WireError> {
+        let set = wire.query(text).await?;
         let columns = set.columns().len();
         let out = BytesMut::with_capacity(BUFFER_BYTES);
         Ok(Reading { set, table: table.name.to_string(), columns, rows: 0, out })
+    }
+
+    /// How many rows have come.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// The next buffer of whole rows; None at the end.

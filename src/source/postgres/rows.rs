@@ -81,7 +81,7 @@ const UNDEFINED_TABLE: &str = "42P01";
 /// The server's table has no column of that name.
 const UNDEFINED_COLUMN: &str = "42703";
 
-const SETTINGS: &str = "SET row_security = off; SET max_parallel_workers_per_gather = 0";
+pub(super) const SETTINGS: &str = "SET row_security = off; SET max_parallel_workers_per_gather = 0";
 
 /// A database in SQL_ASCII holds bytes of any encoding. It would send none that are not valid in
 /// the client's (`pg_server_to_any` in mbutils.c); so they are asked for as they are, and whether
@@ -223,13 +223,19 @@ impl ChunkReader for PostgresReader {
             }
         }
         let copy = self.wire.copy_out(&copy_text(table, range, form)).await?;
-        Ok(Opened::Rows(PostgresRows { copy }))
+        Ok(Opened::Rows(PostgresRows::new(copy)))
     }
 }
 
 /// The rows of one chunk.
 pub struct PostgresRows<'a> {
     copy: CopyOut<'a>,
+}
+
+impl<'a> PostgresRows<'a> {
+    pub(super) fn new(copy: CopyOut<'a>) -> Self {
+        PostgresRows { copy }
+    }
 }
 
 impl ChunkRows for PostgresRows<'_> {
@@ -270,18 +276,27 @@ fn copied_columns(table: &Table) -> String {
 }
 
 fn condition(table: &Table, range: &ChunkRange) -> Option<String> {
-    let (from, until) = match range {
+    match range {
         // A partition is read as a table by itself.
-        ChunkRange::Whole | ChunkRange::Partition { .. } => (None, None),
-        ChunkRange::Key { from, until } => (
-            from.as_ref().map(|bound| compare(table, ">=", bound)),
-            until.as_ref().map(|bound| compare(table, "<", bound)),
-        ),
-        ChunkRange::Blocks { from, until } => (
-            Some(format!("ctid >= '({from},0)'::pg_catalog.tid")),
-            until.map(|until| format!("ctid < '({until},0)'::pg_catalog.tid")),
-        ),
-    };
+        ChunkRange::Whole | ChunkRange::Partition { .. } => None,
+        ChunkRange::Key { from, until } => key_range(table, from.as_ref(), until.as_ref()),
+        ChunkRange::Blocks { from, until } => Some(match until {
+            Some(until) => format!(
+                "ctid >= '({from},0)'::pg_catalog.tid AND ctid < '({until},0)'::pg_catalog.tid"
+            ),
+            None => format!("ctid >= '({from},0)'::pg_catalog.tid"),
+        }),
+    }
+}
+
+/// Rows whose key lies between two borders; None where there is neither.
+pub(super) fn key_range(
+    table: &Table,
+    from: Option<&KeyBound>,
+    until: Option<&KeyBound>,
+) -> Option<String> {
+    let from = from.map(|bound| compare(table, ">=", bound));
+    let until = until.map(|bound| compare(table, "<", bound));
     let conditions: Vec<_> = from.into_iter().chain(until).collect();
     (!conditions.is_empty()).then(|| conditions.join(" AND "))
 }

@@ -22,6 +22,7 @@ mod session;
 mod state;
 mod statement;
 mod stored;
+mod verification;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -125,7 +125,10 @@ pub(super) async fn install(session: &mut Session) -> Result<(), Failure> {
 }
 
 /// Rows of the state; None where there is no state.
-async fn read(session: &mut Session, query: String) -> Result<Option<Vec<Row>>, Failure> {
+pub(super) async fn read(
+    session: &mut Session,
+    query: String,
+) -> Result<Option<Vec<Row>>, Failure> {
     match session.rows(query).await {
         Ok(rows) => Ok(Some(rows)),
         Err(mysql_async::Error::Server(error)) if NOT_INSTALLED.contains(&error.code) => Ok(None),
@@ -445,7 +448,7 @@ pub(super) async fn remove(session: &mut Session, name: &str) -> Result<Vec<Stri
     let names = found.iter().map(|row| field(row, 0)).collect::<Result<Vec<String>, _>>()?;
     let mut removed = Vec::new();
     // One that never began may have set triggers and events aside.
-    let tables = ["chunk", "build", "tables", "status", "checkpoint"];
+    let tables = ["proof", "verification", "chunk", "build", "tables", "status", "checkpoint"];
     let deletes =
         tables.map(|table| format!("DELETE FROM dunlin.{table} WHERE migration = {};", text(name)));
     let statement = format!(
@@ -465,7 +468,7 @@ pub(super) async fn remove(session: &mut Session, name: &str) -> Result<Vec<Stri
 }
 
 /// A value of the state as a literal.
-fn json<T: Serialize>(value: &T) -> String {
+pub(super) fn json<T: Serialize>(value: &T) -> String {
     text(&json_text(value))
 }
 
@@ -476,12 +479,15 @@ pub(super) fn json_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| Value::Null.to_string())
 }
 
-fn parse<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, TargetError> {
+pub(super) fn parse<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, TargetError> {
     let text: String = field(row, column)?;
     serde_json::from_str(&text).map_err(TargetError::unreadable)
 }
 
-fn parse_optional<T: DeserializeOwned>(row: &Row, column: usize) -> Result<Option<T>, TargetError> {
+pub(super) fn parse_optional<T: DeserializeOwned>(
+    row: &Row,
+    column: usize,
+) -> Result<Option<T>, TargetError> {
     let text: Option<String> = field(row, column)?;
     text.as_deref().map(serde_json::from_str).transpose().map_err(TargetError::unreadable)
 }

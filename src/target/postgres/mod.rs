@@ -21,6 +21,7 @@ pub mod script;
 mod state;
 mod statement;
 mod status;
+mod verification;
 mod work;
 
 use std::collections::{HashMap, HashSet};

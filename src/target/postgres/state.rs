@@ -454,7 +454,7 @@ pub(super) fn json_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| Value::Null.to_string())
 }
 
-fn parse<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, TargetError> {
+pub(super) fn parse<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, TargetError> {
     let text: &str = row.get(column);
     serde_json::from_str(text).map_err(TargetError::unreadable)
 }

@@ -1,0 +1,218 @@
+//! `dunlin verify` between MySQL and between MariaDB servers: every kind of difference is found by its
+//! key, and equal rows under writers never raise an alarm.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dunlin::demo::mysql::Release;
+use mysql_async::prelude::Queryable;
+use serde_json::Value;
+
+use crate::support::binary::Finished;
+use crate::support::mysql::{MySqlPair, create_every_type};
+use crate::support::{Dunlin, wait_until};
+
+/// A table for each kind of key, one of several chunks, and one without a key.
+const TABLES: &str = "
+CREATE TABLE kinds (id int PRIMARY KEY, raw blob, note text, ratio double, word varchar(20), doc json);
+INSERT INTO kinds WITH RECURSIVE x AS (SELECT 1 n UNION ALL SELECT n + 1 FROM x WHERE n < 900)
+    SELECT n, unhex(left(sha2(n, 256), 32)), nullif(n % 10, 0), n % 20, concat('w', n), json_object('n', n) FROM x;
+CREATE TABLE big (id bigint unsigned PRIMARY KEY, filler text);
+INSERT INTO big SELECT id, repeat(sha2(id, 256), 70) FROM kinds;
+CREATE TABLE pairs (a int, b varbinary(16), `the value` text, PRIMARY KEY (b, a));
+INSERT INTO pairs SELECT id, unhex(left(sha2(id, 256), 32)), concat('v', id) FROM kinds WHERE id <= 500;
+CREATE TABLE words (word varchar(30) CHARACTER SET latin1 PRIMARY KEY, n int);
+INSERT INTO words VALUES ('one', 1), ('tab\\t\\\\', 2), ('', 3), ('ä', 5);
+CREATE TABLE ratios (r float PRIMARY KEY, n int);
+INSERT INTO ratios VALUES (0.1, 1), (1.2345678, 2);
+CREATE TABLE heap (a int, b text);
+INSERT INTO heap VALUES (1, 'x'), (1, 'x'), (2, NULL), (NULL, NULL);
+ANALYZE TABLE big;
+";
+
+/// A bit in bytes, a NULL for an empty text, a blank at the end, a value in JSON, a row that is missing,
+/// one too many, values exchanged between two rows, a key that differs in a letter, a key that needs
+/// escapes, a key that equals no literal, and in a table without a key a row doubled and one missing.
+const PLANTED: &str = "
+UPDATE kinds SET raw = concat(char(ascii(raw) ^ 1), substr(raw, 2)) WHERE id = 5;
+UPDATE kinds SET note = '' WHERE id = 10;
+UPDATE kinds SET word = concat(word, ' ') WHERE id = 30;
+UPDATE kinds SET doc = '{\"n\": 42}' WHERE id = 41;
+DELETE FROM big WHERE id = 700;
+INSERT INTO big VALUES (18446744073709551615, 'x');
+UPDATE pairs SET `the value` = CASE a WHEN 7 THEN 'v8' ELSE 'v7' END WHERE a IN (7, 8);
+UPDATE words SET word = 'One' WHERE n = 1;
+UPDATE words SET n = 4 WHERE n = 2;
+DELETE FROM words WHERE n = 5;
+UPDATE ratios SET n = 3 WHERE n = 2;
+INSERT INTO heap VALUES (1, 'x');
+DELETE FROM heap WHERE a = 2;
+";
+
+const MENDED: &str = "
+UPDATE kinds SET raw = concat(char(ascii(raw) ^ 1), substr(raw, 2)) WHERE id = 5;
+UPDATE kinds SET note = NULL WHERE id = 10;
+UPDATE kinds SET word = trim(word) WHERE id = 30;
+UPDATE kinds SET doc = '{\"n\": 41}' WHERE id = 41;
+INSERT INTO big VALUES (700, repeat(sha2(700, 256), 70));
+DELETE FROM big WHERE id = 18446744073709551615;
+UPDATE pairs SET `the value` = concat('v', a) WHERE a IN (7, 8);
+UPDATE words SET word = 'one' WHERE n = 1;
+UPDATE words SET n = 2 WHERE n = 4;
+INSERT INTO words VALUES ('ä', 5);
+UPDATE ratios SET n = 2 WHERE n = 3;
+DELETE FROM heap WHERE a = 1 LIMIT 1;
+INSERT INTO heap VALUES (2, NULL);
+";
+
+/// As many workers as there are tables, so that they wait together for what differs.
+const WORDS: &[&str] = &["--json", "--chunk-size", "1MiB", "--workers", "4"];
+
+/// Each difference as table, kind, number in its key, and columns.
+fn differences(report: &Value) -> BTreeSet<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("NULL").to_owned();
+    let difference = |row: &Value| {
+        let key = row["key"].as_array().unwrap().last().unwrap();
+        let named = ["id", "a"].contains(&key["column"].as_str().unwrap());
+        let key = if named { text(&key["value"]) } else { String::new() };
+        let columns: Vec<String> = row["columns"].as_array().unwrap().iter().map(text).collect();
+        format!("{} {} {key} {}", text(&row["table"]), text(&row["kind"]), columns.join(","))
+    };
+    report["differences"].as_array().unwrap().iter().map(difference).collect()
+}
+
+fn planted(zero: bool) -> BTreeSet<String> {
+    let mut planted = vec![
+        "app.kinds different 5 raw",
+        "app.kinds different 10 note",
+        "app.kinds different 30 word",
+        "app.kinds different 41 doc",
+        "app.big missing 700 ",
+        "app.big extra 18446744073709551615 ",
+        "app.pairs different 7 the value",
+        "app.pairs different 8 the value",
+        "app.words missing  ",
+        "app.words extra  ",
+        "app.words different  n",
+        "app.ratios different  n",
+        "app.heap different  ",
+        "app.heap missing  ",
+    ];
+    if zero {
+        planted.push("app.kinds different 20 ratio");
+    }
+    planted.into_iter().map(str::to_owned).collect()
+}
+
+async fn verify(pair: &MySqlPair, further: &[&str]) -> Finished {
+    Dunlin::run(pair, "verify", &[WORDS, further].concat()).await
+}
+
+fn report(finished: &Finished) -> Value {
+    serde_json::from_str(&finished.stdout).unwrap()
+}
+
+async fn finds_what_is_planted(release: Release) {
+    let pair = MySqlPair::of(release).await;
+    pair.source_sql(TABLES).await;
+    let words = ["--chunk-size", "1MiB", "--until", "caught-up"];
+    Dunlin::run(&pair, "run", &words).await.expect_code(0);
+    let equal = verify(&pair, &[]).await.expect_code(0);
+    assert_eq!(report(&equal)["verdict"], "equal");
+    pair.target_sql(PLANTED).await;
+    // MariaDB 10.11 makes a zero without a sign of any zero.
+    let zero = release != Release::MARIADB_10_11;
+    if zero {
+        pair.target_sql("UPDATE kinds SET ratio = '-0' WHERE id = 20").await;
+    }
+    let found = verify(&pair, &[]).await.expect_code(1);
+    assert_eq!(differences(&report(&found)), planted(zero));
+    pair.target_sql(MENDED).await;
+    pair.target_sql("UPDATE kinds SET ratio = 0 WHERE id = 20").await;
+    verify(&pair, &[]).await.expect_code(0);
+    pair.source_sql("INSERT INTO heap VALUES (5, 'not applied')").await;
+    verify(&pair, &[]).await.expect_code(4).expect_said("VERIFY_BEHIND");
+}
+
+#[tokio::test]
+async fn mysql_verify_finds_every_difference_on_mysql_9_7() {
+    finds_what_is_planted(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mysql_verify_finds_every_difference_on_mariadb_11_8() {
+    finds_what_is_planted(Release::MARIADB_11_8).await;
+}
+
+/// Rows that toggle between two values, that only ever grow, that come and go, that exchange their
+/// values, and that have no key.
+fn transaction(round: u32) -> String {
+    let (id, other) = (round % 50 + 1, (round * 7) % 50 + 1);
+    format!(
+        "BEGIN; UPDATE kinds SET note = IF(note = 'a', 'b', 'a') WHERE id BETWEEN 1 AND 50; \
+         UPDATE kinds SET ratio = ratio + 1 WHERE id = 51; \
+         INSERT INTO big VALUES (100000 + {round}, 'x'); DELETE FROM big WHERE id = 99980 + {round}; \
+         UPDATE pairs SET `the value` = '{round}' WHERE a IN ({id}, {other}); \
+         UPDATE words SET word = IF(word = 'one', 'ONE', 'one') WHERE n = 1; \
+         INSERT INTO heap VALUES ({id}, 'x'), ({id}, 'x'); DELETE FROM heap WHERE a = {other} LIMIT 1; \
+         COMMIT"
+    )
+}
+
+async fn raises_no_alarm(release: Release) {
+    let pair = MySqlPair::of(release).await;
+    pair.source_sql(TABLES).await;
+    let _run = Dunlin::start(&pair, "run", &["--chunk-size", "1MiB"]);
+    let mut observer = pair.on_target().await;
+    wait_until("the run follows the log", async || {
+        let phase: Result<Option<String>, _> =
+            observer.query_first("SELECT phase FROM dunlin.migration").await;
+        matches!(phase, Ok(Some(phase)) if phase == "stream")
+    })
+    .await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (mut writer, stopped) = (pair.on_source().await, Arc::clone(&stop));
+    let writing = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        let mut round = 0;
+        while !stopped.load(Ordering::SeqCst) {
+            pace.tick().await;
+            writer.query_drop(transaction(round)).await.unwrap();
+            round += 1;
+        }
+    });
+    for _ in 0..2 {
+        let found = verify(&pair, &[]).await;
+        assert_eq!(found.code(), 0, "{}\n{}", found.stdout, found.stderr);
+    }
+    pair.target_sql("INSERT INTO words VALUES ('planted', NULL)").await;
+    let found = verify(&pair, &["--tables", "words"]).await.expect_code(1);
+    assert_eq!(differences(&report(&found)), BTreeSet::from(["app.words extra  ".to_owned()]));
+    stop.store(true, Ordering::SeqCst);
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn mysql_verify_raises_no_alarm_under_writers_on_mysql_9_7() {
+    raises_no_alarm(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mysql_verify_raises_no_alarm_under_writers_on_mariadb_11_8() {
+    raises_no_alarm(Release::MARIADB_11_8).await;
+}
+
+#[tokio::test]
+async fn mysql_verify_knows_every_type() {
+    for release in [Release::MYSQL_9_7, Release::MARIADB_11_8] {
+        let pair = MySqlPair::of(release).await;
+        create_every_type(&pair.source).await;
+        let left_out = "DROP TABLE IF EXISTS versioned; DELETE FROM documents WHERE id > 10; \
+                        DELETE FROM texts WHERE id = 4";
+        pair.source_sql(left_out).await;
+        Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+        verify(&pair, &[]).await.expect_code(0);
+    }
+}
