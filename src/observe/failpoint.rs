@@ -24,6 +24,9 @@ pub const NAMES: &[&str] = &[
     "table-altered",
     "group-applied",
     "group-committed",
+    "definition-intended",
+    "definition-run",
+    "definition-recorded",
 ];
 
 /// Stops here where the environment asks for it.
