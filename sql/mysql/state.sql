@@ -56,6 +56,15 @@ CREATE TABLE IF NOT EXISTS dunlin.build (
     PRIMARY KEY (migration, id)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
+-- A definition that is being carried out: the server commits with it, so it is recorded before.
+CREATE TABLE IF NOT EXISTS dunlin.definition (
+    migration    varchar(255) NOT NULL PRIMARY KEY,
+    place        longtext NOT NULL,
+    statement    longtext NOT NULL,
+    stood        longtext NOT NULL,
+    begun_at     datetime(6) NOT NULL
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
 -- The latest figures of the running process, for status.
 CREATE TABLE IF NOT EXISTS dunlin.status (
     migration    varchar(255) NOT NULL PRIMARY KEY,

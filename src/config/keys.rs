@@ -195,6 +195,21 @@ keys! {
          halt (say so and stop before the first row without it, which is the default because what \
          is dropped is not to be had again), drop (drop it too), or keep (leave it; later rows have \
          its default in it).";
+    ON_OTHER_DDL = "on-other-ddl", Contents, Text, "WHAT", "halt":
+        "MySQL and MariaDB: what becomes of a definition in the log that is not understood and may \
+         concern the tables: halt, or pass (go on without it, and say so).";
+    ON_CREATE_TABLE = "on-create-table", Contents, Text, "WHAT", "create":
+        "MySQL and MariaDB: what becomes of a selected table that is made on the source during the \
+         migration: create (make it on the target and follow it), ignore (leave it out, and say \
+         so), or halt.";
+    ON_DROP_TABLE = "on-drop-table", Contents, Text, "WHAT", "halt":
+        "MySQL and MariaDB: what becomes of the target's table where the source's is dropped, or \
+         renamed so that it is not selected any more: halt (the default because what is dropped is \
+         not to be had again), drop (do the same on the target), or keep (leave it as it is, and \
+         follow it no more).";
+    DDL_DONE = "ddl-done", Contents, Text, "PLACE", "":
+        "MySQL and MariaDB: the place (as the halt said it) of a definition in the log that you \
+         have carried out on the target yourself, or do not want there.";
     PRIVILEGES = "privileges", Contents, Switch, "BOOL", "false":
         "Carry owners and grants over. The roles must exist on the target.";
     SKIP_LARGE_OBJECTS = "skip-large-objects", Contents, Switch, "BOOL", "false":

@@ -20,7 +20,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::model::selection::Selection;
-use crate::model::{Code, Disposition, Fault, Halt, OnDropColumn, Position};
+use crate::model::{
+    Code, Disposition, Fault, Halt, OnCreateTable, OnDropColumn, OnDropTable, OnOtherDdl, Position,
+    SchemaPolicy,
+};
 use reader::Reader;
 
 pub use file::{reference, template};
@@ -175,7 +178,7 @@ pub struct Config {
     truncate_target: NamedTables,
     insert_only: NamedTables,
     resources: Resources,
-    on_drop_column: OnDropColumn,
+    schema_policy: SchemaPolicy,
     privileges: bool,
     skip_large_objects: bool,
     snapshot_hold: Duration,
@@ -234,14 +237,7 @@ impl TryFrom<RawConfig> for Config {
             truncate_target: reader.named_tables(keys::TRUNCATE_TARGET),
             insert_only: reader.named_tables(keys::INSERT_ONLY),
             resources: Resources::read(&mut reader),
-            on_drop_column: reader.choice(
-                keys::ON_DROP_COLUMN,
-                &[
-                    ("halt", OnDropColumn::Halt),
-                    ("drop", OnDropColumn::Drop),
-                    ("keep", OnDropColumn::Keep),
-                ],
-            ),
+            schema_policy: schema_policy(&mut reader),
             privileges: reader.switch(keys::PRIVILEGES),
             skip_large_objects: reader.switch(keys::SKIP_LARGE_OBJECTS),
             snapshot_hold: reader.duration(keys::SNAPSHOT_HOLD),
@@ -253,6 +249,38 @@ impl TryFrom<RawConfig> for Config {
             output: OutputConfig::read(&mut reader),
         };
         reader.finish(config)
+    }
+}
+
+fn schema_policy(reader: &mut Reader<'_>) -> SchemaPolicy {
+    SchemaPolicy {
+        on_other_ddl: reader
+            .choice(keys::ON_OTHER_DDL, &[("halt", OnOtherDdl::Halt), ("pass", OnOtherDdl::Pass)]),
+        on_create_table: reader.choice(
+            keys::ON_CREATE_TABLE,
+            &[
+                ("create", OnCreateTable::Create),
+                ("ignore", OnCreateTable::Ignore),
+                ("halt", OnCreateTable::Halt),
+            ],
+        ),
+        on_drop_table: reader.choice(
+            keys::ON_DROP_TABLE,
+            &[
+                ("halt", OnDropTable::Halt),
+                ("drop", OnDropTable::Drop),
+                ("keep", OnDropTable::Keep),
+            ],
+        ),
+        on_drop_column: reader.choice(
+            keys::ON_DROP_COLUMN,
+            &[
+                ("halt", OnDropColumn::Halt),
+                ("drop", OnDropColumn::Drop),
+                ("keep", OnDropColumn::Keep),
+            ],
+        ),
+        done: Some(reader.text(keys::DDL_DONE)).filter(|place| !place.is_empty()),
     }
 }
 
@@ -415,7 +443,13 @@ impl Config {
     /// What becomes of columns that are dropped on the source.
     #[must_use]
     pub fn on_drop_column(&self) -> OnDropColumn {
-        self.on_drop_column
+        self.schema_policy.on_drop_column
+    }
+
+    /// What becomes of changes of definitions.
+    #[must_use]
+    pub fn schema_policy(&self) -> &SchemaPolicy {
+        &self.schema_policy
     }
 
     /// Copies that run at once; at least 1, and within `max_connections`.

@@ -186,7 +186,8 @@ impl<'r> Reader<'r> {
         choices[0].1
     }
 
-    fn text(&self, key: &Key) -> String {
+    /// A setting as it stands.
+    pub fn text(&self, key: &Key) -> String {
         self.raw.values(key).join(", ")
     }
 }

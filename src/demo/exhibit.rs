@@ -29,6 +29,9 @@ pub(super) trait Exhibit: Engine + Sized + Send + Sync + 'static {
     /// What the server takes the next number of an id from, for the report.
     const COUNTERS: &'static str;
 
+    /// What changes tables in mid-stream, and fills what came.
+    const ALTERATIONS: &'static [&'static str];
+
     /// What `dunlin complete` removes, for the screen.
     const REMOVED: &'static str;
 

@@ -24,6 +24,10 @@ impl Exhibit for Postgres {
 
     const CONTENT: &'static str = "pgbench's tables, a shop, partitioned events, large texts";
     const COUNTERS: &'static str = "sequences";
+    const ALTERATIONS: &'static [&'static str] = &[
+        "ALTER TABLE shop.orders ADD COLUMN urgency integer NOT NULL DEFAULT 1",
+        "UPDATE shop.orders SET urgency = 2 WHERE id % 1000 = 7",
+    ];
     const REMOVED: &'static str = "its slot, publication and state";
 
     fn create(programs: &Option<PathBuf>, keep: bool) -> Result<Server, DemoError> {

@@ -14,7 +14,7 @@ use super::private::PrivateServer;
 use super::process::Process;
 use super::report::{DemoReport, Loaded, SnapshotKill, StreamKill};
 use super::screen::{Screen, bytes, count};
-use super::writers::{Application, WriterOptions, Writers};
+use super::writers::{Application, Transaction, WriterOptions, Writers};
 use super::{DemoError, DemoOptions};
 
 const LARGEST_ROWS: u32 = 5000;
@@ -108,6 +108,8 @@ impl<E: Exhibit> Stage<E> {
         let copied_in = copying.elapsed();
         screen.say("every table is copied and indexed; what was written meanwhile follows")?;
         writers.commit_more(BEFORE_KILL).await;
+        self.alter().await?;
+        screen.say("the source's tables were altered while the applications write")?;
         run.kill().await?;
         let killed_at = screen.elapsed();
         screen.say("killed it by SIGKILL in the stream; the applications go on")?;
@@ -199,6 +201,20 @@ impl<E: Exhibit> Stage<E> {
         ))?;
         screen.say("dunlin run, the same words again")?;
         Ok(killed)
+    }
+
+    /// Alters the source's tables as an application does, which begins again after a deadlock.
+    async fn alter(&self) -> Result<(), DemoError> {
+        let application = E::application(&self.source);
+        let failed = |source| DemoError::Statement { act: "alter tables", source };
+        for statement in E::ALTERATIONS {
+            let mut ended = Transaction::GivenUp;
+            while ended == Transaction::GivenUp {
+                let mut session = application.open().await?;
+                ended = E::Application::transact(&mut session, statement).await.map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     async fn catch_up(

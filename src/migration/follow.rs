@@ -6,6 +6,7 @@
 //! hand.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
@@ -14,7 +15,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::MigrationError;
 use super::run::{Run, Until};
-use crate::model::{Coverage, Drift, Failure, Phase, Position, SourceHealth, TableId};
+use crate::model::{
+    Coverage, Drift, Failure, Phase, Position, SchemaChange, SourceHealth, TableId,
+};
 use crate::observe::progress::StreamFigures;
 use crate::source::{Source, channel};
 use crate::stream::pipeline::{self, End, Feed, Figures, Report};
@@ -52,7 +55,7 @@ pub struct Limits {
 }
 
 /// Why following ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Followed {
     /// The operator wanted it.
     Stopped,
@@ -62,6 +65,8 @@ pub(super) enum Followed {
     Recopy(Vec<TableId>),
     /// Partitions came or went, of this table where the log showed it.
     Unsettled(Option<TableId>),
+    /// Tables are defined anew.
+    Schema(Arc<SchemaChange>),
 }
 
 /// Why watching ended.
@@ -150,6 +155,7 @@ async fn conclude(
     match (end, watched) {
         (End::Recopy(tables), _) => Ok(Followed::Recopy(tables)),
         (End::Unsettled(table), _) => Ok(Followed::Unsettled(Some(table))),
+        (End::Schema(change), _) => Ok(Followed::Schema(change)),
         (End::Reached, _) | (End::Stopped, Some(Ok(Watched::CaughtUp))) => Ok(Followed::Reached),
         (End::Stopped, Some(Ok(Watched::Unsettled))) => Ok(Followed::Unsettled(None)),
         (End::Stopped, Some(Err(failure))) => Err(failure),

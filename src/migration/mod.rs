@@ -4,6 +4,7 @@
 //! the endpoints; from there on everything is written against the Source and Target traits.
 
 mod check;
+mod define;
 pub mod follow;
 pub mod grants;
 mod mysql;

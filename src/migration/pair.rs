@@ -123,6 +123,7 @@ fn options(config: &Config, until: Option<Until>) -> Options {
             retained_warn_bytes: config.retained_wal_warn(),
             retained_halt_bytes: config.retained_wal_halt(),
         },
+        schema: config.schema_policy().clone(),
         until,
     }
 }

@@ -14,7 +14,7 @@ use super::{MigrationError, check};
 use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::model::{
-    Coverage, Failure, HeldSnapshot, Phase, Position, SourceIdentity, Table, TableId,
+    Coverage, Failure, HeldSnapshot, Phase, Position, SchemaPolicy, SourceIdentity, Table, TableId,
 };
 use crate::observe::failpoint;
 use crate::observe::progress::{Progress, TableEstimate};
@@ -41,6 +41,8 @@ pub struct Options {
     pub connections: usize,
     /// Limits and thresholds of the stream.
     pub stream: follow::Limits,
+    /// What becomes of changes of definitions.
+    pub schema: SchemaPolicy,
     /// Where to end.
     pub until: Option<Until>,
 }
@@ -292,7 +294,11 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     }
 
     /// Empties tables and goes back to copy them anew.
-    async fn reset(&self, migration: &mut Migration, stale: &[TableId]) -> Result<(), Failure> {
+    pub(super) async fn reset(
+        &self,
+        migration: &mut Migration,
+        stale: &[TableId],
+    ) -> Result<(), Failure> {
         let of = |id: TableId| stale.contains(&id);
         let tables: Vec<_> =
             migration.tables.iter().filter(|table| of(table.id)).cloned().collect();
@@ -395,13 +401,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         Ok(())
     }
 
-    async fn build_stage(&self, stage: BuildStage) -> Result<(), Failure> {
+    pub(super) async fn build_stage(&self, stage: BuildStage) -> Result<(), Failure> {
         let workers = self.options.build_workers;
         let Handles { moved, progress, .. } = &self.handles;
         build::run(&self.target, stage, workers, (moved, progress)).await
     }
 
-    async fn is_built(&self) -> Result<bool, Failure> {
+    pub(super) async fn is_built(&self) -> Result<bool, Failure> {
         Ok(self.target.builds(BuildStage::Rest).await?.is_empty())
     }
 
@@ -440,6 +446,10 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             }
             Followed::Unsettled(table) => {
                 self.settle(migration, table).await?;
+                Ok(None)
+            }
+            Followed::Schema(change) => {
+                self.define(migration, &change).await?;
                 Ok(None)
             }
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::position::{Mark, Position};
 use super::schema::{TableId, TableName};
+use super::schema_change::SchemaChange;
 use super::value::{Row, Value, ValueRef};
 
 /// A buffer from the server and what it says.
@@ -57,9 +58,9 @@ pub enum Event {
     Change(Change),
     /// Tables were emptied by one statement.
     Truncate(Truncate),
-    /// A definition stands in the log as a statement. What it did to the shape of rows shows in the
-    /// relations that follow.
-    Statement(Arc<Statement>),
+    /// A definition stands in the log as a statement, the first thing of its transaction, which was
+    /// not begun before. The log goes on only for a reader that knows the tables as they are then.
+    Schema(Arc<SchemaChange>),
     /// The shape that a table's rows have from here on. Sent before the table's first change
     /// and again only when it differs.
     Relation(Arc<Relation>),
@@ -147,8 +148,13 @@ pub struct Statement {
     pub client_charset: u16,
     /// The collation that literals have.
     pub connection_collation: u16,
-    /// The collation that new databases get.
-    pub server_collation: u16,
+    /// The time zone, where it mattered.
+    pub time_zone: Option<String>,
+    /// When it began, in microseconds since the Unix epoch.
+    pub began_at_us: i64,
+    /// The collations that are meant by a character set alone, where that is another one than the
+    /// server's own: pairs of any collation of the set and of the one that is meant.
+    pub default_collations: Vec<(u16, u16)>,
 }
 
 /// The shape of a table's rows at one point of the log.

@@ -17,6 +17,7 @@ pub mod phase;
 pub mod position;
 pub mod report;
 pub mod schema;
+pub mod schema_change;
 pub mod selection;
 pub mod value;
 pub mod verification;
@@ -39,4 +40,8 @@ pub use order::{ColumnOrder, KeyPart};
 pub use phase::Phase;
 pub use position::{BinlogPosition, Bracket, Lsn, Mark, Position};
 pub use schema::{Column, Identity, Partition, Partitions, Table, TableId, TableName};
+pub use schema_change::{
+    Act, Alter, Deed, OnCreateTable, OnDropTable, OnOtherDdl, Redefined, SchemaChange,
+    SchemaPolicy, SchemaStep,
+};
 pub use value::{Row, Value, ValueRef};

@@ -25,6 +25,9 @@ pub const NAMES: &[&str] = &[
     "group-applied",
     "group-committed",
     "unit-proven",
+    "definition-intended",
+    "definition-run",
+    "definition-recorded",
 ];
 
 /// Stops here where the environment asks for it.

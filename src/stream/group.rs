@@ -81,12 +81,6 @@ pub enum PlanError {
         /// The name.
         taken: TableName,
     },
-    /// A definition that the stream cannot carry over.
-    #[error("the log holds a definition, made in database {database}, that has to be carried over")]
-    Definition {
-        /// The database in which it was made.
-        database: String,
-    },
     /// A row came before the relation that describes it, or outside of a transaction.
     #[error("the log holds a change that belongs to no transaction or relation")]
     OutOfPlace,
@@ -104,11 +98,6 @@ impl Fault for PlanError {
                 Code::SchemaChanged,
                 "nothing under these names was applied; to carry tables that exchanged their names, \
                  begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
-            ),
-            PlanError::Definition { .. } => Halt::with(
-                Code::SchemaChanged,
-                "definitions of tables are not carried over yet: make the same change on the target, \
-                 then begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
             PlanError::KeyAbsent { table } => Halt::with(
                 Code::IdentityNeeded,
@@ -163,7 +152,7 @@ fn walk(
             match event {
                 Event::Begin { mark: begun, .. } => mark = Some(begun.clone()),
                 Event::Commit { .. } => mark = None,
-                Event::Statement(_)
+                Event::Schema(_)
                 | Event::Relation(_)
                 | Event::Unsettled { .. }
                 | Event::Idle { .. } => {}

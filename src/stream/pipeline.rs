@@ -32,7 +32,9 @@ use tokio::sync::watch;
 
 use self::gathered::{Complete, Ending, Gathered, last_mark};
 use super::group::{self, Part, PlanError, Shapes};
-use crate::model::{Coverage, Event, Failure, Mark, Plan, Position, Relation, Table, TableId};
+use crate::model::{
+    Coverage, Event, Failure, Mark, Plan, Position, Relation, SchemaChange, Table, TableId,
+};
 use crate::observe::failpoint;
 use crate::source::{BatchReceiver, Catalog, Delivered};
 use crate::target::{Applied, Applier, Checkpoint};
@@ -117,7 +119,7 @@ impl Figures {
 }
 
 /// Why a stream ended without an error.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum End {
     /// The operator wanted it.
     Stopped,
@@ -129,6 +131,8 @@ pub enum End {
     Recopy(Vec<TableId>),
     /// The log goes on with rows of a table of which it is not known yet whether it tells all.
     Unsettled(TableId),
+    /// The log goes on behind a change of definitions, everything before which is applied.
+    Schema(Arc<SchemaChange>),
 }
 
 /// Applies what comes until something ends it. `catalog` is asked what changed columns mean.
@@ -175,7 +179,7 @@ pub async fn run<C: Catalog, A: Applier>(
         pipeline.applier.abandon().await?;
         pipeline.open = None;
     }
-    if let End::Stopped | End::Reached = &end {
+    if let End::Stopped | End::Reached | End::Schema(_) = &end {
         pipeline.store_idle_position(Duration::ZERO).await?;
     }
     pipeline.flush().await?;
@@ -280,6 +284,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                 Some(Ending::Reached) => return Ok(End::Reached),
                 Some(Ending::SourceEnded) => return Ok(End::SourceEnded),
                 Some(Ending::Unsettled(table)) => return Ok(End::Unsettled(table)),
+                Some(Ending::Schema(change)) => return Ok(End::Schema(change)),
                 Some(Ending::Altered(relation)) => {
                     if let Some(end) = self.alter(&relation).await? {
                         return Ok(end);
@@ -382,10 +387,12 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
                     self.keep_shape(relation);
                 }
                 Event::Relation(_) => {}
-                Event::Statement(statement) => {
+                Event::Schema(change) => {
                     self.push(&delivered, from..index);
-                    let error = PlanError::Definition { database: statement.database.clone() };
-                    self.gathered.ending = Some(Ending::Failed(error.into()));
+                    let wanted = self.feed.until.as_ref();
+                    let beyond = wanted.is_some_and(|until| until.ends_before(&change.mark));
+                    let ending = Ending::Schema(Arc::clone(change));
+                    self.gathered.ending = Some(if beyond { Ending::Reached } else { ending });
                     return Ok(());
                 }
                 Event::Commit { end } => {

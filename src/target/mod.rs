@@ -18,8 +18,8 @@ use crate::model::selection::Patterns;
 use crate::model::verification::{Proof, VerificationPlan};
 use crate::model::{
     Alteration, Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan,
-    Position, Relation, RowForm, SequenceValue, ServerFacts, SourceIdentity, Table, TableId,
-    TableName,
+    Position, Relation, RowForm, SchemaStep, SequenceValue, ServerFacts, SourceIdentity, Table,
+    TableId, TableName,
 };
 
 pub mod mysql;
@@ -293,6 +293,15 @@ pub trait Target: Clone + Send + Sync + 'static {
         &self,
         alterations: &[Alteration],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Carries a change of definitions out, everything before which is committed, and records the
+    /// tables as they are behind it together with the position behind it. May be called again:
+    /// what was begun is found and not run twice.
+    ///
+    /// # Errors
+    ///
+    /// Where the operator is needed; the position has not moved then.
+    fn define(&self, step: &SchemaStep) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// For each table, how its rows can be loaded.
     fn forms(&self, tables: &[Table])

@@ -20,6 +20,7 @@ mod kill;
 mod login;
 mod loss;
 mod mysql_bad_input;
+mod mysql_ddl;
 mod mysql_demo;
 mod mysql_grants;
 mod mysql_kill;

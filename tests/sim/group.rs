@@ -151,7 +151,7 @@ fn open_after(parts: &[Part], mut open: Option<Mark>) -> Option<Mark> {
             Event::Change(_)
             | Event::Truncate(_)
             | Event::Relation(_)
-            | Event::Statement(_)
+            | Event::Schema(_)
             | Event::Unsettled { .. }
             | Event::Idle { .. } => {}
         }

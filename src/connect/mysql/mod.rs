@@ -5,6 +5,7 @@
 //! is told in [`error`], what an account may do in [`privileges`], and names and values are written
 //! into SQL by [`quote`] alone. What is done over a connection is not known here.
 
+pub mod described;
 mod dial;
 pub mod error;
 pub mod privileges;
@@ -15,6 +16,6 @@ pub mod version;
 pub mod wire;
 
 pub use error::{ConnectError, ServerError, StatementError, attempting, classify};
-pub use session::{Session, connect};
+pub use session::{Session, connect, to_the_end};
 pub use version::{Flavour, ServerVersion};
 pub use wire::{Wire, WireError};

@@ -63,6 +63,15 @@ impl DerefMut for Session {
     }
 }
 
+/// Does something with a session to its end, even where nobody waits for it any more: the driver would
+/// take an answer that was read by half for the next one's.
+pub async fn to_the_end<T: Send + 'static>(asked: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(asked).await {
+        Ok(answer) => answer,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
 /// Connects and logs in, and pins the session's settings.
 ///
 /// # Errors

@@ -37,6 +37,11 @@ impl Exhibit for MySql {
     const CONTENT: &'static str =
         "TPC-B's tables, a shop, partitioned events, large texts, every type of column";
     const COUNTERS: &'static str = "AUTO_INCREMENT values";
+    const ALTERATIONS: &'static [&'static str] = &[
+        "ALTER TABLE orders ADD COLUMN urgency int NOT NULL DEFAULT 1 AFTER state",
+        "UPDATE orders SET urgency = 2 WHERE id % 1000 = 7",
+        "ALTER TABLE document MODIFY title varchar(300) NOT NULL, ADD INDEX by_title (title)",
+    ];
     const REMOVED: &'static str = "its state";
 
     fn create(release: &Release, keep: bool) -> Result<Server, DemoError> {

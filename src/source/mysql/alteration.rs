@@ -8,8 +8,8 @@
 
 use super::control::TextRow;
 use super::error::SourceError;
-use super::key::data_type;
 use crate::connect::mysql::Flavour;
+use crate::connect::mysql::described::data_type;
 use crate::connect::mysql::quote::quote_literal;
 use crate::model::{
     Alteration, Before, Column, ColumnOrder, DroppedColumn, NewColumn, Relation, RelationColumn,
@@ -118,6 +118,13 @@ pub(super) fn since(
 ) -> Result<Option<Alteration>, SourceError> {
     let is_same = table.columns.len() == now.columns.len()
         && table.columns.iter().zip(&now.columns).all(|(one, other)| same(one, other));
+    let key = |table: &Table| -> Vec<String> {
+        table.primary_key.iter().map(|&place| table.columns[place].name.clone()).collect()
+    };
+    if key(table) != key(now) {
+        let change = "other columns tell its rows apart".to_owned();
+        return Err(SourceError::Altered { table: table.name.to_string(), change });
+    }
     if is_same {
         return Ok(None);
     }

@@ -15,7 +15,9 @@ use super::error::SourceError;
 use super::range::Walk;
 use crate::connect::mysql::privileges::{Privileges, show_grants};
 use crate::connect::mysql::quote::{quote_ident, quote_name};
-use crate::connect::mysql::{Flavour, ServerVersion, Session, StatementError, attempting};
+use crate::connect::mysql::{
+    Flavour, ServerVersion, Session, StatementError, attempting, to_the_end,
+};
 use crate::model::{Failure, Table, TableName};
 
 /// A row of text. A column is found by its place or by its name.
@@ -65,13 +67,13 @@ pub(super) const NO_SUCH_INDEX: u16 = 1176;
 
 /// The session.
 pub(super) struct Control {
-    session: Mutex<Session>,
+    session: Arc<Mutex<Session>>,
     version: ServerVersion,
 }
 
 impl Control {
     pub(super) fn new(session: Session) -> Self {
-        Control { version: session.version(), session: Mutex::new(session) }
+        Control { version: session.version(), session: Arc::new(Mutex::new(session)) }
     }
 
     pub(super) fn version(&self) -> ServerVersion {
@@ -80,18 +82,9 @@ impl Control {
 
     /// Asks. `act` says what for, such as `read the tables`.
     pub(super) async fn rows(&self, text: &str, act: &str) -> Result<Vec<TextRow>, StatementError> {
-        let mut session = self.session.lock().await;
-        let mut answer = session.query_iter(text).await.map_err(attempting(act))?;
-        let columns = answer.columns();
-        let names: Arc<[String]> =
-            columns.iter().flat_map(|all| all.iter()).map(|c| c.name_str().into_owned()).collect();
-        let rows: Vec<mysql_async::Row> = answer.collect().await.map_err(attempting(act))?;
-        answer.drop_result().await.map_err(attempting(act))?;
-        let row = |row: mysql_async::Row| TextRow {
-            fields: row.unwrap_raw().into_iter().map(|value| value.and_then(field)).collect(),
-            names: Arc::clone(&names),
-        };
-        Ok(rows.into_iter().map(row).collect())
+        let session = Arc::clone(&self.session);
+        let (text, act) = (text.to_owned(), act.to_owned());
+        to_the_end(async move { ask(&mut *session.lock().await, &text, &act).await }).await
     }
 
     /// Asks for one row.
@@ -180,6 +173,20 @@ impl Control {
         };
         Ok(rows.iter().flatten().filter_map(number).collect())
     }
+}
+
+async fn ask(session: &mut Session, text: &str, act: &str) -> Result<Vec<TextRow>, StatementError> {
+    let mut answer = session.query_iter(text).await.map_err(attempting(act))?;
+    let columns = answer.columns();
+    let names: Arc<[String]> =
+        columns.iter().flat_map(|all| all.iter()).map(|c| c.name_str().into_owned()).collect();
+    let rows: Vec<mysql_async::Row> = answer.collect().await.map_err(attempting(act))?;
+    answer.drop_result().await.map_err(attempting(act))?;
+    let row = |row: mysql_async::Row| TextRow {
+        fields: row.unwrap_raw().into_iter().map(|value| value.and_then(field)).collect(),
+        names: Arc::clone(&names),
+    };
+    Ok(rows.into_iter().map(row).collect())
 }
 
 fn field(value: Value) -> Option<String> {

@@ -7,8 +7,9 @@
 //! Ranges of keys hold every row exactly once because the server compares a key with a border as it
 //! compares two keys: a literal has its column's own character set and collation.
 
+use crate::connect::mysql::described::{character_set, data_type};
 use crate::connect::mysql::quote::{quote_ident, quote_literal};
-use crate::model::{Column, ColumnOrder};
+use crate::model::Column;
 
 /// How a key column is compared with a border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,6 @@ pub(super) enum KeyForm {
     Quoted,
     /// Text of some character set, or bytes.
     Hexadecimal,
-}
-
-/// The type's first word: `decimal` of `decimal(10,2) unsigned`.
-pub(super) fn data_type(column_type: &str) -> &str {
-    let end = column_type.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    &column_type[..end.unwrap_or(column_type.len())]
 }
 
 impl KeyForm {
@@ -94,36 +89,10 @@ impl KeyForm {
     }
 }
 
-/// The character set that a collation belongs to, by which its name begins.
-fn character_set(collation: &str) -> &str {
-    collation.split('_').next().unwrap_or(collation)
-}
-
-/// How a key column's order is reproduced outside of the server.
-pub(super) fn order(column_type: &str, collation: Option<&str>) -> ColumnOrder {
-    match data_type(column_type) {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => ColumnOrder::Integer,
-        "decimal" => ColumnOrder::Decimal,
-        // Written with all their digits, so that later ones sort behind earlier ones as text does.
-        "date" | "datetime" | "timestamp" | "year" => ColumnOrder::Text,
-        "binary" | "varbinary" => ColumnOrder::RawBytes,
-        "char" | "varchar" if collation.is_some_and(is_by_bytes) => ColumnOrder::RawBytes,
-        _ => ColumnOrder::Opaque,
-    }
-}
-
-/// Collations that compare code points without padding, in character sets whose bytes sort as
-/// their code points do. The other `_bin` collations pad with spaces before they compare.
-fn is_by_bytes(collation: &str) -> bool {
-    let by_code_point = collation == "utf8mb4_0900_bin" || collation.ends_with("_nopad_bin");
-    let sorts_as_bytes =
-        ["utf8", "utf8mb3", "utf8mb4", "latin1", "ascii"].contains(&character_set(collation));
-    by_code_point && sorts_as_bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::mysql::described::order;
 
     fn column(column_type: &str, collation: Option<&str>) -> Column {
         Column {
@@ -161,20 +130,5 @@ mod tests {
         assert_eq!(literal(&moment, "2024-01-01 00:00:00.000").as_deref(), Some(expected));
         assert_eq!(KeyForm::of(&column("enum('a')", None)), None);
         assert_eq!(KeyForm::of(&column("float", None)), None);
-    }
-
-    #[test]
-    fn only_orders_that_are_known_are_claimed() {
-        let of = |column_type, collation| order(column_type, collation);
-        assert_eq!(of("int(10) unsigned zerofill", None), ColumnOrder::Integer);
-        assert_eq!(of("decimal(10,2)", None), ColumnOrder::Decimal);
-        assert_eq!(of("timestamp(6)", None), ColumnOrder::Text);
-        assert_eq!(of("binary(16)", None), ColumnOrder::RawBytes);
-        assert_eq!(of("varchar(9)", Some("utf8mb4_0900_bin")), ColumnOrder::RawBytes);
-        for collation in ["utf8mb4_bin", "utf8mb4_0900_ai_ci", "utf16_nopad_bin", "latin1_bin"] {
-            assert_eq!(of("varchar(9)", Some(collation)), ColumnOrder::Opaque, "{collation}");
-        }
-        assert_eq!(of("time", None), ColumnOrder::Opaque);
-        assert_eq!(of("enum('a')", Some("utf8mb4_0900_bin")), ColumnOrder::Opaque);
     }
 }

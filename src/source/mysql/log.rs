@@ -13,7 +13,7 @@ use super::replication::{EventStream, LogReader};
 use crate::config::endpoint::MySqlEndpoint;
 use crate::connect::mysql::Wire;
 use crate::connect::mysql::wire::{DumpFrom, EventBatch, EventReader, Replica};
-use crate::model::{Failure, Position, Table};
+use crate::model::{Failure, Position};
 use crate::source::BatchSender;
 use crate::source::thread::on_own_thread;
 
@@ -23,15 +23,15 @@ const HEARTBEATS: u32 = 4;
 /// Numbers of servers that operators give begin with one; ours lie behind these.
 const FIRST_SERVER_ID: u32 = 1 << 31;
 
-/// Reads the log from `from` on until the receiver is gone.
+/// Reads the log from `from` on until the receiver is gone, or tables are defined anew.
 pub(super) async fn read(
     endpoint: MySqlEndpoint,
     from: Position,
-    tables: &[Table],
+    registry: Registry,
     out: BatchSender,
     silence: Duration,
 ) -> Result<(), Failure> {
-    let decoder = Decoder::new(Registry::new(tables), from.clone());
+    let decoder = Decoder::new(registry, from.clone());
     on_own_thread(async move {
         let wire = Wire::connect(&endpoint).await?;
         let reader = dump(wire, &from, silence / HEARTBEATS).await?;

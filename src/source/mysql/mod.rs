@@ -81,8 +81,7 @@ struct Shared {
     endpoint: MySqlEndpoint,
     control: Control,
     positioning: Positioning,
-    /// The log holds what cascades of foreign keys do.
-    cascades_logged: bool,
+    habits: binlog::Habits,
     options: Options,
 }
 
@@ -111,8 +110,11 @@ impl MySqlSource {
         control.show_hidden_keys().await?;
         let settings = Settings::read(&control).await?;
         let positioning = Positioning::of(control.version().flavour, &settings);
-        let cascades_logged = objects::logs_cascades(control.version(), &settings);
-        let shared = Shared { endpoint, control, positioning, cascades_logged, options };
+        let habits = binlog::Habits {
+            folds_case: settings.number("lower_case_table_names") == Some(1),
+            logs_cascades: objects::logs_cascades(control.version(), &settings),
+        };
+        let shared = Shared { endpoint, control, positioning, habits, options };
         Ok(MySqlSource { shared: Arc::new(shared) })
     }
 
@@ -128,7 +130,7 @@ impl MySqlSource {
 
     /// Foreign keys that change rows of these tables without a word in the log.
     async fn unlogged_cascades(&self, tables: &[Table]) -> Result<Vec<Cascade>, Failure> {
-        match self.shared.cascades_logged {
+        match self.shared.habits.logs_cascades {
             true => Ok(Vec::new()),
             false => objects::cascades(&self.shared.control, tables).await,
         }
@@ -378,8 +380,10 @@ impl Source for MySqlSource {
         if !self.position().await?.reaches(&from) {
             return Err(SourceError::Behind { position: from }.into());
         }
-        let silence = self.shared.options.source_timeout;
-        log::read(self.shared.endpoint.clone(), from, tables, out, silence).await
+        let Shared { endpoint, options, habits, .. } = &*self.shared;
+        let wanted = self.wanted(&options.selection);
+        let registry = binlog::Registry::new(tables).selecting(wanted, *habits);
+        log::read(endpoint.clone(), from, registry, out, options.source_timeout).await
     }
 
     async fn remove(&self) -> Result<Removal, Failure> {

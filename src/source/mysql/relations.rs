@@ -10,9 +10,9 @@
 use std::collections::HashMap;
 
 use super::control::{Control, TextRow};
-use super::key::order;
+use crate::connect::mysql::described::{ColumnFacts, KeyPart, identity, key};
 use crate::model::selection::Selection;
-use crate::model::{Column, Failure, Identity, Table, TableId, TableName};
+use crate::model::{Column, Failure, Table, TableId, TableName};
 
 /// The engine whose rows a snapshot shows and a transaction writes.
 const TRANSACTIONAL: &str = "InnoDB";
@@ -127,7 +127,8 @@ fn table(
     keys: &[&TextRow],
 ) -> Table {
     let columns: Vec<Column> = columns.iter().map(|row| column(row)).collect();
-    let primary_key = key(&columns, keys);
+    let keys: Vec<KeyPart> = keys.iter().map(part).collect();
+    let primary_key = key(&columns, &keys);
     let name = name(row);
     Table {
         id,
@@ -150,54 +151,19 @@ fn table(
 }
 
 fn column(row: &TextRow) -> Column {
-    let (type_name, collation) = (row.text(4), row.maybe(6));
-    Column {
+    ColumnFacts {
         name: row.text(2),
         number: u16::try_from(row.number(3)).unwrap_or(u16::MAX),
-        version: 0,
-        order: order(&type_name, collation.as_deref()),
-        type_name,
-        type_modifier: -1,
+        type_name: row.text(4),
         not_null: row.number(5) == 1,
+        collation: row.maybe(6),
         generated: row.number(7) == 1,
-        collation,
     }
+    .column()
 }
 
-/// The whole old row is in the log; a row is told apart by its key where it has one.
-fn identity(primary_key: &[usize]) -> Identity {
-    if primary_key.is_empty() {
-        return Identity::Full;
-    }
-    let mut columns = primary_key.to_vec();
-    columns.sort_unstable();
-    Identity::Key { columns }
-}
-
-/// The primary key, or else the unique key of the fewest columns, that tells every row apart by
-/// whole values that are written and never NULL.
-fn key(columns: &[Column], parts: &[&TextRow]) -> Vec<usize> {
-    let mut keys: Vec<(String, Option<Vec<usize>>)> = Vec::new();
-    for row in parts {
-        let index = row.text(2);
-        if keys.last().is_none_or(|(last, _)| *last != index) {
-            keys.push((index, Some(Vec::new())));
-        }
-        let place = row
-            .maybe(3)
-            .and_then(|name| columns.iter().position(|column| column.name == name))
-            .filter(|&place| columns[place].not_null && !columns[place].generated)
-            .filter(|_| row.number(4) == 0);
-        if let Some((_, key)) = keys.last_mut() {
-            *key = key.take().zip(place).map(|(mut key, place)| {
-                key.push(place);
-                key
-            });
-        }
-    }
-    let usable = keys.into_iter().filter_map(|(index, key)| Some((index, key?)));
-    let best = usable.min_by_key(|(index, key)| (index != "PRIMARY", key.len(), index.clone()));
-    best.map(|(_, key)| key).unwrap_or_default()
+fn part(row: &&TextRow) -> KeyPart {
+    KeyPart { index: row.text(2), column: row.maybe(3), partial: row.number(4) != 0 }
 }
 
 /// A number for a table whose own one the server does not show: always the same for one name, and
@@ -213,6 +179,7 @@ fn digest(name: &TableName) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Identity;
     use crate::model::selection::Patterns;
 
     fn row(fields: &[&str]) -> TextRow {

@@ -80,7 +80,7 @@ impl<S: EventStream> LogReader<S> {
         LogReader { events, decoder, page, silence, looks, heard_at: Instant::now() }
     }
 
-    /// Reads until the receiver of `out` is gone.
+    /// Reads until the receiver of `out` is gone, or the log holds a definition of its tables.
     ///
     /// # Errors
     ///
@@ -117,6 +117,10 @@ impl<S: EventStream> LogReader<S> {
                     return Ok(Break(()));
                 }
                 rest = self.decoder.go_on(&mut self.page)?;
+            }
+            if self.decoder.has_ended() {
+                let _ = self.send(out).await;
+                return Ok(Break(()));
             }
             if self.page.bytes() >= BATCH_BYTES && self.send(out).await.is_break() {
                 return Ok(Break(()));

@@ -31,7 +31,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
             Event::Change(change) => self.comes_into_sight(&[change.table()], index),
             Event::Truncate(truncate) => self.comes_into_sight(&truncate.tables, index),
             Event::Begin { .. }
-            | Event::Statement(_)
+            | Event::Schema(_)
             | Event::Unsettled { .. }
             | Event::Commit { .. }
             | Event::Idle { .. } => None,
@@ -108,7 +108,11 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
             Some(Ending::Failed(failure)) => Err(failure),
             // What was read of the table does not agree with the log that it was read for.
             Some(
-                Ending::Altered(_) | Ending::Unsettled(_) | Ending::Reached | Ending::SourceEnded,
+                Ending::Altered(_)
+                | Ending::Unsettled(_)
+                | Ending::Schema(_)
+                | Ending::Reached
+                | Ending::SourceEnded,
             ) => Ok(Some(End::Recopy(alteration.ids()))),
         }
     }

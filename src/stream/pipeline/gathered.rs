@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::model::{Batch, Event, Failure, Mark, Relation, TableId};
+use crate::model::{Batch, Event, Failure, Mark, Relation, SchemaChange, TableId};
 use crate::source::Delivered;
 use crate::stream::group::{Part, Shapes};
 use crate::target::Checkpoint;
@@ -38,6 +38,8 @@ pub(super) enum Ending {
     Reached,
     SourceEnded,
     Unsettled(TableId),
+    /// Tables are defined anew from here on.
+    Schema(Arc<SchemaChange>),
     /// A table has other columns from here on; what comes next waits in the pipeline.
     Altered(Arc<Relation>),
     Failed(Failure),
@@ -108,7 +110,7 @@ pub(super) fn last_mark(parts: &[Part]) -> Option<Mark> {
         Event::Begin { mark, .. } => Some(mark.clone()),
         Event::Change(_)
         | Event::Truncate(_)
-        | Event::Statement(_)
+        | Event::Schema(_)
         | Event::Unsettled { .. }
         | Event::Relation(_)
         | Event::Commit { .. }

@@ -12,6 +12,7 @@ use super::TargetError;
 use super::error::attempting;
 use super::literal::{self, base, text};
 use super::session::{Session, field};
+use crate::connect::mysql::described::{ColumnFacts, KeyPart};
 use crate::model::{Column, Failure, Table, TableName};
 
 /// A table of the target.
@@ -94,6 +95,40 @@ pub(super) async fn tables(
         }
     }
     Ok(tables)
+}
+
+/// The columns of a table as the model has them, and the parts of its unique keys. No columns where
+/// it is not there.
+pub(super) async fn described(
+    session: &mut Session,
+    table: &TableName,
+) -> Result<(Vec<Column>, Vec<KeyPart>), Failure> {
+    let act = || attempting(format!("read the columns of table {table}"));
+    let of = among("TABLE_SCHEMA", "TABLE_NAME", std::slice::from_ref(table));
+    let query = include_str!("../../../sql/mysql/target_columns.sql");
+    let rows = session.rows(format!("{query}WHERE {of} ORDER BY ORDINAL_POSITION")).await;
+    let mut columns = Vec::new();
+    for row in &rows.map_err(act())? {
+        let facts = ColumnFacts {
+            name: field(row, 2)?,
+            number: field(row, 3)?,
+            type_name: field(row, 4)?,
+            not_null: field(row, 5)?,
+            collation: field(row, 6)?,
+            generated: field(row, 7)?,
+        };
+        columns.push(facts.column());
+    }
+    let query = include_str!("../../../sql/mysql/target_keys.sql");
+    let order = "ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX";
+    let rows = session.rows(format!("{query}WHERE NON_UNIQUE = 0 AND {of} {order}")).await;
+    let mut parts = Vec::new();
+    for row in &rows.map_err(act())? {
+        let part =
+            KeyPart { index: field(row, 2)?, column: field(row, 3)?, partial: field(row, 4)? };
+        parts.push(part);
+    }
+    Ok((columns, parts))
 }
 
 /// The table of this name, where it is there.

@@ -21,6 +21,12 @@ pub enum TargetError {
         /// Its connection to the target.
         connection: u32,
     },
+    /// A session that was ended is still at it.
+    #[error("the target's session {connection} of the process that was here before does not end")]
+    StillThere {
+        /// Its number.
+        connection: u32,
+    },
     /// There is no such migration.
     #[error("the target holds no migration named {name}")]
     MigrationMissing {
@@ -143,6 +149,29 @@ pub enum TargetError {
         #[source]
         source: StatementError,
     },
+    /// A definition of the log failed on the target.
+    #[error("carry out the definition at {place} of the source's log")]
+    Define {
+        /// The transaction that it stands in.
+        place: String,
+        /// Why it failed.
+        #[source]
+        source: StatementError,
+    },
+    /// A table that a definition of the log is to make stands already.
+    #[error("the source made table {table}, which is on the target and not of this migration")]
+    InTheWay {
+        /// The table.
+        table: TableName,
+    },
+    /// It cannot be told whether a definition that was begun was run.
+    #[error("whether this was run on the target cannot be told: {statement}")]
+    Undecided {
+        /// The definition.
+        statement: String,
+        /// The transaction that it stands in.
+        place: String,
+    },
     /// A table was altered while a transaction was open, which the server cannot undo.
     #[error("begin again behind the alteration of table {table}")]
     AlteredWithin {
@@ -180,6 +209,13 @@ impl TargetError {
                     "name another target, or have the table emptied: --truncate-target '{table}'"
                 ),
             ),
+            TargetError::InTheWay { table } => Halt::with(
+                Code::SchemaChanged,
+                format!(
+                    "drop or rename table {table} on the target, then run the same command again; or \
+                     leave new tables out: --on-create-table ignore"
+                ),
+            ),
             TargetError::SchemaDiffers { .. } => Halt::with(
                 Code::TargetSchemaDiffers,
                 "make the target's table like the source's, or drop it so that dunlin makes it",
@@ -190,6 +226,34 @@ impl TargetError {
             ),
         }
     }
+}
+
+/// What helps where a step of the build failed.
+const MEND_AND_GO_ON: &str =
+    "mend what the server names and run the same command again; finished steps stay";
+
+/// What helps where a table was not altered.
+fn mend_or_alter(statement: &str) -> String {
+    format!(
+        "mend what the cause says on the target, or alter the table yourself: {statement}; then run \
+         the same command again"
+    )
+}
+
+/// What helps where nobody knows whether a definition of the log was run.
+fn look_or_do(place: &str) -> String {
+    format!(
+        "look at the tables on the target: carry the definition out where it was not, then go on \
+         behind it: `dunlin run --ddl-done '{place}'`"
+    )
+}
+
+/// What helps where a definition of the log failed.
+fn mend_or_do(place: &str) -> String {
+    format!(
+        "mend what the cause says on the target and run the same command again; or make the change \
+         there yourself, then go on behind it: `dunlin run --ddl-done '{place}'`"
+    )
 }
 
 /// What follows where a statement made from the source's schema fails.
@@ -226,7 +290,8 @@ impl Fault for TargetError {
             ),
             TargetError::PartOfSchema { .. }
             | TargetError::NotEmpty { .. }
-            | TargetError::SchemaDiffers { .. } => self.in_the_way(),
+            | TargetError::SchemaDiffers { .. }
+            | TargetError::InTheWay { .. } => self.in_the_way(),
             TargetError::TableMissing { .. } => Halt::with(
                 Code::SchemaChanged,
                 "restore the table on the target, then run the same command again",
@@ -253,17 +318,19 @@ impl Fault for TargetError {
                  warning names, then run the same command again",
             ),
             TargetError::Alter { statement, source } => {
-                let hint = format!(
-                    "mend what the cause says on the target, or alter the table yourself: \
-                     {statement}; then run the same command again"
-                );
-                after(source, Code::SchemaChanged, hint)
+                after(source, Code::SchemaChanged, mend_or_alter(statement))
             }
-            TargetError::AlteredWithin { .. } => Disposition::Retry,
+            TargetError::AlteredWithin { .. } | TargetError::StillThere { .. } => {
+                Disposition::Retry
+            }
+            TargetError::Define { place, source } => {
+                after(source, Code::SchemaChanged, mend_or_do(place))
+            }
+            TargetError::Undecided { place, .. } => {
+                Halt::with(Code::SchemaChanged, look_or_do(place))
+            }
             TargetError::Build { source, .. } => {
-                let hint = "mend what the server names and run the same command again; finished \
-                            steps stay";
-                after(source, Code::SchemaRestoreFailed, hint.to_owned())
+                after(source, Code::SchemaRestoreFailed, MEND_AND_GO_ON.to_owned())
             }
             TargetError::Statement(error) => error.disposition(),
         }

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use mysql_async::prelude::FromValue;
 use sha2::{Digest, Sha256};
 
 use super::error::attempting;
@@ -17,6 +18,9 @@ use crate::model::Failure;
 
 /// How long a connection of a process that was just killed may keep its lock.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a session may take to end: it undoes what it was doing.
+const ENDING: Duration = Duration::from_secs(60);
 
 /// How often the lock is tried meanwhile.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -78,7 +82,8 @@ pub(super) async fn mark(session: &mut Session, name: &str) -> Result<(), Failur
     Ok(())
 }
 
-/// Ends all marked sessions: those of a process that lost the migration's lock.
+/// Ends all marked sessions: those of a process that lost the migration's lock. Returns once they are
+/// gone: what a statement was doing to tables is done or undone by then.
 pub(super) async fn end_others(control: &mut Session, name: &str) -> Result<(), Failure> {
     let query = format!(
         "SELECT id FROM information_schema.processlist WHERE IS_USED_LOCK(CONCAT({}, ' ', id)) = id",
@@ -86,10 +91,29 @@ pub(super) async fn end_others(control: &mut Session, name: &str) -> Result<(), 
     );
     let rows = control.rows(query).await;
     let rows = rows.map_err(attempting("look for sessions of the process that was here before"))?;
-    for row in &rows {
-        end(control, field(row, 0)?).await?;
+    let others = rows.iter().map(|row| field(row, 0)).collect::<Result<Vec<u32>, _>>()?;
+    for other in &others {
+        end(control, *other).await?;
+    }
+    let mut ticks = tokio::time::interval(INTERVAL);
+    for other in others {
+        let own = format!("CONCAT({}, ' ', {other})", text(&lock_name(name)));
+        let query = format!("SELECT IS_USED_LOCK({own}) IS NULL");
+        let since = Instant::now();
+        while !one::<bool>(control, &query).await? {
+            if since.elapsed() >= ENDING {
+                return Err(TargetError::StillThere { connection: other }.into());
+            }
+            ticks.tick().await;
+        }
     }
     Ok(())
+}
+
+async fn one<T: FromValue>(control: &mut Session, query: &str) -> Result<T, Failure> {
+    let rows = control.rows(query).await;
+    let rows = rows.map_err(attempting("look for sessions of the process that was here before"))?;
+    Ok(field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?)
 }
 
 async fn end(control: &mut Session, connection: u32) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod alter;
 mod apply;
 mod catalog;
 mod check;
+mod define;
 mod error;
 mod infile;
 mod literal;
@@ -35,11 +36,12 @@ use self::session::Session;
 use self::state::Fence;
 use super::{Arrival, Build, BuildStage, Migration, Standing, StreamStatus, Target};
 use crate::config::endpoint::MySqlEndpoint;
+use crate::connect::mysql::to_the_end;
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
     Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
-    RowForm, SequenceValue, SourceIdentity, Table, TableId, TableName,
+    RowForm, SchemaStep, SequenceValue, SourceIdentity, Table, TableId, TableName,
 };
 
 pub use error::TargetError;
@@ -169,7 +171,9 @@ impl Target for MySqlTarget {
     type Applier = MySqlApplier;
 
     async fn load(&self) -> Result<Option<Migration>, Failure> {
-        state::load(&mut *self.control().await, self.name()).await
+        let target = self.clone();
+        to_the_end(async move { state::load(&mut *target.control().await, target.name()).await })
+            .await
     }
 
     async fn create(
@@ -221,7 +225,11 @@ impl Target for MySqlTarget {
     }
 
     async fn record_status(&self, status: &StreamStatus) -> Result<(), Failure> {
-        state::store_status(&mut *self.control().await, self.name(), status).await
+        let (target, status) = (self.clone(), status.clone());
+        to_the_end(async move {
+            state::store_status(&mut *target.control().await, target.name(), &status).await
+        })
+        .await
     }
 
     async fn status(&self) -> Result<Standing, Failure> {
@@ -280,6 +288,10 @@ impl Target for MySqlTarget {
 
     async fn present(&self, mut tables: Vec<Table>) -> Result<Vec<Table>, Failure> {
         let mut session = self.session().await?;
+        // A table that a definition of the log was about to make is not there by the operator.
+        state::install(&mut session).await?;
+        let pending = define::pending(&mut session, self.name()).await?;
+        tables.retain(|table| !pending.contains(&table.name));
         let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
         let existing = catalog::tables(&mut session, &names).await?;
         let filled = catalog::filled(&mut session, &existing).await?;
@@ -307,10 +319,10 @@ impl Target for MySqlTarget {
     }
 
     async fn indexed_already(&self, tables: &[Table]) -> Result<HashSet<TableId>, Failure> {
-        let mut control = self.control().await;
+        let mut session = self.session().await?;
         let mut indexed = HashSet::new();
         for table in tables {
-            if catalog::is_unique_otherwise(&mut control, table).await? {
+            if catalog::is_unique_otherwise(&mut session, table).await? {
                 indexed.insert(table.id);
             }
         }
@@ -357,6 +369,10 @@ impl Target for MySqlTarget {
         Ok(())
     }
 
+    async fn define(&self, step: &SchemaStep) -> Result<(), Failure> {
+        define::carry_out(self, step).await
+    }
+
     async fn forms(&self, tables: &[Table]) -> Result<Vec<RowForm>, Failure> {
         std::future::ready(Ok(vec![RowForm::Text; tables.len()])).await
     }
@@ -366,7 +382,10 @@ impl Target for MySqlTarget {
     }
 
     async fn builds(&self, stage: BuildStage) -> Result<Vec<Build>, Failure> {
-        let steps = schema::left(&mut *self.control().await, self.name(), stage).await?;
+        let target = self.clone();
+        let left =
+            async move { schema::left(&mut *target.control().await, target.name(), stage).await };
+        let steps = to_the_end(left).await?;
         let builds = steps.iter().map(|(id, step)| step.build(*id)).collect();
         let mut known = self.shared.steps.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(steps);

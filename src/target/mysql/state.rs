@@ -14,13 +14,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::TargetError;
 use super::error::attempting;
 use super::literal::{self, text};
 use super::session::{Session, field};
+use super::{TargetError, define};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SchemaArchive,
+    Bracket, Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SchemaArchive,
     SourceIdentity, Table, TableId,
 };
 use crate::target::{Checkpoint, Migration, Standing, StreamStatus};
@@ -269,6 +269,65 @@ pub(super) async fn store_chunks(
     Ok(())
 }
 
+/// Forgets tables and their chunks, in the open transaction.
+pub(super) async fn forget_tables(
+    session: &mut Session,
+    name: &str,
+    tables: &[TableId],
+) -> Result<(), Failure> {
+    for table in tables {
+        let of = format!("WHERE migration = {}", text(name));
+        let statement = format!(
+            "DELETE FROM dunlin.chunk {of} AND table_id = {id}; \
+             DELETE FROM dunlin.tables {of} AND id = {id}",
+            id = table.0
+        );
+        session.execute(statement).await.map_err(attempting("forget tables that went"))?;
+    }
+    Ok(())
+}
+
+/// Notes that tables whose chunks are all read hold everything up to `position`, in the open
+/// transaction.
+pub(super) async fn move_chunks(
+    session: &mut Session,
+    name: &str,
+    tables: &[TableId],
+    position: &Position,
+) -> Result<(), Failure> {
+    for table in tables {
+        let statement = format!(
+            "UPDATE dunlin.chunk SET low = {position}, high = {position} \
+             WHERE migration = {} AND table_id = {} AND low IS NOT NULL",
+            text(name),
+            table.0,
+            position = json(position),
+        );
+        session.execute(statement).await.map_err(attempting("record how far tables are"))?;
+    }
+    Ok(())
+}
+
+/// Notes a table that was empty at `position`, in the open transaction.
+pub(super) async fn store_empty(
+    session: &mut Session,
+    name: &str,
+    table: TableId,
+    position: &Position,
+) -> Result<(), Failure> {
+    let statement = format!(
+        "REPLACE INTO dunlin.chunk \
+         (migration, table_id, number, `range`, bytes, low, high, `rows`, finished_at) \
+         VALUES ({}, {}, 0, {}, 0, {position}, {position}, 0, UTC_TIMESTAMP(6))",
+        text(name),
+        table.0,
+        json(&ChunkRange::Whole),
+        position = json(position),
+    );
+    session.execute(statement).await.map_err(attempting("record a table that came"))?;
+    Ok(())
+}
+
 /// Writes the steps of the build and the archive they come from, in the open transaction.
 pub(super) async fn store_schema(
     session: &mut Session,
@@ -448,7 +507,8 @@ pub(super) async fn remove(session: &mut Session, name: &str) -> Result<Vec<Stri
     let names = found.iter().map(|row| field(row, 0)).collect::<Result<Vec<String>, _>>()?;
     let mut removed = Vec::new();
     // One that never began may have set triggers and events aside.
-    let tables = ["proof", "verification", "chunk", "build", "tables", "status", "checkpoint"];
+    let tables =
+        ["proof", "verification", "chunk", "build", "tables", "definition", "status", "checkpoint"];
     let deletes =
         tables.map(|table| format!("DELETE FROM dunlin.{table} WHERE migration = {};", text(name)));
     let statement = format!(
@@ -458,6 +518,7 @@ pub(super) async fn remove(session: &mut Session, name: &str) -> Result<Vec<Stri
     );
     session.execute(statement).await.map_err(removing())?;
     if names.iter().any(|known| known == name) {
+        define::remove_markers(session, name).await?;
         removed.push(format!("target: state of migration {name}"));
     }
     if names.iter().all(|known| known == name) {

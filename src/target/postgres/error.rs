@@ -45,6 +45,12 @@ pub enum TargetError {
         /// The table.
         table: TableName,
     },
+    /// The log holds a definition as a statement, which no Postgres source sends.
+    #[error("carry out a definition of the log at {place}")]
+    ForeignDefinition {
+        /// The transaction that it stands in.
+        place: String,
+    },
     /// Only some of the tables are there.
     #[error("the target has table {present}, but not table {missing}")]
     PartOfSchema {
@@ -198,7 +204,9 @@ impl Fault for TargetError {
                  this group was kept. Mend the target's rows and run the same command again, or \
                  copy anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
-            TargetError::ValueAbsent { .. } | TargetError::NoChunk => Halt::with(
+            TargetError::ValueAbsent { .. }
+            | TargetError::NoChunk
+            | TargetError::ForeignDefinition { .. } => Halt::with(
                 Code::ProtocolViolation,
                 "nothing was kept; this is a defect of dunlin, please report it",
             ),

@@ -41,7 +41,7 @@ use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
     Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
-    RowForm, SequenceValue, SourceIdentity, Table, TableId, TableName,
+    RowForm, SchemaStep, SequenceValue, SourceIdentity, Table, TableId, TableName,
 };
 
 pub use error::TargetError;
@@ -410,6 +410,11 @@ impl Target for PostgresTarget {
             alter::carry_out(transaction.client(), &fence, alteration, on_drop).await?;
         }
         Ok(transaction.commit().await.map_err(retaking())?)
+    }
+
+    async fn define(&self, step: &SchemaStep) -> Result<(), Failure> {
+        let place = step.change.mark.to_string();
+        std::future::ready(Err(TargetError::ForeignDefinition { place }.into())).await
     }
 
     async fn forms(&self, tables: &[Table]) -> Result<Vec<RowForm>, Failure> {

@@ -13,6 +13,7 @@
 mod column;
 mod compression;
 mod cursor;
+mod definition;
 mod error;
 mod format;
 mod json;
@@ -24,21 +25,24 @@ mod query;
 mod row;
 mod table;
 mod temporal;
+mod token;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::compression::{Payload, unpack};
 use self::cursor::Cursor;
+use self::definition::Definition;
 pub use self::error::{BinlogError, Place, Problem};
 use self::format::{Format, HEADER_LEN, Header, kind};
 pub use self::page::Page;
 use self::query::Verb;
 use self::row::{Deed, Form, Rows};
+pub(super) use self::table::Habits;
 use self::table::Numbered;
 pub use self::table::Registry;
 use crate::model::{
-    BinlogPosition, Event, GtidSource, Mark, Position, Relation, Statement, TableId, Truncate,
+    BinlogPosition, Event, GtidSource, Mark, Position, Relation, SchemaChange, Statement, TableId,
 };
 
 /// A page of this size is handed on before more of a compressed transaction is unpacked.
@@ -72,6 +76,8 @@ pub struct Decoder {
     source: Option<Arc<GtidSource>>,
     state: State,
     payload: Option<Payload>,
+    /// A definition was told: what follows is for whoever knows the tables as they are then.
+    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -90,6 +96,8 @@ struct Transaction {
     told: bool,
     /// The first table of which it changed rows.
     changed: Option<Arc<Relation>>,
+    /// It announces a definition, or takes one back: what it holds is not done.
+    void: bool,
 }
 
 impl Decoder {
@@ -111,7 +119,14 @@ impl Decoder {
             source: None,
             state: State::Between,
             payload: None,
+            has_ended: false,
         }
+    }
+
+    /// Whether a definition was told, behind which this decoder knows the tables no more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Everything before this came.
@@ -120,9 +135,12 @@ impl Decoder {
         &self.position
     }
 
-    /// Follows other tables, or the same with other columns, from the next event on.
-    pub fn follow(&mut self, registry: Registry) {
+    /// Goes on behind a definition, at `position`, with the tables as they are then.
+    pub fn go_on_from(&mut self, registry: Registry, position: Position) {
         self.registry = registry;
+        self.position = position;
+        self.state = State::Between;
+        self.has_ended = false;
         self.numbered.clear();
     }
 
@@ -150,6 +168,9 @@ impl Decoder {
     }
 
     fn event(&mut self, event: &[u8], page: &mut Page) -> Result<Rest, Problem> {
+        if self.has_ended {
+            return Err(Problem::OutOfPlace("the tables were defined anew before it"));
+        }
         let header = Header::read(event)?;
         self.place.offset = self.next_offset;
         let body = self.format.body(&header, event)?;
@@ -221,6 +242,9 @@ impl Decoder {
                 return Err(Problem::OutOfPlace("another stands within it"));
             }
             self.dispatch(&header, &event[HEADER_LEN..], page)?;
+            if self.has_ended {
+                return Ok(Rest::Nothing);
+            }
             if page.bytes() >= PAGE_FULL {
                 self.payload = Some(payload);
                 return Ok(Rest::More);
@@ -238,8 +262,8 @@ impl Decoder {
                 let number_len = self.format.table_id_len(header.kind);
                 self.numbered.describe(&self.registry, body, number_len)
             }
-            kind::QUERY => self.query(body, false, page),
-            kind::MARIA_QUERY_COMPRESSED => self.query(body, true, page),
+            kind::QUERY => self.query(header, body, page),
+            kind::MARIA_QUERY_COMPRESSED => self.query(header, body, page),
             kind::XID => self.commit(page),
             kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIA_GTID => {
                 self.name(header, body)
@@ -324,10 +348,10 @@ impl Decoder {
             return Err(Problem::OutOfPlace("another transaction has no end"));
         }
         let mut committed_at_us = i64::from(header.timestamp) * 1_000_000;
-        let mut open = false;
+        let (mut open, mut void) = (false, false);
         let mark = if header.kind == kind::MARIA_GTID {
             let named = names::read_maria(body, header.server)?;
-            open = !named.standalone;
+            (open, void) = (!named.standalone, named.void);
             Mark::MariaDb(named.gtid)
         } else {
             let named = match header.kind {
@@ -358,22 +382,23 @@ impl Decoder {
         if self.position.contains(&mark) {
             return Err(Problem::OutOfOrder);
         }
-        let transaction = Transaction { mark, committed_at_us, told: false, changed: None };
+        let transaction = Transaction { mark, committed_at_us, told: false, changed: None, void };
         self.state = if open { State::Open(transaction) } else { State::Named(transaction) };
         Ok(())
     }
 
-    fn query(&mut self, body: &[u8], packed: bool, page: &mut Page) -> Result<(), Problem> {
-        let (statement, text) = query::read(body)?;
+    fn query(&mut self, header: &Header, body: &[u8], page: &mut Page) -> Result<(), Problem> {
+        let (statement, text) = query::read(body, header.timestamp)?;
         let unpacked;
         let mut text = text;
-        if packed {
+        if header.kind == kind::MARIA_QUERY_COMPRESSED {
             unpacked = unpack(text)?;
             text = &unpacked;
         }
-        let verb = query::verb(text, &statement.database);
+        let verb = query::verb(text);
         match (verb, &self.state) {
             (_, State::Between) => Err(Problem::OutOfPlace("it belongs to no transaction")),
+            (_, State::Named(Transaction { void: true, .. })) => self.commit(page),
             (Verb::Begin, State::Open(_)) => {
                 Err(Problem::OutOfPlace("another transaction has no end"))
             }
@@ -393,18 +418,6 @@ impl Decoder {
                 }
                 if matches!(state, State::Named(_)) { self.commit(page) } else { Ok(()) }
             }
-            (Verb::Truncate(table), _) => {
-                if let Some(relation) = self.registry.find(&table) {
-                    let tables = vec![relation.table];
-                    let told = self.told.entry(relation.table);
-                    if Arc::ptr_eq(told.or_insert_with(|| Arc::clone(&relation)), &relation) {
-                        self.tell(Event::Relation(relation), page);
-                    }
-                    let truncate = Truncate { tables, cascade: false, restart_identity: true };
-                    self.tell(Event::Truncate(truncate), page);
-                }
-                self.end_definition(false, page)
-            }
             (Verb::Beside { words, opens }, _) => {
                 let (database, place) = (&statement.database, &self.place);
                 tracing::warn!(
@@ -413,24 +426,43 @@ impl Decoder {
                 self.end_definition(opens, page)
             }
             (Verb::Define { opens }, _) => {
-                if self.registry.may_concern(&statement.database, text) {
-                    let statement = Statement { text: text.to_vec(), ..statement };
-                    self.tell(Event::Statement(Arc::new(statement)), page);
-                }
-                self.end_definition(opens, page)
+                let read = definition::read(text, &statement, self.registry.server().folds_case);
+                let statement = Statement { text: text[..read.len].to_vec(), ..statement };
+                self.define(read, statement, opens, page)
             }
         }
     }
 
-    /// Tells something of the transaction that is open or named.
-    fn tell(&mut self, event: Event, page: &mut Page) {
-        match &mut self.state {
-            State::Between => {}
-            State::Named(transaction) | State::Open(transaction) => {
-                transaction.begin(page);
-                page.events.push(event);
-            }
+    /// Tells a definition that concerns tables of the migration. One that makes a table that is
+    /// known was seen to before.
+    fn define(
+        &mut self,
+        Definition { act, cascades, .. }: Definition,
+        statement: Statement,
+        opens: bool,
+        page: &mut Page,
+    ) -> Result<(), Problem> {
+        let told = query::told(&act, &statement.text);
+        if !self.registry.is_concerned(&act, &statement) {
+            tracing::info!(place = %self.place, "the source ran {told}, which is beside the tables");
+            return self.end_definition(opens, page);
         }
+        let (State::Named(transaction) | State::Open(transaction)) = &self.state else {
+            return Err(Problem::OutOfPlace("it belongs to no transaction"));
+        };
+        if transaction.told {
+            return Err(Problem::OutOfPlace("a definition stands behind rows"));
+        }
+        let alone = !opens && matches!(self.state, State::Named(_));
+        let (mark, committed_at_us) = (transaction.mark.clone(), transaction.committed_at_us);
+        let end = if alone { Some(self.beyond(&mark)?) } else { None };
+        let selected = self.registry.selected(&act);
+        let unlogged = cascades && !self.registry.server().logs_cascades;
+        let change =
+            SchemaChange { mark, end, committed_at_us, act, unlogged, selected, statement, told };
+        page.events.push(Event::Schema(Arc::new(change)));
+        self.has_ended = true;
+        Ok(())
     }
 
     /// A definition that stands alone ends its transaction, unless rows of its own follow.
@@ -480,20 +512,20 @@ impl Decoder {
             State::Named(transaction) | State::Open(transaction) => transaction,
             State::Between => return Err(Problem::OutOfPlace("it belongs to no transaction")),
         };
-        match (&mut self.position, transaction.mark) {
-            (Position::MySql(executed), Mark::MySql(gtid)) => executed.add(&gtid),
-            (Position::MariaDb(executed), Mark::MariaDb(gtid)) => executed.add(gtid),
-            (Position::Binlog(position), Mark::Binlog(begin)) => {
-                *position = begin.at(self.next_offset);
-            }
-            _ => return Err(Problem::OutOfPlace("the log is another engine's")),
-        }
+        advance(&mut self.position, &transaction.mark, self.next_offset)?;
         if transaction.told {
             page.events.push(Event::Commit { end: self.position.clone() });
         } else {
             page.idle(&self.position);
         }
         Ok(())
+    }
+
+    /// The position behind the transaction that is open or named, were it to end here.
+    fn beyond(&self, mark: &Mark) -> Result<Position, Problem> {
+        let mut position = self.position.clone();
+        advance(&mut position, mark, self.next_offset)?;
+        Ok(position)
     }
 
     /// The name of the file that the next event stands in.
@@ -517,6 +549,17 @@ impl Decoder {
         self.numbered.clear();
         Ok(())
     }
+}
+
+/// Moves a position behind a transaction, where the log goes on at `offset`.
+fn advance(position: &mut Position, mark: &Mark, offset: u64) -> Result<(), Problem> {
+    match (position, mark) {
+        (Position::MySql(executed), Mark::MySql(gtid)) => executed.add(gtid),
+        (Position::MariaDb(executed), Mark::MariaDb(gtid)) => executed.add(*gtid),
+        (Position::Binlog(position), Mark::Binlog(begin)) => *position = begin.at(offset),
+        _ => return Err(Problem::OutOfPlace("the log is another engine's")),
+    }
+    Ok(())
 }
 
 /// The number in an event of rows that just ends a statement.

@@ -126,10 +126,22 @@ pub(super) struct MariaNamed {
     pub(super) gtid: MariaGtid,
     /// One event follows, which stands alone: no end of a transaction comes.
     pub(super) standalone: bool,
+    /// What follows is only begun, or is taken back: `binlog_alter_two_phase` logs a definition
+    /// where it begins and where it ends.
+    pub(super) void: bool,
 }
 
-/// The flag of a group of one event.
-const STANDALONE: u8 = 1;
+/// Flags of a group (`Gtid_log_event` in log_event.h): it is one event; the number of the commit
+/// follows; the name of an XA transaction follows, which is prepared or completed.
+mod flag {
+    pub const STANDALONE: u8 = 1;
+    pub const COMMIT_ID: u8 = 2;
+    pub const PREPARED_XA: u8 = 64;
+    pub const COMPLETED_XA: u8 = 128;
+    /// Of the byte behind: the definition begins; it is taken back.
+    pub const START_ALTER: u8 = 2;
+    pub const ROLLBACK_ALTER: u8 = 8;
+}
 
 /// Reads a MariaDB GTID event, whose header has the server.
 pub(super) fn read_maria(body: &[u8], server: u32) -> Result<MariaNamed, Problem> {
@@ -137,8 +149,20 @@ pub(super) fn read_maria(body: &[u8], server: u32) -> Result<MariaNamed, Problem
     let number = cursor.u64()?;
     let domain = cursor.u32()?;
     let flags = cursor.u8()?;
-    let gtid = MariaGtid { domain, server, number };
-    Ok(MariaNamed { gtid, standalone: flags & STANDALONE != 0 })
+    if flags & flag::COMMIT_ID != 0 {
+        cursor.u64()?;
+    }
+    if flags & (flag::PREPARED_XA | flag::COMPLETED_XA) != 0 {
+        let _format = cursor.u32()?;
+        let (global, branch) = (cursor.u8()?, cursor.u8()?);
+        cursor.take(usize::from(global) + usize::from(branch))?;
+    }
+    let more = if cursor.is_empty() { 0 } else { cursor.u8()? };
+    Ok(MariaNamed {
+        gtid: MariaGtid { domain, server, number },
+        standalone: flags & flag::STANDALONE != 0,
+        void: more & (flag::START_ALTER | flag::ROLLBACK_ALTER) != 0,
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::cursor::Cursor;
 use super::error::Problem;
-use crate::model::{Statement, TableName};
+use crate::model::{Act, Statement};
 
 /// What a statement is to the transaction it stands in.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +23,6 @@ pub(super) enum Verb {
     Change,
     /// It may change any rows, and they are not in the log.
     Call,
-    Truncate(TableName),
     /// A definition that may change tables; `opens` where rows of its own follow in the same
     /// transaction.
     Define {
@@ -42,23 +41,14 @@ const BESIDE_TABLES: &[&str] =
     &["GRANT", "REVOKE", "FLUSH", "OPTIMIZE", "REPAIR", "CHECK", "INSTALL", "UNINSTALL"];
 
 /// Kinds of objects that are no tables, and whose definitions change none.
-const NO_TABLES: &[&str] = &[
-    "VIEW",
-    "TRIGGER",
-    "EVENT",
-    "FUNCTION",
-    "PROCEDURE",
-    "PACKAGE",
-    "USER",
-    "ROLE",
-    "SERVER",
-    "INDEX",
-];
+const NO_TABLES: &[&str] =
+    &["VIEW", "TRIGGER", "EVENT", "FUNCTION", "PROCEDURE", "PACKAGE", "USER", "ROLE", "SERVER"];
 
 /// So many words may stand in front of the kind of an object that is defined.
 const WORDS_BEFORE_KIND: usize = 32;
 
-/// Numbers of the settings that stand in front of a statement.
+/// Numbers of the settings that stand in front of a statement (`Query_event_status_vars` in
+/// MySQL's statement_events.h, `Q_*_CODE` in MariaDB's log_event.h).
 mod setting {
     pub const FLAGS: u8 = 0;
     pub const SQL_MODE: u8 = 1;
@@ -67,10 +57,32 @@ mod setting {
     pub const CHARSET: u8 = 4;
     pub const TIME_ZONE: u8 = 5;
     pub const CATALOG_BARE: u8 = 6;
+    pub const LC_TIME_NAMES: u8 = 7;
+    pub const CHARSET_OF_DATABASE: u8 = 8;
+    pub const UPDATED_TABLES: u8 = 9;
+    pub const WRITTEN_BYTES: u8 = 10;
+    pub const INVOKER: u8 = 11;
+    pub const UPDATED_DATABASES: u8 = 12;
+    pub const MICROSECONDS: u8 = 13;
+    pub const EXPLICIT_DEFAULTS: u8 = 16;
+    pub const LOGGED_WITH_XID: u8 = 17;
+    pub const DEFAULT_UTF8MB4: u8 = 18;
+    pub const REQUIRE_PRIMARY_KEY: u8 = 19;
+    pub const TABLE_ENCRYPTION: u8 = 20;
+    pub const MARIA_MICROSECONDS: u8 = 128;
+    pub const MARIA_XID: u8 = 129;
+    pub const MARIA_COLLATIONS: u8 = 131;
 }
 
-/// Reads a statement. Its text stands behind everything else, compressed or not.
-pub(super) fn read(body: &[u8]) -> Result<(Statement, &[u8]), Problem> {
+/// A collation of utf8mb4.
+const UTF8MB4: u16 = 45;
+
+/// The number of databases that stands for too many to be named.
+const TOO_MANY_DATABASES: u8 = 254;
+
+/// Reads a statement, which began in the second `began_at`. Its text stands behind everything else,
+/// compressed or not.
+pub(super) fn read(body: &[u8], began_at: u32) -> Result<(Statement, &[u8]), Problem> {
     let mut cursor = Cursor::new(body, "a statement");
     let _thread = cursor.u32()?;
     let _seconds = cursor.u32()?;
@@ -80,7 +92,8 @@ pub(super) fn read(body: &[u8]) -> Result<(Statement, &[u8]), Problem> {
     let settings = Cursor::new(cursor.take(settings_len)?, "the settings of a statement");
     let database = String::from_utf8_lossy(cursor.take(database_len)?).into_owned();
     cursor.u8()?;
-    let mut statement = Statement { database, ..Statement::default() };
+    let began_at_us = i64::from(began_at) * 1_000_000;
+    let mut statement = Statement { database, began_at_us, ..Statement::default() };
     read_settings(&mut statement, settings)?;
     Ok((statement, cursor.rest()))
 }
@@ -89,7 +102,7 @@ pub(super) fn read(body: &[u8]) -> Result<(Statement, &[u8]), Problem> {
 fn read_settings(statement: &mut Statement, mut cursor: Cursor<'_>) -> Result<(), Problem> {
     while !cursor.is_empty() {
         match cursor.u8()? {
-            setting::FLAGS | setting::AUTO_INCREMENT => {
+            setting::FLAGS | setting::AUTO_INCREMENT | setting::WRITTEN_BYTES => {
                 cursor.u32()?;
             }
             setting::SQL_MODE => statement.sql_mode = cursor.u64()?,
@@ -97,13 +110,44 @@ fn read_settings(statement: &mut Statement, mut cursor: Cursor<'_>) -> Result<()
                 cursor.short_bytes()?;
                 cursor.u8()?;
             }
-            setting::CATALOG_BARE | setting::TIME_ZONE => {
+            setting::CATALOG_BARE => {
                 cursor.short_bytes()?;
+            }
+            setting::TIME_ZONE => {
+                let zone = cursor.short_bytes()?;
+                statement.time_zone = Some(String::from_utf8_lossy(zone).into_owned());
             }
             setting::CHARSET => {
                 statement.client_charset = cursor.u16()?;
                 statement.connection_collation = cursor.u16()?;
-                statement.server_collation = cursor.u16()?;
+                let _server = cursor.u16()?;
+            }
+            setting::LC_TIME_NAMES | setting::CHARSET_OF_DATABASE => {
+                cursor.u16()?;
+            }
+            setting::UPDATED_TABLES | setting::LOGGED_WITH_XID | setting::MARIA_XID => {
+                cursor.u64()?;
+            }
+            setting::INVOKER => {
+                cursor.short_bytes()?;
+                cursor.short_bytes()?;
+            }
+            setting::UPDATED_DATABASES => skip_databases(&mut cursor)?,
+            setting::MICROSECONDS | setting::MARIA_MICROSECONDS => {
+                statement.began_at_us += cursor.uint(3)?.cast_signed();
+            }
+            setting::EXPLICIT_DEFAULTS
+            | setting::REQUIRE_PRIMARY_KEY
+            | setting::TABLE_ENCRYPTION => {
+                cursor.u8()?;
+            }
+            setting::DEFAULT_UTF8MB4 => {
+                statement.default_collations = vec![(UTF8MB4, cursor.u16()?)];
+            }
+            setting::MARIA_COLLATIONS => {
+                for _ in 0..cursor.u8()? {
+                    statement.default_collations.push((cursor.u16()?, cursor.u16()?));
+                }
             }
             _ => return Ok(()),
         }
@@ -111,8 +155,19 @@ fn read_settings(statement: &mut Statement, mut cursor: Cursor<'_>) -> Result<()
     Ok(())
 }
 
-/// What a statement in `database` is.
-pub(super) fn verb(text: &[u8], database: &str) -> Verb {
+/// Skips the names of the databases that a statement changed, each with a zero behind it.
+fn skip_databases(cursor: &mut Cursor<'_>) -> Result<(), Problem> {
+    let count = cursor.u8()?;
+    if count != TOO_MANY_DATABASES {
+        for _ in 0..count {
+            while cursor.u8()? != 0 {}
+        }
+    }
+    Ok(())
+}
+
+/// What a statement is.
+pub(super) fn verb(text: &[u8]) -> Verb {
     let mut words = Words { rest: text };
     let first = words.next_word();
     match first.as_str() {
@@ -132,10 +187,6 @@ pub(super) fn verb(text: &[u8], database: &str) -> Verb {
         },
         "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" => Verb::Change,
         "WITH" | "CALL" | "DO" | "SELECT" | "TABLE" | "VALUES" | "EXECUTE" => Verb::Call,
-        "TRUNCATE" => match words.table(database) {
-            Some(table) => Verb::Truncate(table),
-            None => Verb::Define { opens: false },
-        },
         "CREATE" | "DROP" | "ALTER" => definition(&first, words, text),
         "RENAME" => match words.next_word().as_str() {
             "USER" => Verb::Beside { words: "RENAME USER".to_owned(), opens: false },
@@ -157,6 +208,27 @@ pub(super) fn verb(text: &[u8], database: &str) -> Verb {
     }
 }
 
+/// A statement's first words, where the rest may hold what is not to be shown.
+const WORDS_TOLD: usize = 3;
+
+/// Characters of a definition that are shown at most.
+const CHARACTERS_TOLD: usize = 1000;
+
+/// A definition as far as it may be shown: of one that is not understood its first words.
+pub(super) fn told(act: &Act, text: &[u8]) -> String {
+    if *act == Act::Other {
+        let mut words = Words { rest: text };
+        let first: Vec<_> = (0..WORDS_TOLD).map(|_| words.next_word()).collect();
+        return first.join(" ").trim_end().to_owned();
+    }
+    let text = String::from_utf8_lossy(text.trim_ascii());
+    let mut told: String = text.chars().take(CHARACTERS_TOLD).collect();
+    if told.len() < text.len() {
+        told.push('…');
+    }
+    told
+}
+
 /// What a statement defines that begins with CREATE, DROP or ALTER.
 fn definition(first: &str, mut words: Words<'_>, text: &[u8]) -> Verb {
     // How MySQL logs CREATE TABLE ... SELECT (sql_table.cc).
@@ -168,8 +240,9 @@ fn definition(first: &str, mut words: Words<'_>, text: &[u8]) -> Verb {
         match word.as_str() {
             "TEMPORARY" => return Verb::Nothing,
             "REPLACE" => replaces = true,
-            "TABLE" | "DATABASE" | "SCHEMA" if !is_new => break,
-            "TABLE" | "DATABASE" | "SCHEMA" => {
+            "TABLE" | "INDEX" => break,
+            "DATABASE" | "SCHEMA" if !is_new => break,
+            "DATABASE" | "SCHEMA" => {
                 return Verb::Beside { words: format!("{first} {word}"), opens };
             }
             kind if NO_TABLES.contains(&kind) => {
@@ -267,21 +340,6 @@ impl Words<'_> {
             }
         }
     }
-
-    /// The table of a TRUNCATE.
-    fn table(&mut self, database: &str) -> Option<TableName> {
-        let mut ahead = Words { rest: self.rest };
-        if ahead.next_word() == "TABLE" {
-            self.rest = ahead.rest;
-        }
-        let first = self.name()?;
-        self.skip_blanks();
-        let Some(behind) = self.rest.strip_prefix(b".") else {
-            return Some(TableName { schema: database.to_owned(), name: first });
-        };
-        self.rest = behind;
-        Some(TableName { schema: first, name: self.name()? })
-    }
 }
 
 #[cfg(test)]
@@ -289,7 +347,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Verb {
-        verb(text.as_bytes(), "shop")
+        verb(text.as_bytes())
     }
 
     #[test]
@@ -314,6 +372,9 @@ mod tests {
             ("CREATE OR REPLACE TEMPORARY TABLE t (a INT)", Verb::Nothing),
             ("DROP TABLE `t` /* generated by server */", Verb::Define { opens: false }),
             ("CREATE OR REPLACE TABLE t (a INT)", Verb::Define { opens: false }),
+            ("CREATE TABLE t (a INT) START TRANSACTION", Verb::Define { opens: true }),
+            ("CREATE UNIQUE INDEX view ON t (a)", Verb::Define { opens: false }),
+            ("TRUNCATE t", Verb::Define { opens: false }),
             ("ALTER DATABASE shop CHARACTER SET latin1", Verb::Define { opens: false }),
             ("RENAME TABLE t TO u", Verb::Define { opens: false }),
             ("CREATE SEQUENCE s", Verb::Define { opens: false }),
@@ -326,7 +387,6 @@ mod tests {
     #[test]
     fn what_changes_no_table_is_told_by_its_first_words() {
         for (text, expected, rows) in [
-            ("CREATE TABLE t (a INT) START TRANSACTION", "CREATE TABLE", true),
             ("create database `shop`", "CREATE DATABASE", false),
             (
                 "CREATE DEFINER=`table`@`%` SQL SECURITY DEFINER VIEW v AS SELECT 1",
@@ -340,7 +400,6 @@ mod tests {
             ),
             ("CREATE OR REPLACE ALGORITHM=MERGE VIEW v AS SELECT 1", "CREATE VIEW", false),
             ("DROP PROCEDURE IF EXISTS p", "DROP PROCEDURE", false),
-            ("CREATE UNIQUE INDEX i ON t (a)", "CREATE INDEX", false),
             ("CREATE USER 'a'@'%' IDENTIFIED BY 'secret'", "CREATE USER", false),
             ("GRANT SELECT ON shop.* TO a", "GRANT", false),
             ("ANALYZE TABLE t", "ANALYZE", false),
@@ -348,17 +407,5 @@ mod tests {
             let expected = Verb::Beside { words: expected.to_owned(), opens: rows };
             assert_eq!(of(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_truncate_names_its_table() {
-        let table = |schema: &str, name: &str| {
-            Verb::Truncate(TableName { schema: schema.to_owned(), name: name.to_owned() })
-        };
-        assert_eq!(of("TRUNCATE t"), table("shop", "t"));
-        assert_eq!(of("truncate table `my``table`"), table("shop", "my`table"));
-        assert_eq!(of("TRUNCATE TABLE `a b` . /* x */ é$1"), table("a b", "é$1"));
-        assert_eq!(of("TRUNCATE `table`"), table("shop", "table"));
-        assert_eq!(of("TRUNCATE"), Verb::Define { opens: false });
     }
 }

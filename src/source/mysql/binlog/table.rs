@@ -6,20 +6,34 @@
 //! columns are found by them, otherwise by their place, and a mismatch is an error: no value is
 //! ever read as another column's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::column::{Kind, Logged, code};
 use super::cursor::{Cursor, bit};
 use super::error::Problem;
 use crate::model::{
-    Column, ColumnOrder, Identity, Relation, RelationColumn, Table, TableId, TableName,
+    Act, Column, ColumnOrder, Identity, Relation, RelationColumn, Statement, Table, TableId,
+    TableName,
 };
+use crate::source::mysql::relations::Wanted;
 
 /// The tables that are followed, by the name that a TABLE_MAP has for them.
 #[derive(Debug, Default)]
 pub struct Registry {
     tables: HashMap<Box<[u8]>, Arc<Known>>,
+    /// Which tables are to be followed that come; none where that is not known.
+    wanted: Option<Wanted>,
+    server: Habits,
+}
+
+/// What a server does to definitions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::source::mysql) struct Habits {
+    /// It keeps names of tables in lower case.
+    pub(in crate::source::mysql) folds_case: bool,
+    /// It logs what foreign keys do to rows.
+    pub(in crate::source::mysql) logs_cascades: bool,
 }
 
 /// What the migration knows of a table.
@@ -53,14 +67,44 @@ impl Registry {
         registry
     }
 
-    /// A table by its name, with the columns that the migration knows.
-    pub(super) fn find(&self, name: &TableName) -> Option<Arc<Relation>> {
-        let known = self.tables.get(&name_in_log(name))?;
-        let carried = known.columns.iter().enumerate().filter(|(_, column)| !column.generated);
-        let columns = carried.map(|(index, column)| relation_column(column, known.is_key(index)));
-        let columns = columns.collect();
-        let (table, name) = (known.id, known.name.clone());
-        Some(Arc::new(Relation { table, name, columns, full: known.key.is_empty() }))
+    /// Says which tables are to be followed that come, and what the server does to definitions.
+    #[must_use]
+    pub(in crate::source::mysql) fn selecting(self, wanted: Wanted, server: Habits) -> Self {
+        Registry { wanted: Some(wanted), server, ..self }
+    }
+
+    /// What the server does to definitions.
+    pub(super) fn server(&self) -> Habits {
+        self.server
+    }
+
+    fn knows(&self, name: &TableName) -> bool {
+        self.tables.contains_key(&name_in_log(name))
+    }
+
+    fn selects(&self, name: &TableName) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.has(name))
+    }
+
+    /// The selected tables that a definition leaves.
+    pub(super) fn selected(&self, act: &Act) -> BTreeSet<TableName> {
+        act.after().into_iter().filter(|name| self.selects(name)).cloned().collect()
+    }
+
+    /// Whether a definition changes what is followed.
+    pub(super) fn is_concerned(&self, act: &Act, statement: &Statement) -> bool {
+        match act {
+            Act::Create(table) => self.selects(table) && !self.knows(table),
+            Act::Truncate(table) => self.knows(table),
+            Act::Alter(alter) => {
+                self.knows(&alter.table) || alter.table != alter.to && self.selects(&alter.to)
+            }
+            Act::Drop(tables) => tables.iter().any(|table| self.knows(table)),
+            Act::Rename(pairs) => {
+                pairs.iter().any(|(from, to)| self.knows(from) || self.selects(to))
+            }
+            Act::Other => self.may_concern(&statement.database, &statement.text),
+        }
     }
 
     /// Whether a statement may concern a table that is followed: it runs in the database of one, or

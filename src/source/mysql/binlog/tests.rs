@@ -170,8 +170,9 @@ fn told(batch: &Batch) -> Vec<String> {
             format!("update {} {}", old.map(row).unwrap_or_default(), row(*new))
         }
         Event::Truncate(_) => "truncate".to_owned(),
-        Event::Statement(statement) => {
-            format!("statement {}", String::from_utf8_lossy(&statement.text))
+        Event::Schema(change) => {
+            let end = change.end.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+            format!("schema {} {:?} {end}", change.mark, change.act)
         }
         Event::Relation(relation) => format!("relation {}", relation.name),
         Event::Commit { end } => format!("commit {end}"),
@@ -277,32 +278,27 @@ fn what_stands_before_a_place_is_passed_over() {
 }
 
 #[test]
-fn definitions_stand_alone_and_truncates_are_told_as_such() {
+fn a_definition_of_a_followed_table_ends_what_this_decoder_can_tell() {
     let log = Log::new()
         .gtid(7)
-        .query("ALTER TABLE items ADD b INT")
-        .gtid(8)
-        .query("TRUNCATE TABLE items")
-        .gtid(9)
         .query("DROP TEMPORARY TABLE x")
-        .gtid(10)
+        .gtid(8)
+        .query("ALTER TABLE other ADD b INT")
+        .gtid(9)
         .query("BEGIN")
-        .query("COMMIT");
-    let (batch, _, error) = decode(&log, named());
+        .query("COMMIT")
+        .gtid(10)
+        .query("TRUNCATE TABLE items");
+    let (batch, end, error) = decode(&log, named());
     assert_eq!(error, None);
+    let name = "TableName { schema: \"shop\", name: \"items\" }";
     assert_eq!(
         told(&batch),
-        [
-            &format!("begin {UUID}:7"),
-            "statement ALTER TABLE items ADD b INT",
-            &format!("commit {UUID}:1-7"),
-            &format!("begin {UUID}:8"),
-            "relation shop.items",
-            "truncate",
-            &format!("commit {UUID}:1-8"),
-            &format!("idle {UUID}:1-10"),
-        ]
+        [format!("idle {UUID}:1-9"), format!("schema {UUID}:10 Truncate({name}) {UUID}:1-10"),]
     );
+    assert_eq!(end.to_string(), format!("{UUID}:1-9"));
+    let (_, _, error) = decode(&log.transaction(11), named());
+    assert_eq!(error, Some(Problem::OutOfPlace("the tables were defined anew before it")));
 }
 
 #[test]
@@ -357,7 +353,7 @@ fn motley() -> Log {
     Log::new()
         .transaction(7)
         .gtid(8)
-        .query("ALTER TABLE items ADD b INT")
+        .query("ALTER TABLE other ADD b INT")
         .gtid(9)
         .query("BEGIN")
         .table()

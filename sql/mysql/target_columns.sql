@@ -1,0 +1,10 @@
+-- The columns of tables, in each table's order once sorted so.
+SELECT TABLE_SCHEMA,
+       TABLE_NAME,
+       COLUMN_NAME,
+       ORDINAL_POSITION,
+       COLUMN_TYPE,
+       IS_NULLABLE = 'NO',
+       COLLATION_NAME,
+       COALESCE(GENERATION_EXPRESSION, '') <> ''
+FROM information_schema.COLUMNS
