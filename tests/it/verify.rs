@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dunlin::demo::ServerOptions;
 use dunlin::demo::load::Size;
@@ -161,7 +162,10 @@ async fn verify_raises_no_alarm_under_writers() {
     let (toggler, stopped) = (scene.pair.on_source().await, Arc::clone(&stop));
     let toggling = tokio::spawn(async move {
         let toggle = "UPDATE toggled SET v = CASE v WHEN 'a' THEN 'b' ELSE 'a' END";
+        // No faster than a stream of an unoptimised build on a busy machine.
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
         while !stopped.load(Ordering::SeqCst) {
+            pace.tick().await;
             toggler.batch_execute(toggle).await.unwrap();
         }
     });
