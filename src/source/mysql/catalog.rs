@@ -77,7 +77,7 @@ impl Positioning {
 
 /// What stands in the place of one cluster's identifier where any server of it may be read from:
 /// the checkpoint's GTIDs tell whether it belongs to it.
-const BY_GTID: &str = "the servers that share its GTIDs";
+const BY_GTID: &str = "of shared GTIDs";
 
 /// What tells one source from every other: cluster, and server within it.
 pub(super) fn identity(positioning: Positioning, settings: &Settings) -> (String, String) {
