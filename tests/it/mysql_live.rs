@@ -193,6 +193,32 @@ async fn mariadb_11_8_survives_kills_at_named_points() {
     survives_kills(Release::MARIADB_11_8).await;
 }
 
+/// One that was not there yet when both sides were checked.
+async fn a_prepared_transaction_is_not_left_out(release: Release) {
+    let pair = MySqlPair::of(release).await;
+    pair.source_sql(TABLES).await;
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &[], "published");
+    run.reaches("published").await;
+    run.kill().await;
+    let prepare = "XA START 'x'; INSERT INTO heap VALUES (7, 'later'); XA END 'x'; XA PREPARE 'x'";
+    pair.source_sql(prepare).await;
+    let refused = Dunlin::run(&pair, "run", &["--until", "caught-up"]).await;
+    refused.expect_code(4).expect_said("XA_PREPARED");
+    pair.source_sql("XA COMMIT 'x'").await;
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    pair.assert_equal().await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_does_not_leave_out_a_prepared_transaction() {
+    a_prepared_transaction_is_not_left_out(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_does_not_leave_out_a_prepared_transaction() {
+    a_prepared_transaction_is_not_left_out(Release::MARIADB_11_8).await;
+}
+
 const PARENT: &str = "CREATE TABLE parent (id int PRIMARY KEY)";
 const CHILD: &str = "CREATE TABLE child (id int PRIMARY KEY, parent int, \
                      FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE)";

@@ -18,6 +18,14 @@ pub enum SourceError {
         /// The privileges that are missing.
         privileges: &'static str,
     },
+    /// Transactions are prepared at the moment of the snapshot.
+    #[error(
+        "take a snapshot beside {count} prepared XA transactions, whose rows are in the log before it"
+    )]
+    Prepared {
+        /// How many.
+        count: usize,
+    },
     /// The snapshot is gone with its connections.
     #[error("read under a snapshot that is not held any more")]
     SnapshotGone,
@@ -135,6 +143,11 @@ impl Fault for SourceError {
             SourceError::LockRefused { privileges } => Halt::with(
                 Code::PrivilegeMissing,
                 format!("on the source: GRANT {privileges} to the account that dunlin uses"),
+            ),
+            SourceError::Prepared { .. } => Halt::with(
+                Code::XaPrepared,
+                "commit them or roll them back (XA RECOVER CONVERT XID lists them), then run the \
+                 same command again",
             ),
             SourceError::BeyondReach { .. } => Halt::with(
                 Code::StateUnreadable,

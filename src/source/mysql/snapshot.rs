@@ -63,11 +63,21 @@ pub(super) async fn take(order: &Order<'_>) -> Result<(Vec<Wire>, Position), Fai
     lock(order, &mut locker).await?;
     begin(&mut wires).await?;
     let position = catalog::position(order.control, order.positioning).await?;
+    refuse_prepared(order.control).await?;
     // Fails where the server ended the session, and its lock with it, before this moment.
     locker.execute("UNLOCK TABLES").await?;
     locker.close().await?;
     mark(&mut wires).await?;
     Ok((wires, position))
+}
+
+/// What is prepared now, and can commit only once the lock is gone, has its rows in the log before the
+/// snapshot, which does not show them.
+async fn refuse_prepared(control: &Control) -> Result<(), Failure> {
+    match control.permitted("XA RECOVER", "look for prepared transactions").await? {
+        Some(rows) if !rows.is_empty() => Err(SourceError::Prepared { count: rows.len() }.into()),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A connection on which rows are read.
