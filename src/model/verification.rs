@@ -90,6 +90,8 @@ pub struct Sample {
 /// A verification that was begun: all that it is to compare.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct VerificationPlan {
+    /// Its own number, which no other has.
+    pub id: u32,
     /// Which of the migration's tables.
     pub tables: Patterns,
     /// Which of their units; all where it is None.
@@ -103,6 +105,8 @@ pub struct VerificationPlan {
 /// A unit that was the same on both sides.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Proof {
+    /// The number of the plan that the unit is of.
+    pub plan: u32,
     /// The unit's number.
     pub unit: u32,
     /// The digest of its rows, as they were read on the source.

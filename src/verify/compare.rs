@@ -113,7 +113,13 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
             Found::Unequal => return Ok(Some(())),
             Found::Again => return Ok(None),
         }
-        let proof = Proof { unit: unit.number, digest, bytes: source.bytes, position };
+        let proof = Proof {
+            plan: self.shared.plan,
+            unit: unit.number,
+            digest,
+            bytes: source.bytes,
+            position,
+        };
         self.shared.state.record(&proof).await?;
         self.findings(|findings| findings.proven(table.id, &proof));
         let rest = source.bytes % SHOWN_EVERY;

@@ -157,6 +157,8 @@ struct Shared<S, T> {
     source: S,
     state: T,
     tables: HashMap<TableId, Compared>,
+    /// The number of the plan.
+    plan: u32,
     queue: Mutex<VecDeque<Unit>>,
     findings: Mutex<Findings>,
     pace: Pace,
@@ -229,7 +231,9 @@ impl<S: Lull, P: Present, T: Target + Proofs> Verification<S, P, T> {
     async fn plan(&self, tables: &[Table]) -> Result<(VerificationPlan, Vec<Proof>), Failure> {
         let Options { sample_percent, seed, chunk_bytes, .. } = self.options;
         let patterns = self.options.tables.patterns();
-        if let Some((plan, proofs)) = self.state.unfinished().await? {
+        if let Some((plan, mut proofs)) = self.state.unfinished().await? {
+            // Another process may have gone on with the plan that was there before.
+            proofs.retain(|proof| proof.plan == plan.id);
             let same_sample = plan.sample.map(|sample| sample.percent) == sample_percent
                 && seed.is_none_or(|seed| plan.sample.is_none_or(|sample| sample.seed == seed));
             let age_s = report::seconds_now().saturating_sub(plan.begun_at_s);
@@ -263,6 +267,7 @@ impl<S: Lull, P: Present, T: Target + Proofs> Verification<S, P, T> {
         Shared {
             source: self.source.clone(),
             state: self.state.clone(),
+            plan: plan.id,
             queue: Mutex::new(open.cloned().collect()),
             tables,
             findings: Mutex::new(findings),

@@ -45,7 +45,7 @@ pub(super) async fn plan<S: Source>(
         units = chosen(units, sample);
     }
     let begun_at_s = seconds_now();
-    Ok(VerificationPlan { tables: patterns.clone(), sample, begun_at_s, units })
+    Ok(VerificationPlan { id: rand::random(), tables: patterns.clone(), sample, begun_at_s, units })
 }
 
 async fn cut<S: Source>(
