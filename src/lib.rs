@@ -9,6 +9,7 @@
 //! connect                   model config
 //! source, target            model config connect observe   (never each other)
 //! snapshot, stream, verify  model observe + the Source and Target traits
+//! cutover                   model observe + the Source, Fence and Target traits
 //! migration                 all above; the only composer
 //! demo                      model config connect observe
 //! cli                       migration config observe demo
@@ -20,6 +21,7 @@
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod cutover;
 pub mod demo;
 pub mod migration;
 pub mod model;

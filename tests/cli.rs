@@ -105,11 +105,12 @@ fn colour_is_used_only_on_demand_where_there_is_no_terminal() {
 
 #[test]
 fn every_verb_has_an_example_and_says_what_is_next() {
-    let verbs: [&[&str]; 9] = [
+    let verbs: [&[&str]; 10] = [
         &["check"],
         &["plan"],
         &["run"],
         &["status"],
+        &["cutover"],
         &["complete"],
         &["grants"],
         &["config", "init"],
@@ -135,6 +136,6 @@ fn grants_of_one_side_are_sql() {
 #[test]
 fn completions_know_the_verbs() {
     let output = Folder::new().dunlin(&["completions", "bash"], &[]);
-    assert!(stdout(&output).contains("check plan run status verify complete"));
+    assert!(stdout(&output).contains("check plan run status verify cutover complete"));
     assert!(output.status.success());
 }

@@ -24,18 +24,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("snapshot", &["model", "source", "target", "observe"]),
     ("stream", &["model", "source", "target", "observe"]),
     ("verify", &["model", "source", "target", "observe"]),
+    ("cutover", &["model", "source", "target", "observe"]),
     (
         "migration",
         &[
             "model", "observe", "config", "connect", "source", "target", "snapshot", "stream",
-            "verify",
+            "verify", "cutover",
         ],
     ),
     ("demo", &["model", "config", "connect", "observe"]),
-    ("cli", &["migration", "config", "observe", "demo", "model"]),
+    ("cli", &["migration", "config", "observe", "demo", "cutover", "model"]),
 ];
 /// Rooms that know the traits of source and target and none of their engines.
-const ENGINE_FREE: &[&str] = &["snapshot", "stream", "verify"];
+const ENGINE_FREE: &[&str] = &["snapshot", "stream", "verify", "cutover"];
 const ENGINES: &[&str] =
     &["source::postgres", "target::postgres", "source::mysql", "target::mysql"];
 

@@ -11,6 +11,9 @@ CREATE TABLE IF NOT EXISTS dunlin.migration (
     owns_schema  boolean NOT NULL DEFAULT false,
     snapshot     longtext,
     archive      longblob,
+    -- Up to this epoch processes are asked to stand by for a cutover.
+    stand_by     bigint,
+    cutover      longtext,
     created_at   datetime(6) NOT NULL
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 

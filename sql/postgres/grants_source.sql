@@ -7,5 +7,7 @@ GRANT CONNECT ON DATABASE {database} TO {role};
 -- its primary makes the publications by hand. All of this is then run on the primary.
 GRANT CREATE ON DATABASE {database} TO {role};
 GRANT {owner} TO {role};
+-- Only for dunlin cutover, to end sessions of others that keep a transaction open:
+-- GRANT pg_signal_backend TO {role};
 -- Only where tables have row security, which would hide rows from the copy:
 -- ALTER ROLE {role} BYPASSRLS;

@@ -12,6 +12,9 @@ CREATE TABLE IF NOT EXISTS dunlin.migration (
     snapshot     jsonb,
     archive      bytea,
     facts        jsonb,
+    -- Up to this epoch processes are asked to stand by for a cutover.
+    stand_by     bigint,
+    cutover      jsonb,
     created_at   timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 

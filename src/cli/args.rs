@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    check, complete, completions, config, demo, grants, hold_snapshot, plan, run, status, verify,
+    check, complete, completions, config, cutover, demo, grants, hold_snapshot, plan, run, status,
+    verify,
 };
 use crate::config::keys::{KEYS, Key, Kind, Section};
 use crate::config::{Origin, RawConfig};
@@ -63,6 +64,13 @@ pub enum Verb {
     /// Takes no lock. With `dunlin run` at work it can be run at any time; without, both sides have to
     /// be at rest. Killed, it goes on where it was. Exits with 1 where rows differ.
     Verify(verify::VerifyArgs),
+    /// Leave the source: keep its writers out, apply the last of its log, switch the traffic
+    ///
+    /// Looks at everything first. Then the source's writers are kept out, the target gets the last of
+    /// the log and every sequence's value, the source is made to refuse writes by itself, and your
+    /// command moves the traffic. Where anything fails before that, or takes too long, everything is
+    /// undone: the source takes writes, and a run that is at work goes on. Exits with 5 then.
+    Cutover(cutover::CutoverArgs),
     /// Remove everything of dunlin from both servers
     ///
     /// Drops the replication slot and the publication on the source and the state on the target. The

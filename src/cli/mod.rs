@@ -9,6 +9,7 @@ pub mod check;
 pub mod complete;
 pub mod completions;
 pub mod config;
+pub mod cutover;
 pub mod demo;
 pub mod grants;
 pub mod hold_snapshot;
@@ -83,6 +84,7 @@ impl Verb {
             Verb::Run(args) => args.settings.places(),
             Verb::Status(args) => args.settings.places(),
             Verb::Verify(args) => args.settings.places(),
+            Verb::Cutover(args) => args.settings.places(),
             Verb::Complete(args) => args.settings.places(),
             Verb::Demo(args) => args.settings.places(),
             Verb::Grants(_) | Verb::Config(_) | Verb::Completions(_) | Verb::HoldSnapshot(_) => {
@@ -100,6 +102,7 @@ impl Verb {
             Verb::Run(args) => args.json,
             Verb::Status(args) => args.json,
             Verb::Verify(args) => args.json,
+            Verb::Cutover(args) => args.json,
             Verb::Complete(args) => args.json,
             Verb::Grants(args) => args.json,
             Verb::Config(_) | Verb::Completions(_) | Verb::Demo(_) | Verb::HoldSnapshot(_) => false,
@@ -121,6 +124,7 @@ fn perform(verb: Verb) -> Result<ExitStatus, Failure> {
         | Verb::Run(_)
         | Verb::Status(_)
         | Verb::Verify(_)
+        | Verb::Cutover(_)
         | Verb::Complete(_)
         | Verb::Demo(_)
         | Verb::HoldSnapshot(_) => {
@@ -164,6 +168,14 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             let report = migration::verify(&config, &options, &session.progress, stop).await;
             session.end().await;
             verify::show(&report?, args.certificate.as_deref(), &output)
+        }
+        Verb::Cutover(args) => {
+            let wanted = (args.wanted(), args.orders());
+            let (config, session) = session(args.settings, args.json)?;
+            let (output, stop) = (session.output, interrupts()?);
+            let report = migration::cutover(&config, wanted, &session.progress, stop).await;
+            session.end().await;
+            Ok(cutover::show(&report?, &output)?)
         }
         Verb::Complete(args) => {
             let (config, session) = session(args.settings, args.json)?;

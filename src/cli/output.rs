@@ -70,6 +70,8 @@ pub enum ExitStatus {
     Different,
     /// A preflight check found what would fail.
     Blocked,
+    /// Something stands against a cutover.
+    Refused,
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -78,6 +80,7 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::Done => ExitCode::SUCCESS,
             ExitStatus::Different => ExitCode::from(1),
             ExitStatus::Blocked => ExitCode::from(3),
+            ExitStatus::Refused => ExitCode::from(5),
         }
     }
 }

@@ -47,11 +47,16 @@ fn rendered(ended: Ended, json: bool) -> String {
             "the point named with --until is reached",
             "dunlin run, with the same options and without --until, goes on from here",
         ),
+        Ended::CutOver => (
+            "the migration is cut over: the target is the database",
+            "once nobody wants to go back, dunlin complete",
+        ),
     };
     if json {
         let name = match ended {
             Ended::Stopped => "stopped",
             Ended::Reached => "reached",
+            Ended::CutOver => "cut-over",
         };
         let object = serde_json::json!({ "ended": name, "next": next });
         return format!("{object}\n");

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::MigrationError;
-use super::run::{Run, Until};
+use super::run::{Reins, Run, Until};
 use crate::model::{
     Coverage, Drift, Failure, Phase, Position, SchemaChange, SourceHealth, TableId,
 };
@@ -67,6 +67,8 @@ pub(super) enum Followed {
     Unsettled(Option<TableId>),
     /// Tables are defined anew.
     Schema(Arc<SchemaChange>),
+    /// A cutover wants the stream for itself.
+    StandBy,
 }
 
 /// Why watching ended.
@@ -76,6 +78,8 @@ enum Watched {
     CaughtUp,
     /// Partitions came or went.
     Unsettled,
+    /// A cutover wants the stream for itself.
+    Asked,
 }
 
 /// Reads and applies the log from the stored checkpoint until something ends it. `horizon`
@@ -114,11 +118,32 @@ pub(super) async fn follow<S: Source, T: Target, B>(
     reader.spawn(async move { source.stream(from, &tables, sender, durable_seen).await });
     let applying = pipeline::run(feed, Report { durable, figures }, run.source.clone(), applier);
     let ends_when_caught_up = horizon.is_none() && run.options.until == Some(Until::CaughtUp);
+    let ending = reach(run.handles.reins.clone(), figures_seen.clone());
     let watching = Watch::new(run, migration, figures_seen, ends_when_caught_up).keep();
+    let watching = async {
+        tokio::select! {
+            watched = watching => watched,
+            () = ending => Ok(Watched::CaughtUp),
+        }
+    };
     let (end, watched) = supervise(run, applying, watching, &stop).await?;
     let followed = conclude(end, watched, &mut reader).await?;
     run.target.set_sequences(&run.source.sequences().await?).await?;
     Ok(followed)
+}
+
+/// Waits until the end that a cutover gave is reached, for ever where there is none.
+async fn reach(reins: Option<Reins>, mut figures: watch::Receiver<Figures>) {
+    if let Some(mut reins) = reins
+        && let Ok(end) = reins.end.wait_for(Option::is_some).await.map(|end| end.clone())
+        && figures
+            .wait_for(|now| end.as_ref().is_some_and(|end| now.applied.reaches(end)))
+            .await
+            .is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Runs the pipeline and the watch side by side. The end of the watch, or the operator, asks the
@@ -158,6 +183,7 @@ async fn conclude(
         (End::Schema(change), _) => Ok(Followed::Schema(change)),
         (End::Reached, _) | (End::Stopped, Some(Ok(Watched::CaughtUp))) => Ok(Followed::Reached),
         (End::Stopped, Some(Ok(Watched::Unsettled))) => Ok(Followed::Unsettled(None)),
+        (End::Stopped, Some(Ok(Watched::Asked))) => Ok(Followed::StandBy),
         (End::Stopped, Some(Err(failure))) => Err(failure),
         (End::Stopped, None) => Ok(Followed::Stopped),
         (End::SourceEnded, _) => match reader.join_next().await {
@@ -299,6 +325,9 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             if caught_up && self.ends_when_caught_up {
                 return Ok(Watched::CaughtUp);
             }
+            if self.run.target.is_asked_to_stand_by().await? {
+                return Ok(Watched::Asked);
+            }
             if self.sequences_at.elapsed() >= SEQUENCE_INTERVAL {
                 let values = self.run.source.sequences().await?;
                 self.run.target.set_sequences(&values).await?;
@@ -355,6 +384,9 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             safe_bytes: health.safe_bytes,
             warnings: self.warnings.clone(),
         };
+        if let Some(reins) = &self.run.handles.reins {
+            reins.seen.send_replace(Some(status.clone()));
+        }
         self.run.target.record_status(&status).await
     }
 }

@@ -103,6 +103,8 @@ mod tests {
     -- its primary makes the publications by hand. All of this is then run on the primary.
     GRANT CREATE ON DATABASE "app" TO "dunlin";
     GRANT "shop" TO "dunlin";
+    -- Only for dunlin cutover, to end sessions of others that keep a transaction open:
+    -- GRANT pg_signal_backend TO "dunlin";
     -- Only where tables have row security, which would hide rows from the copy:
     -- ALTER ROLE "dunlin" BYPASSRLS;
     GRANT USAGE ON SCHEMA "public" TO "dunlin";

@@ -4,6 +4,7 @@
 //! the endpoints; from there on everything is written against the Source and Target traits.
 
 mod check;
+pub mod cutover;
 mod define;
 pub mod follow;
 pub mod grants;
@@ -13,6 +14,7 @@ mod plan;
 mod postgres;
 pub mod retry;
 pub mod run;
+mod stand_by;
 mod status;
 mod verify;
 
@@ -23,9 +25,10 @@ use tokio::sync::watch;
 use crate::config::endpoint::Endpoint;
 use crate::config::environment::Environment;
 use crate::config::{self, Config, StateConfig};
+use crate::cutover::Orders;
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, StatusReport};
 use crate::model::verification::VerificationReport;
-use crate::model::{Code, Disposition, Failure, Fault, Halt};
+use crate::model::{Code, CutoverReport, Disposition, Failure, Fault, Halt};
 use crate::observe::progress::Progress;
 use crate::source::postgres::holder;
 use mysql::MySqlPair;
@@ -132,6 +135,28 @@ pub async fn verify(
         Engine::MySql => {
             let pair = MySqlPair::default();
             Box::pin(verify::verify(&pair, config, options, progress, stop)).await
+        }
+    }
+}
+
+/// Leaves the source for the target, or does what else is `wanted` about that.
+///
+/// # Errors
+///
+/// Where something stands against it, or it failed; what it did is undone then, unless the error
+/// says otherwise.
+pub async fn cutover(
+    config: &Config,
+    wanted: (cutover::Wanted, Orders),
+    progress: &Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<CutoverReport, Failure> {
+    match engine(Some(config.source()), config.target())? {
+        Engine::Postgres => {
+            cutover::cutover(&PostgresPair::default(), config, wanted, progress, stop).await
+        }
+        Engine::MySql => {
+            cutover::cutover(&MySqlPair::default(), config, wanted, progress, stop).await
         }
     }
 }

@@ -15,8 +15,9 @@ use super::retry;
 use super::run::{Besides, Ended, Handles, Options, Run, Until, compare};
 use super::status::{self, Called};
 use crate::config::{Config, StateConfig};
+use crate::cutover::CutoverError;
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
-use crate::model::{Code, Disposition, Failure, SourceHealth, Table};
+use crate::model::{Code, CutoverStage, Disposition, Failure, Phase, SourceHealth, Table};
 use crate::observe::progress::Progress;
 use crate::source::{Lull, Present, Source};
 use crate::target::{BuildStage, Proofs, Standing, Target};
@@ -100,7 +101,7 @@ pub(super) async fn run<P: Pair>(
             };
             pair.introduce(&source, &target);
             pair.announce(&source).await?;
-            let handles = Handles { stop, moved, progress: progress.clone() };
+            let handles = Handles { stop, moved, progress: progress.clone(), reins: None };
             let besides = pair.besides(config);
             Box::pin(Run { source, target, besides, options, handles }.go()).await
         }
@@ -109,7 +110,7 @@ pub(super) async fn run<P: Pair>(
     Ok(ended.unwrap_or(Ended::Stopped))
 }
 
-fn options(config: &Config, until: Option<Until>) -> Options {
+pub(super) fn options(config: &Config, until: Option<Until>) -> Options {
     Options {
         selection: config.selection().clone(),
         truncate: config.truncate_target().clone(),
@@ -219,16 +220,25 @@ pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Remov
                 Ok(()) | Err(MigrationError::OtherTimeline { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
+            let record = migration.cutover.as_ref().filter(|_| migration.phase != Phase::CutOver);
+            if record.is_some_and(|record| record.stage == CutoverStage::Switching) {
+                return Err(CutoverError::Undecided.into());
+            }
             target.claim().await?;
             target.take_over().await?;
-            warn_of_lag(&source, &target).await?;
-            target.set_sequences(&source.sequences().await?).await?;
+            // After a cutover the target's own clients have gone on.
+            if migration.phase != Phase::CutOver {
+                warn_of_lag(&source, &target).await?;
+                target.set_sequences(&source.sequences().await?).await?;
+            }
         }
         None => pair.claim_leftover(&source).await?,
     }
     let mut removal = source.remove().await?;
-    if migration.is_some() {
+    if let Some(migration) = migration {
         removal.left.extend(finish_schema(&target).await?);
+        let left = migration.cutover.and_then(|record| record.left);
+        removal.left.extend(left.map(|left| format!("{}; it lets writers in again", left.lift)));
     }
     removal.dropped.extend(target.remove().await?);
     Ok(removal)

@@ -14,7 +14,8 @@ use super::{MigrationError, check};
 use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::model::{
-    Coverage, Failure, HeldSnapshot, Phase, Position, SchemaPolicy, SourceIdentity, Table, TableId,
+    Coverage, CutoverStage, Failure, HeldSnapshot, Phase, Position, SchemaPolicy, SourceIdentity,
+    Table, TableId,
 };
 use crate::observe::failpoint;
 use crate::observe::progress::{Progress, TableEstimate};
@@ -22,7 +23,7 @@ use crate::snapshot::worker::{Copied, Work};
 use crate::snapshot::{build, planner, worker};
 use crate::source::Source;
 use crate::stream::group::PlanError;
-use crate::target::{BuildStage, Migration, Target};
+use crate::target::{BuildStage, Migration, StreamStatus, Target};
 
 /// What a run is to do, apart from where.
 #[derive(Clone, Debug)]
@@ -65,6 +66,27 @@ pub enum Ended {
     Stopped,
     /// It came to where it was to end.
     Reached,
+    /// A cutover ended the migration: the target is the database.
+    CutOver,
+}
+
+/// What follows from the end of a stream.
+enum Next {
+    /// The phases have to be gone through again.
+    Again,
+    /// A cutover wants the stream for itself.
+    StandBy,
+    /// The run ends.
+    End(Ended),
+}
+
+/// A stream in the hands of a cutover.
+#[derive(Clone, Debug)]
+pub struct Reins {
+    /// Where it is to end, once that is known.
+    pub end: watch::Receiver<Option<Position>>,
+    /// How it fares.
+    pub seen: watch::Sender<Option<StreamStatus>>,
 }
 
 /// The handles that every part of a run shares.
@@ -76,6 +98,8 @@ pub struct Handles {
     pub moved: watch::Sender<u64>,
     /// Where progress is shown.
     pub progress: Progress,
+    /// A cutover's, where it works for one.
+    pub reins: Option<Reins>,
 }
 
 /// What a pair of engines carries beside tables and sequences.
@@ -99,14 +123,29 @@ pub(super) struct Run<S, T, B> {
 }
 
 impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
-    /// Goes through the phases until something ends it.
+    /// Works until something ends it, and stands by while a cutover has the stream for itself.
     pub(super) async fn go(&self) -> Result<Ended, Failure> {
+        let mut asked = false;
+        loop {
+            if let Some(ended) = self.stand_by(asked).await? {
+                return Ok(ended);
+            }
+            if let Some(ended) = self.migrate().await? {
+                return Ok(ended);
+            }
+            asked = true;
+            self.target.unclaim().await?;
+        }
+    }
+
+    /// Goes through the phases until something ends it. None where a cutover wants the stream.
+    async fn migrate(&self) -> Result<Option<Ended>, Failure> {
         let mut migration = self.open().await?;
         self.adopt(&mut migration).await?;
         loop {
             let stopped = *self.handles.stop.borrow();
             if stopped {
-                return Ok(Ended::Stopped);
+                return Ok(Some(Ended::Stopped));
             }
             tracing::info!(phase = %migration.phase, "phase");
             let checkpoint = migration.checkpoint.clone();
@@ -118,7 +157,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                         failure = follow::guard(self, checkpoint) => return Err(failure),
                     };
                     if copied == Copied::Stopped {
-                        return Ok(Ended::Stopped);
+                        return Ok(Some(Ended::Stopped));
                     }
                 }
                 Phase::Build => tokio::select! {
@@ -127,12 +166,15 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 },
                 Phase::CatchUp | Phase::Stream => {
                     if self.options.until == Some(Until::Snapshot) && self.is_built().await? {
-                        return Ok(Ended::Reached);
+                        return Ok(Some(Ended::Reached));
                     }
-                    if let Some(ended) = self.stream(&mut migration).await? {
-                        return Ok(ended);
+                    match self.stream(&mut migration).await? {
+                        Next::Again => {}
+                        Next::StandBy => return Ok(None),
+                        Next::End(ended) => return Ok(Some(ended)),
                     }
                 }
+                Phase::CutOver => return Ok(Some(Ended::CutOver)),
             }
             self.handles.moved.send_modify(|moved| *moved += 1);
         }
@@ -148,6 +190,9 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         self.target.take_over().await?;
         let mut migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         self.recognise(&mut migration, identity).await?;
+        if self.handles.reins.is_some() {
+            self.target.record_cutover(Some((CutoverStage::Fencing, None))).await?;
+        }
         if migration.selection != *self.options.selection.patterns() {
             return Err(MigrationError::SettingsChanged.into());
         }
@@ -411,11 +456,11 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         Ok(self.target.builds(BuildStage::Rest).await?.is_empty())
     }
 
-    /// Follows the log. None where the phases have to be gone through again.
-    async fn stream(&self, migration: &mut Migration) -> Result<Option<Ended>, Failure> {
+    /// Follows the log.
+    async fn stream(&self, migration: &mut Migration) -> Result<Next, Failure> {
         // What happened while tables were copied must not be met in the log unprepared.
         if !self.settle(migration, None).await? {
-            return Ok(None);
+            return Ok(Next::Again);
         }
         let coverage = Coverage::new(&migration.tables, &migration.ledger)
             .map_err(|_| MigrationError::LedgerMixed)?;
@@ -429,45 +474,42 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         // The stream recorded what became of the tables meanwhile.
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         match followed {
-            Followed::Stopped => Ok(Some(Ended::Stopped)),
+            Followed::Stopped => Ok(Next::End(Ended::Stopped)),
+            Followed::StandBy => Ok(Next::StandBy),
             Followed::Reached if until.is_some() => {
                 self.build_stage(BuildStage::Rest).await?;
-                Ok(None)
+                Ok(Next::Again)
             }
             Followed::Reached => {
                 // Once more, for all that happened up to the position that was reached.
                 let settled = self.settle(migration, None).await?;
-                Ok(settled.then_some(Ended::Reached))
+                Ok(if settled { Next::End(Ended::Reached) } else { Next::Again })
             }
             Followed::Recopy(tables) => {
                 self.reset(migration, &tables).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
-                Ok(None)
+                Ok(Next::Again)
             }
             Followed::Unsettled(table) => {
                 self.settle(migration, table).await?;
-                Ok(None)
+                Ok(Next::Again)
             }
             Followed::Schema(change) => {
                 self.define(migration, &change).await?;
-                Ok(None)
+                Ok(Next::Again)
             }
         }
     }
 
     /// Looks whether what stood in the stream's way were rows that came or went with a partition,
     /// which is settled then.
-    async fn look_behind(
-        &self,
-        migration: &mut Migration,
-        halt: Failure,
-    ) -> Result<Option<Ended>, Failure> {
+    async fn look_behind(&self, migration: &mut Migration, halt: Failure) -> Result<Next, Failure> {
         let Ok(Some(stored)) = self.target.load().await else {
             return Err(halt);
         };
         *migration = stored;
         match self.settle(migration, None).await {
-            Ok(false) => Ok(None),
+            Ok(false) => Ok(Next::Again),
             Ok(true) | Err(_) => Err(halt),
         }
     }

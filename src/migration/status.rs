@@ -5,7 +5,7 @@
 //! a process that is gone are shown as what they are: old.
 
 use crate::model::report::{Positions, SlotStatus, SnapshotStatus, StatusReport, TableStatus};
-use crate::model::{Failure, LedgerEntry, Phase, Position, SourceHealth, Table};
+use crate::model::{CutoverStage, Failure, LedgerEntry, Phase, Position, SourceHealth, Table};
 use crate::target::{Migration, Standing};
 
 /// Figures of a running process are renewed every second; older ones are not its latest word.
@@ -46,6 +46,7 @@ pub(super) fn report(
             warnings.push(warning.clone());
         }
     }
+    warnings.extend(interrupted(standing));
     if lag.is_old {
         warnings.push("no process is at work: lag and log are as it last saw them".to_owned());
     }
@@ -164,12 +165,38 @@ fn progress(table: &Table, ledger: &[LedgerEntry]) -> TableStatus {
     }
 }
 
+/// What a cutover left that was killed.
+fn interrupted(standing: &Standing) -> Option<String> {
+    let record = standing.migration.cutover.as_ref()?;
+    let at_work = standing.running && record.epoch == standing.epoch;
+    let said = match (record.stage, at_work) {
+        _ if standing.migration.phase == Phase::CutOver => return None,
+        (CutoverStage::Fencing | CutoverStage::Sealing | CutoverStage::Switching, true) => {
+            "a cutover is at work"
+        }
+        (CutoverStage::Fencing, false) => return None,
+        (CutoverStage::Sealing, false) => {
+            "a cutover was killed, and the source may refuse writes: dunlin cutover --abort lets \
+             writers in"
+        }
+        (CutoverStage::Switching, false) => {
+            "a cutover was killed while it switched the traffic, and the source refuses writes: \
+             where the applications use the target by now, dunlin cutover --finish; where they use \
+             the source, dunlin cutover --abort"
+        }
+    };
+    Some(said.to_owned())
+}
+
 fn next(phase: Phase, running: bool, lag_seconds: Option<f64>) -> String {
     let next = match (phase, running) {
+        (Phase::CutOver, _) => {
+            "the target is the database; once nobody wants to go back: dunlin complete"
+        }
         (_, false) => "dunlin run, with the options it began with, goes on from here",
         (Phase::Stream, true) if lag_seconds == Some(0.0) => {
-            "once the applications have stopped writing to the source and the lag is zero: stop \
-             the run (Ctrl-C), then dunlin complete"
+            "dunlin cutover --dry-run, then dunlin cutover; or, once the applications have stopped \
+             writing to the source and the lag is zero: stop the run (Ctrl-C), then dunlin complete"
         }
         (Phase::Prepare | Phase::Snapshot | Phase::Build, true) => {
             "wait: dunlin status again shows the progress"
@@ -209,6 +236,7 @@ mod tests {
                 ledger: Vec::new(),
                 owns_schema: true,
                 schema_made: true,
+                cutover: None,
             },
             epoch: 2,
             figures: Some(StreamStatus {

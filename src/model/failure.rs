@@ -61,6 +61,22 @@ impl Failure {
     }
 }
 
+/// A failure as the cause of another.
+#[derive(Debug)]
+pub struct Because(pub Failure);
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Because {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.error.source()
+    }
+}
+
 impl<F: Fault> From<F> for Failure {
     fn from(fault: F) -> Self {
         Failure { disposition: fault.disposition(), error: Box::new(fault) }
@@ -265,6 +281,16 @@ codes! {
     VerifyStopped = "VERIFY_STOPPED" => 4,
     /// A local file or process failed.
     LocalFailed = "LOCAL_FAILED" => 4,
+    /// Something stands against a cutover.
+    CutoverRefused = "CUTOVER_REFUSED" => 5,
+    /// Nobody has proved that both sides are equal.
+    Unverified = "UNVERIFIED" => 5,
+    /// A cutover failed before the traffic was moved, and was undone.
+    CutoverUndone = "CUTOVER_UNDONE" => 5,
+    /// A cutover ended while the traffic was being moved.
+    CutoverUndecided = "CUTOVER_UNDECIDED" => 5,
+    /// The migration was cut over already.
+    CutOver = "CUT_OVER" => 5,
     /// The server cannot be reached.
     ConnectFailed = "CONNECT_FAILED" => 75,
     /// It went on failing after every retry.

@@ -6,6 +6,7 @@
 pub mod alteration;
 pub mod change;
 pub mod chunk;
+pub mod cutover;
 pub mod ddl;
 pub mod effect;
 pub mod failure;
@@ -28,8 +29,11 @@ pub use chunk::{
     Chunk, ChunkRange, Coverage, KeyBound, LedgerEntry, Unassignable, Verdict, are_assignable,
     pieces,
 };
+pub use cutover::{
+    CutoverEnd, CutoverRecord, CutoverReport, CutoverStage, CutoverStep, Leftover, Manner,
+};
 pub use effect::{Cell, CellIndex, Plan, RowIdentity, Shape, Step, TableEffect, UpdateSet};
-pub use failure::{Code, Disposition, Failure, Fault, Halt};
+pub use failure::{Because, Code, Disposition, Failure, Fault, Halt};
 pub use gtid::{Gtid, GtidSet, GtidSource, MariaGtid, MariaGtidList};
 pub use handover::{
     CarriedSchema, Drift, HeldSnapshot, RowForm, SchemaFacts, ServerFacts, SourceHealth,

@@ -20,15 +20,18 @@ pub enum Phase {
     CatchUp,
     /// The target follows closely.
     Stream,
+    /// The target is the database; the source is followed no more.
+    CutOver,
 }
 
 impl Phase {
-    const ALL: [(Phase, &'static str); 5] = [
+    const ALL: [(Phase, &'static str); 6] = [
         (Phase::Prepare, "prepare"),
         (Phase::Snapshot, "snapshot"),
         (Phase::Build, "build"),
         (Phase::CatchUp, "catch-up"),
         (Phase::Stream, "stream"),
+        (Phase::CutOver, "cut-over"),
     ];
 }
 
@@ -40,6 +43,7 @@ impl fmt::Display for Phase {
             Phase::Build => "build",
             Phase::CatchUp => "catch-up",
             Phase::Stream => "stream",
+            Phase::CutOver => "cut-over",
         };
         f.pad(text)
     }

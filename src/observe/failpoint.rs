@@ -28,6 +28,14 @@ pub const NAMES: &[&str] = &[
     "definition-intended",
     "definition-run",
     "definition-recorded",
+    "cutover-begun",
+    "fence-closed",
+    "log-drained",
+    "sequences-carried",
+    "source-sealing",
+    "source-sealed",
+    "traffic-switching",
+    "traffic-switched",
 ];
 
 /// Stops here where the environment asks for it.
@@ -95,8 +103,17 @@ mod tests {
     #[test]
     fn the_list_holds_exactly_the_points_in_the_code() {
         let mut found = BTreeSet::new();
-        let rooms =
-            ["source", "target", "snapshot", "stream", "verify", "migration", "cli", "connect"];
+        let rooms = [
+            "source",
+            "target",
+            "snapshot",
+            "stream",
+            "verify",
+            "cutover",
+            "migration",
+            "cli",
+            "connect",
+        ];
         for room in rooms {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
             if folder.exists() {

@@ -19,6 +19,7 @@ use crate::model::{
 };
 
 pub mod channel;
+pub mod fence;
 pub mod mysql;
 pub mod postgres;
 mod thread;

@@ -17,9 +17,9 @@ use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::verification::{Proof, VerificationPlan};
 use crate::model::{
-    Alteration, Bracket, CarriedSchema, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Plan,
-    Position, Relation, RowForm, SchemaStep, SequenceValue, ServerFacts, SourceIdentity, Table,
-    TableId, TableName,
+    Alteration, Bracket, CarriedSchema, Chunk, CutoverRecord, CutoverStage, Failure, HeldSnapshot,
+    LedgerEntry, Leftover, Phase, Plan, Position, Relation, RowForm, SchemaStep, SequenceValue,
+    ServerFacts, SourceIdentity, Table, TableId, TableName,
 };
 
 pub mod mysql;
@@ -46,6 +46,8 @@ pub struct Migration {
     pub owns_schema: bool,
     /// Whether it has made them.
     pub schema_made: bool,
+    /// The cutover that is under way, or was when its process ended.
+    pub cutover: Option<CutoverRecord>,
 }
 
 /// The latest figures of a stream, kept for `status`.
@@ -189,6 +191,29 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// Takes over the migration, which was claimed: every process that held it before can commit no
     /// more.
     fn take_over(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Lets go of the migration, for another process to claim.
+    fn unclaim(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Asks the process that is at work, without claiming anything, to stand by for a cutover.
+    fn ask_to_stand_by(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Whether that was asked of us.
+    fn is_asked_to_stand_by(&self) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// Records how far a cutover has come, under our epoch; None where nothing of it is left.
+    fn record_cutover(
+        &self,
+        record: Option<(CutoverStage, Option<&Leftover>)>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What of the tables is not in force here as it stands in the catalog. Only reads.
+    fn unfit(&self, tables: &[Table])
+    -> impl Future<Output = Result<Vec<Finding>, Failure>> + Send;
+
+    /// Takes off what acts by itself on these tables and was made or enabled for a cutover that came
+    /// to nothing. It is made again at the next. May be called again.
+    fn rest(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Records a snapshot. With `checkpoint` it is the first one: the stream begins there, and
     /// the phase that follows is recorded with it.
@@ -352,7 +377,7 @@ impl Headway {
     ) -> Self {
         let position = match phase {
             Phase::Prepare | Phase::Snapshot | Phase::Build => None,
-            Phase::CatchUp | Phase::Stream => match (checkpoint, figures) {
+            Phase::CatchUp | Phase::Stream | Phase::CutOver => match (checkpoint, figures) {
                 (Some(checkpoint), Some(figures)) => Some(checkpoint.further(figures.applied)),
                 (checkpoint, _) => checkpoint,
             },

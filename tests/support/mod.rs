@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod mysql;
 pub mod mysql_scene;
 pub mod pair;
+pub mod promises;
 pub mod proxy;
 pub mod scene;
 pub mod secured;

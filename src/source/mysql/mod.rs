@@ -12,6 +12,7 @@ mod check;
 mod control;
 mod create_table;
 mod error;
+pub mod fence;
 mod fields;
 mod held;
 mod key;

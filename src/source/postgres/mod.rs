@@ -10,6 +10,7 @@ mod check;
 pub mod decode;
 mod drift;
 mod error;
+pub mod fence;
 pub mod holder;
 mod holdup;
 mod lookout;
@@ -35,7 +36,7 @@ use tokio::sync::watch;
 
 use self::decode::{Registry, Root};
 use self::holder::{Handle, Order};
-use self::replication::LogReader;
+use self::replication::{Answers, LogReader};
 use self::rows::PostgresReader;
 use self::slot::Names;
 use self::standby::{Identified, StandbyError, TimelineGuard};
@@ -58,6 +59,7 @@ use crate::model::{
 };
 
 pub use error::SourceError;
+pub use slot::slot_name;
 
 /// What a Postgres source has to know beside its address.
 #[derive(Clone, Debug)]
@@ -95,12 +97,8 @@ struct Shared {
     target_version_num: OnceLock<u32>,
     /// Where the tables' rows lie, as far as that was watched.
     storages: Mutex<Storages>,
-}
-
-/// What retains the log for the migration `name`.
-#[must_use]
-pub fn slot_name(name: &str) -> String {
-    Names::new(name).slot
+    /// Whether the log reader is to ask without pause how far the server is.
+    hurry: watch::Sender<bool>,
 }
 
 impl PostgresSource {
@@ -113,10 +111,10 @@ impl PostgresSource {
         let names = &self.shared.names;
         let wire = self.wire(true).await?;
         let mut guard = self.timeline_guard().await?;
-        let acknowledged = (durable, self.shared.options.source_timeout);
+        let (silence, hurry) = (self.shared.options.source_timeout, self.shared.hurry.subscribe());
+        let answers = Answers { durable, silence, hurry };
         let publications = names.publications();
-        let reader =
-            LogReader::start(wire, &names.slot, &publications, registry, acknowledged).await?;
+        let reader = LogReader::start(wire, &names.slot, &publications, registry, answers).await?;
         reader.read(out, guard.as_mut()).await
     }
 
@@ -141,6 +139,7 @@ impl PostgresSource {
             timeline: OnceLock::new(),
             target_version_num: OnceLock::new(),
             storages: Mutex::default(),
+            hurry: watch::Sender::new(false),
         };
         Ok(PostgresSource { shared: Arc::new(shared) })
     }

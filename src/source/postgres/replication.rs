@@ -27,6 +27,9 @@ use crate::source::BatchSender;
 /// enough for an idle source to be seen as caught up at once.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The same where somebody waits for the end of the log.
+const HURRIED_INTERVAL: Duration = Duration::from_millis(20);
+
 /// How long data is left to gather in the socket. A server sends every row change by itself, and
 /// being woken for each costs both sides more than the change.
 const NAP: Duration = Duration::from_millis(1);
@@ -61,13 +64,22 @@ pub(super) async fn long_closed(out: &BatchSender) {
     tokio::time::sleep(PARTING).await;
 }
 
+/// What the server is told while its log is read.
+pub(super) struct Answers {
+    /// What may be acknowledged.
+    pub(super) durable: watch::Receiver<Position>,
+    /// A server that says nothing for so long, though it is asked twice a second, counts as gone.
+    pub(super) silence: Duration,
+    /// Becomes true where somebody waits for the end of the log.
+    pub(super) hurry: watch::Receiver<bool>,
+}
+
 /// A stream that is being read.
 pub(super) struct LogReader {
     reader: ReplicationReader,
     writer: ReplicationWriter,
     decoder: Decoder,
-    durable: watch::Receiver<Position>,
-    silence: Duration,
+    answers: Answers,
     ticks: Interval,
     received: Lsn,
     heard_at: Instant,
@@ -75,29 +87,26 @@ pub(super) struct LogReader {
 }
 
 impl LogReader {
-    /// Starts the stream. A server that says nothing for `silence`, though it is asked twice a second,
-    /// counts as gone.
+    /// Starts the stream.
     pub(super) async fn start(
         mut wire: Wire,
         slot: &str,
         publications: &[String],
         registry: Registry,
-        (durable, silence): (watch::Receiver<Position>, Duration),
+        mut answers: Answers,
     ) -> Result<Self, Failure> {
-        let from = lsn(&durable.borrow());
+        let from = lsn(&answers.durable.borrow());
         let options = options(wire.server_version_num(), publications);
         let slot = crate::connect::quote::quote_ident(slot);
         let command = format!("START_REPLICATION SLOT {slot} LOGICAL {from} {options}");
         wire.simple_query(TEXT_AS_IT_IS).await?;
         let (reader, writer) = wire.start_replication(&command).await?.split();
-        let mut ticks = tokio::time::interval(ANSWER_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ticks = ticks(*answers.hurry.borrow_and_update());
         Ok(LogReader {
             reader,
             writer,
             decoder: Decoder::new(registry),
-            durable,
-            silence,
+            answers,
             ticks,
             received: from,
             heard_at: Instant::now(),
@@ -117,6 +126,10 @@ impl LogReader {
                 frames = self.reader.read_frames() => frames?,
                 _ = self.ticks.tick() => {
                     self.tick().await?;
+                    continue;
+                }
+                Ok(()) = self.answers.hurry.changed() => {
+                    self.ticks = ticks(*self.answers.hurry.borrow_and_update());
                     continue;
                 }
                 () = out.closed() => return self.part().await,
@@ -187,10 +200,11 @@ impl LogReader {
 
     async fn tick(&mut self) -> Result<(), Failure> {
         let silence = self.heard_at.elapsed();
-        if silence > self.silence {
+        if silence > self.answers.silence {
             return Err(SourceError::Silent { seconds: silence.as_secs() }.into());
         }
-        let ask = !std::mem::take(&mut self.heard_since_tick);
+        let heard = std::mem::take(&mut self.heard_since_tick);
+        let ask = !heard || *self.answers.hurry.borrow();
         self.answer(ask).await
     }
 
@@ -204,7 +218,7 @@ impl LogReader {
     /// A standby status update: received, flushed, applied, the time, and whether an answer is
     /// wanted ("Streaming Replication Protocol" in the Postgres manual).
     async fn answer(&mut self, ask: bool) -> Result<(), Failure> {
-        let durable = lsn(&self.durable.borrow());
+        let durable = lsn(&self.answers.durable.borrow());
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now_us = (now.as_micros() as u64).saturating_sub(POSTGRES_EPOCH_US.unsigned_abs());
         let mut message = BytesMut::with_capacity(34);
@@ -216,6 +230,12 @@ impl LogReader {
         message.put_u8(u8::from(ask));
         Ok(self.writer.send_copy_data(&message).await?)
     }
+}
+
+fn ticks(hurried: bool) -> Interval {
+    let mut ticks = tokio::time::interval(if hurried { HURRIED_INTERVAL } else { ANSWER_INTERVAL });
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// What a batch holds in memory, about.

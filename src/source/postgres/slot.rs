@@ -66,6 +66,12 @@ impl Names {
     }
 }
 
+/// What retains the log for the migration `name`.
+#[must_use]
+pub fn slot_name(name: &str) -> String {
+    Names::new(name).slot
+}
+
 /// What stands already under the names that a new migration is about to use. Publications on a
 /// standby are its primary's, made there for this migration.
 pub(super) async fn claim(

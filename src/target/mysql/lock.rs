@@ -66,6 +66,20 @@ pub(super) async fn take(
     }
 }
 
+/// Lets go of the migration's lock, however often it was taken.
+pub(super) async fn let_go(control: &mut Session, name: &str) -> Result<(), Failure> {
+    let lock = text(&lock_name(name));
+    loop {
+        let rows = control.rows(format!("SELECT RELEASE_LOCK({lock})")).await;
+        let rows = rows.map_err(attempting("let go of the migration on the target"))?;
+        let released: Option<u8> =
+            field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?;
+        if released != Some(1) {
+            return Ok(());
+        }
+    }
+}
+
 /// Whether somebody holds the migration's lock.
 pub(super) async fn is_held(control: &mut Session, name: &str) -> Result<bool, Failure> {
     let lock = text(&lock_name(name));

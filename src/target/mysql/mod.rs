@@ -40,8 +40,9 @@ use crate::connect::mysql::to_the_end;
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
-    RowForm, SchemaStep, SequenceValue, SourceIdentity, Table, TableId, TableName,
+    Alteration, CarriedSchema, Chunk, CutoverRecord, CutoverStage, Failure, HeldSnapshot, Leftover,
+    OnDropColumn, Phase, Position, RowForm, SchemaStep, SequenceValue, SourceIdentity, Table,
+    TableId, TableName,
 };
 
 pub use error::TargetError;
@@ -204,6 +205,38 @@ impl Target for MySqlTarget {
         let fence = Fence { name: self.name().to_owned(), epoch };
         *self.shared.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
         Ok(())
+    }
+
+    async fn unclaim(&self) -> Result<(), Failure> {
+        lock::let_go(&mut *self.control().await, self.name()).await
+    }
+
+    async fn ask_to_stand_by(&self) -> Result<(), Failure> {
+        state::ask_to_stand_by(&mut *self.control().await, self.name()).await
+    }
+
+    async fn is_asked_to_stand_by(&self) -> Result<bool, Failure> {
+        let fence = self.fence()?;
+        state::is_asked_to_stand_by(&mut *self.control().await, &fence).await
+    }
+
+    async fn record_cutover(
+        &self,
+        record: Option<(CutoverStage, Option<&Leftover>)>,
+    ) -> Result<(), Failure> {
+        let epoch = self.fence()?.epoch.cast_unsigned();
+        let record =
+            record.map(|(stage, left)| CutoverRecord { epoch, stage, left: left.cloned() });
+        self.update(&state::cutover(record.as_ref())).await
+    }
+
+    async fn unfit(&self, _tables: &[Table]) -> Result<Vec<Finding>, Failure> {
+        // What an index or a foreign key does not cover, the server does not let come into being.
+        std::future::ready(Ok(Vec::new())).await
+    }
+
+    async fn rest(&self, tables: &[Table]) -> Result<(), Failure> {
+        schema::set_aside(&mut self.session().await?, self.name(), tables).await
     }
 
     async fn record_snapshot(

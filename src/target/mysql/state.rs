@@ -20,8 +20,8 @@ use super::session::{Session, field};
 use super::{TargetError, define};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Bracket, Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SchemaArchive,
-    SourceIdentity, Table, TableId,
+    Bracket, Chunk, ChunkRange, CutoverRecord, Failure, HeldSnapshot, LedgerEntry, Phase, Position,
+    SchemaArchive, SourceIdentity, Table, TableId,
 };
 use crate::target::{Checkpoint, Migration, Standing, StreamStatus};
 
@@ -169,6 +169,7 @@ pub(super) async fn load(session: &mut Session, name: &str) -> Result<Option<Mig
         ledger: chunks.iter().map(ledger_entry).collect::<Result<_, _>>()?,
         owns_schema: field(row, 4)?,
         schema_made: field(row, 5)?,
+        cutover: parse_optional(row, 8)?,
     }))
 }
 
@@ -451,6 +452,37 @@ pub(super) fn phase(phase: Phase) -> String {
 /// What is set where the source is recorded.
 pub(super) fn source(source: &SourceIdentity) -> String {
     format!("source = {}", json(source))
+}
+
+/// What is set where a cutover comes further.
+pub(super) fn cutover(record: Option<&CutoverRecord>) -> String {
+    format!("cutover = {}", record.map_or_else(|| "NULL".to_owned(), json))
+}
+
+/// Asks whoever holds the newest epoch to stand by.
+pub(super) async fn ask_to_stand_by(session: &mut Session, name: &str) -> Result<(), Failure> {
+    let name = text(name);
+    let statement = format!(
+        "UPDATE dunlin.migration SET stand_by = \
+         (SELECT epoch FROM dunlin.checkpoint WHERE migration = {name}) WHERE name = {name}"
+    );
+    let asked = session.execute(statement).await;
+    asked.map_err(attempting("ask the process that is at work to stand by"))?;
+    Ok(())
+}
+
+/// Whether that was asked of us.
+pub(super) async fn is_asked_to_stand_by(
+    session: &mut Session,
+    fence: &Fence,
+) -> Result<bool, Failure> {
+    let query = format!(
+        "SELECT 1 FROM dunlin.migration WHERE name = {} AND stand_by >= {}",
+        text(&fence.name),
+        fence.epoch
+    );
+    let rows = session.rows(query).await;
+    Ok(!rows.map_err(attempting("look whether a cutover is wanted"))?.is_empty())
 }
 
 /// What is set to go back to the snapshot, under one that is still to be taken.

@@ -60,6 +60,23 @@ pub(super) async fn survey(
     Ok(findings)
 }
 
+/// What of the tables is there and not in force. What it is on the source, is not known here.
+pub(super) async fn unfit(control: &Client, tables: &[Table]) -> Result<Vec<Finding>, Failure> {
+    let (schemas, names): (Vec<&str>, Vec<&str>) =
+        tables.iter().map(|table| (table.name.schema.as_str(), table.name.name.as_str())).unzip();
+    let rows = control
+        .query(include_str!("../../../sql/postgres/target_unfit.sql"), &[&schemas, &names])
+        .await
+        .map_err(attempting("look what is in force on the target"))?;
+    let finding = |row: &Row| {
+        let (relation, seen): (String, String) = (row.get("relation"), row.get("seen"));
+        Finding::warn("NOT_IN_FORCE", format!("target: {relation}"), seen)
+            .with_fix(row.get::<_, String>("fix"))
+            .with_hint("unless the source has it likewise")
+    };
+    Ok(rows.iter().map(finding).collect())
+}
+
 /// What stands where the tables are to be.
 pub(super) struct Ground {
     /// None of them is there: they are to be made.

@@ -40,8 +40,9 @@ use crate::connect::postgres::{Client, connect};
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, Failure, HeldSnapshot, OnDropColumn, Phase, Position,
-    RowForm, SchemaStep, SequenceValue, SourceIdentity, Table, TableId, TableName,
+    Alteration, CarriedSchema, Chunk, CutoverRecord, CutoverStage, Failure, HeldSnapshot, Leftover,
+    OnDropColumn, Phase, Position, RowForm, SchemaStep, SequenceValue, SourceIdentity, Table,
+    TableId, TableName,
 };
 
 pub use error::TargetError;
@@ -247,6 +248,48 @@ impl Target for PostgresTarget {
         let fence = Fence { name: self.name().to_owned(), epoch };
         *self.shared.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
         Ok(())
+    }
+
+    async fn unclaim(&self) -> Result<(), Failure> {
+        let unlock = include_str!("../../../sql/postgres/target_unlock.sql");
+        loop {
+            let row = self.shared.control.query_one(unlock, &[&self.name()]).await;
+            let row = row.map_err(attempting("let go of the migration on the target"))?;
+            // It was taken as often as it was claimed.
+            if !row.get::<_, bool>(0) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn ask_to_stand_by(&self) -> Result<(), Failure> {
+        state::ask_to_stand_by(&self.shared.control, self.name()).await
+    }
+
+    async fn is_asked_to_stand_by(&self) -> Result<bool, Failure> {
+        state::is_asked_to_stand_by(&self.shared.control, &self.fence()?).await
+    }
+
+    async fn record_cutover(
+        &self,
+        record: Option<(CutoverStage, Option<&Leftover>)>,
+    ) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let record = record.map(|(stage, left)| {
+            let epoch = fence.epoch.cast_unsigned();
+            state::json_text(&CutoverRecord { epoch, stage, left: left.cloned() })
+        });
+        let column = "cutover = $3::text::jsonb";
+        state::update(&self.shared.control, &fence, column, &[&record]).await
+    }
+
+    async fn unfit(&self, tables: &[Table]) -> Result<Vec<Finding>, Failure> {
+        check::unfit(&self.shared.control, tables).await
+    }
+
+    async fn rest(&self, _tables: &[Table]) -> Result<(), Failure> {
+        // Triggers are there, and rest in our own sessions by `session_replication_role`.
+        std::future::ready(Ok(())).await
     }
 
     async fn record_snapshot(

@@ -181,6 +181,7 @@ pub(super) async fn load(client: &Client, name: &str) -> Result<Option<Migration
         ledger: chunks.iter().map(ledger_entry).collect::<Result<_, _>>()?,
         owns_schema: row.get("owns_schema"),
         schema_made: row.get("schema_made"),
+        cutover: parse_optional(&row, "cutover")?,
     }))
 }
 
@@ -309,6 +310,31 @@ pub(super) async fn update(
         .await
         .map_err(attempting("record where the migration stands"))?;
     if touched == 1 { Ok(()) } else { Err(TargetError::Fenced.into()) }
+}
+
+/// Asks whoever holds the newest epoch to stand by.
+pub(super) async fn ask_to_stand_by(client: &Client, name: &str) -> Result<(), Failure> {
+    client
+        .execute(
+            "UPDATE dunlin.migration AS m SET stand_by = c.epoch FROM dunlin.checkpoint AS c \
+             WHERE m.name = $1 AND c.migration = m.name",
+            &[&name],
+        )
+        .await
+        .map_err(attempting("ask the process that is at work to stand by"))?;
+    Ok(())
+}
+
+/// Whether that was asked of us.
+pub(super) async fn is_asked_to_stand_by(client: &Client, fence: &Fence) -> Result<bool, Failure> {
+    let row = client
+        .query_opt(
+            "SELECT stand_by >= $2 IS TRUE FROM dunlin.migration WHERE name = $1",
+            &[&fence.name, &fence.epoch],
+        )
+        .await
+        .map_err(attempting("look whether a cutover is wanted"))?;
+    Ok(row.is_some_and(|row| row.get(0)))
 }
 
 /// Writes the chunks of tables in place of those that are there.

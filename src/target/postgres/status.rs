@@ -13,12 +13,16 @@ use crate::target::Standing;
 /// Reads where the migration `name` stands.
 pub(super) async fn read(client: &Client, name: &str) -> Result<Standing, Failure> {
     let missing = || TargetError::MigrationMissing { name: name.to_owned() };
-    let migration = state::load(client, name).await?.ok_or_else(missing)?;
+    if !state::is_installed(client).await? {
+        return Err(missing().into());
+    }
+    // Who is at work comes first: what a process recorded before it ended is then read after its end.
     let row = client
         .query_opt(include_str!("../../../sql/postgres/target_status.sql"), &[&name])
         .await
         .map_err(attempting("read the migration's latest figures"))?
         .ok_or_else(missing)?;
+    let migration = state::load(client, name).await?.ok_or_else(missing)?;
     Ok(Standing {
         deferred: Vec::new(),
         migration,

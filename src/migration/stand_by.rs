@@ -1,0 +1,85 @@
+//! How a run makes way for a cutover, and comes back where that comes to nothing.
+//!
+//! A cutover reads the log itself, so that one process knows all there is to know while writers
+//! wait. It asks the run to let go of the migration (the state says so) and takes over. The run
+//! looks at the state until the cutover is done, which ends the run too; or until nobody holds the
+//! migration any more, in which case it goes on from the checkpoint like after any other stop. It
+//! decides nothing about data: whoever has the newest epoch does.
+
+use std::time::{Duration, Instant};
+
+use super::run::{Besides, Ended, Run};
+use crate::cutover::CutoverError;
+use crate::model::{CutoverStage, Failure, Phase};
+use crate::source::Source;
+use crate::target::{Standing, Target};
+
+/// How often the state is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a cutover may take to claim what it asked for.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The stage of a cutover of which the process ended.
+fn left_at(standing: &Standing) -> Option<CutoverStage> {
+    let record = standing.migration.cutover.as_ref()?;
+    (!standing.running).then_some(record.stage)
+}
+
+/// Whether the process that is at work is a cutover.
+fn is_cutting_over(standing: &Standing) -> bool {
+    let record = standing.migration.cutover.as_ref();
+    standing.running && record.is_some_and(|record| record.epoch == standing.epoch)
+}
+
+impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
+    /// Waits while a cutover is at work, or about to be where one `asked` for the stream. Returns
+    /// how the run ends, where it does not go on.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody can know which side is written to.
+    pub(super) async fn stand_by(&self, asked: bool) -> Result<Option<Ended>, Failure> {
+        if self.handles.reins.is_some() || self.target.load().await?.is_none() {
+            return Ok(None);
+        }
+        let (since, mut seen) = (Instant::now(), false);
+        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+        let mut stop = self.handles.stop.clone();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => return Ok(Some(Ended::Stopped)),
+            }
+            let standing = self.target.status().await?;
+            if standing.migration.phase == Phase::CutOver {
+                return Ok(Some(Ended::CutOver));
+            }
+            if left_at(&standing) == Some(CutoverStage::Switching) {
+                return Err(CutoverError::Undecided.into());
+            }
+            if is_cutting_over(&standing) {
+                if !std::mem::replace(&mut seen, true) {
+                    tracing::info!("a cutover has the stream: standing by");
+                }
+                continue;
+            }
+            if seen || !asked || since.elapsed() >= CLAIM_PATIENCE {
+                self.resume(&standing, seen);
+                return Ok(None);
+            }
+        }
+    }
+
+    fn resume(&self, standing: &Standing, seen: bool) {
+        if seen {
+            tracing::info!("the cutover came to nothing: going on");
+        }
+        if left_at(standing) == Some(CutoverStage::Sealing) {
+            tracing::warn!(
+                "a cutover was killed, and the source may still refuse writes: dunlin cutover \
+                 --abort lets writers in"
+            );
+        }
+    }
+}
