@@ -37,8 +37,24 @@ const PLAIN: &[(&str, u32)] = &[
 ];
 
 /// The points that only a certain course of events leads to, each in a test of its own.
-const PARTICULAR: &[&str] =
-    &["tables-published", "tables-reset", "partitions-settled", "table-altered"];
+const PARTICULAR: &[&str] = &[
+    "tables-published",
+    "tables-reset",
+    "partitions-settled",
+    "table-altered",
+    "unit-proven",
+    "definition-intended",
+    "definition-run",
+    "definition-recorded",
+    "cutover-begun",
+    "fence-closed",
+    "log-drained",
+    "sequences-carried",
+    "source-sealing",
+    "source-sealed",
+    "traffic-switching",
+    "traffic-switched",
+];
 
 #[test]
 fn no_named_point_is_left_out() {

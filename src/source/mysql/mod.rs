@@ -86,6 +86,12 @@ struct Shared {
     options: Options,
 }
 
+/// So often a table that is not to be seen is looked for again.
+const MOST_LOOKS: u32 = 20;
+
+/// How long it is waited before that.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// By what a source is known where all databases are meant.
 const ALL_DATABASES: &str = "all databases";
 
@@ -127,6 +133,23 @@ impl MySqlSource {
     async fn found(&self) -> Result<relations::Tables, Failure> {
         let wanted = self.wanted(&self.shared.options.selection);
         relations::tables(&self.shared.control, &wanted).await
+    }
+
+    /// These tables as they are now. One that is being emptied is not to be seen for a moment.
+    async fn as_of_now(&self, tables: &[&Table]) -> Result<Vec<Table>, Failure> {
+        let mut looks = 0;
+        loop {
+            let found = self.found().await?.tables;
+            let now = |table: &&Table| {
+                let now = found.iter().find(|now| now.name == table.name);
+                now.cloned().ok_or_else(|| SourceError::Gone { table: table.name.to_string() })
+            };
+            match tables.iter().map(now).collect::<Result<_, _>>() {
+                Err(_) if looks < MOST_LOOKS => looks += 1,
+                seen => return Ok(seen?),
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
     }
 
     /// Foreign keys that change rows of these tables without a word in the log.
@@ -304,13 +327,12 @@ impl Source for MySqlSource {
         tables: &[Table],
         wanted: &[TableId],
     ) -> Result<Vec<Alteration>, Failure> {
-        let found = self.found().await?.tables;
+        let tables: Vec<&Table> =
+            tables.iter().filter(|table| wanted.contains(&table.id)).collect();
         let mut read = Vec::new();
-        for table in tables.iter().filter(|table| wanted.contains(&table.id)) {
-            let now = found.iter().find(|now| now.name == table.name);
-            let now = now.ok_or_else(|| SourceError::Gone { table: table.name.to_string() })?;
+        for (table, now) in tables.iter().zip(self.as_of_now(&tables).await?) {
             let described = self.described(table).await?;
-            read.extend(alteration::since(table, now, &described)?);
+            read.extend(alteration::since(table, &now, &described)?);
         }
         Ok(read)
     }
