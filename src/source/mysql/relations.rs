@@ -8,14 +8,25 @@
 //! has one: its rows are told apart by it as well as by a primary key.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::control::{Control, TextRow};
+use crate::connect::mysql::Flavour;
 use crate::connect::mysql::described::{ColumnFacts, KeyPart, identity, key};
 use crate::model::selection::Selection;
 use crate::model::{Column, Failure, Table, TableId, TableName};
 
 /// The engine whose rows a snapshot shows and a transaction writes.
 const TRANSACTIONAL: &str = "InnoDB";
+
+/// So many readings of MariaDB's catalog in a row have to say the same.
+const EQUAL_READINGS: u32 = 3;
+
+/// So often it is read at most.
+const MOST_READINGS: u32 = 30;
+
+/// How long it is left alone between two.
+const READING_PAUSE: Duration = Duration::from_millis(30);
 
 /// All that the selection found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +43,20 @@ pub(super) struct Tables {
     pub(super) counters: Vec<(TableName, u64)>,
     /// The names of all tables, selected or not: what a pattern has to match.
     pub(super) all: Vec<TableName>,
+}
+
+impl Tables {
+    /// Whether the same tables were found, with the same columns and keys.
+    fn has_shape_of(&self, other: &Tables) -> bool {
+        let same = |(one, other): (&Table, &Table)| {
+            one.name == other.name
+                && one.columns == other.columns
+                && one.primary_key == other.primary_key
+        };
+        self.all == other.all
+            && self.tables.len() == other.tables.len()
+            && self.tables.iter().zip(&other.tables).all(same)
+    }
 }
 
 /// Which tables are wanted.
@@ -51,8 +76,28 @@ impl Wanted {
     }
 }
 
-/// Reads all tables that are wanted.
+/// Reads all tables that are wanted. MariaDB reads its catalog table by table, and one that is being
+/// emptied may lack its key or be left out altogether; so it is read until it says the same several
+/// times over.
 pub(super) async fn tables(control: &Control, wanted: &Wanted) -> Result<Tables, Failure> {
+    let mut found = tables_once(control, wanted).await?;
+    if control.version().flavour == Flavour::MySql {
+        return Ok(found);
+    }
+    let mut same = 1;
+    for _ in 1..MOST_READINGS {
+        if same == EQUAL_READINGS {
+            break;
+        }
+        tokio::time::sleep(READING_PAUSE).await;
+        let next = tables_once(control, wanted).await?;
+        same = if next.has_shape_of(&found) { same + 1 } else { 1 };
+        found = next;
+    }
+    Ok(found)
+}
+
+async fn tables_once(control: &Control, wanted: &Wanted) -> Result<Tables, Failure> {
     let text = include_str!("../../../sql/mysql/source_tables.sql");
     let tables = control.rows(text, "read the tables").await?;
     let text = include_str!("../../../sql/mysql/source_columns.sql");
