@@ -77,6 +77,14 @@ impl Table {
         self.columns.iter().filter(|column| !column.generated)
     }
 
+    /// Whether another one has the same name, columns and primary key.
+    #[must_use]
+    pub fn has_shape_of(&self, other: &Table) -> bool {
+        self.name == other.name
+            && self.columns == other.columns
+            && self.primary_key == other.primary_key
+    }
+
     /// Replaces the columns, by which the key and the identity keep theirs.
     ///
     /// A key of which a column is gone is no key any more.

@@ -48,11 +48,7 @@ pub(super) struct Tables {
 impl Tables {
     /// Whether the same tables were found, with the same columns and keys.
     fn has_shape_of(&self, other: &Tables) -> bool {
-        let same = |(one, other): (&Table, &Table)| {
-            one.name == other.name
-                && one.columns == other.columns
-                && one.primary_key == other.primary_key
-        };
+        let same = |(one, other): (&Table, &Table)| one.has_shape_of(other);
         self.all == other.all
             && self.tables.len() == other.tables.len()
             && self.tables.iter().zip(&other.tables).all(same)
@@ -97,7 +93,8 @@ pub(super) async fn tables(control: &Control, wanted: &Wanted) -> Result<Tables,
     Ok(found)
 }
 
-async fn tables_once(control: &Control, wanted: &Wanted) -> Result<Tables, Failure> {
+/// The same as it is read for the first time, which is enough where nothing new is found.
+pub(super) async fn tables_once(control: &Control, wanted: &Wanted) -> Result<Tables, Failure> {
     let text = include_str!("../../../sql/mysql/source_tables.sql");
     let tables = control.rows(text, "read the tables").await?;
     let text = include_str!("../../../sql/mysql/source_columns.sql");
