@@ -136,6 +136,6 @@ fn grants_of_one_side_are_sql() {
 #[test]
 fn completions_know_the_verbs() {
     let output = Folder::new().dunlin(&["completions", "bash"], &[]);
-    assert!(stdout(&output).contains("check plan run status verify cutover complete"));
+    assert!(stdout(&output).contains("check plan run status verify cutover reverse complete"));
     assert!(output.status.success());
 }

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("snapshot", &["model", "source", "target", "observe"]),
     ("stream", &["model", "source", "target", "observe"]),
     ("verify", &["model", "source", "target", "observe"]),
-    ("cutover", &["model", "source", "target", "observe"]),
+    ("cutover", &["model", "source", "target", "observe", "verify"]),
     (
         "migration",
         &[

@@ -210,6 +210,7 @@ fn table() -> Table {
         correlation: None,
         root: None,
         partitions: None,
+        cascades: None,
         binary_travels: true,
     }
 }

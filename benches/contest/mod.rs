@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no benchmark needs all of it")]
 
+pub mod pause;
 pub mod report;
 pub mod wanted;
 pub mod watch;

@@ -74,7 +74,12 @@ impl Line {
     pub fn note(&mut self, taken: super::watch::Taken) {
         self.rounds.push(taken.wall);
         self.processor.push(taken.processor);
-        self.resident_bytes = self.resident_bytes.max(Some(taken.resident_bytes));
+        self.note_resident(taken.resident_bytes);
+    }
+
+    /// Notes how much memory dunlin had in a round.
+    pub fn note_resident(&mut self, bytes: u64) {
+        self.resident_bytes = self.resident_bytes.max(Some(bytes));
     }
 }
 

@@ -46,11 +46,16 @@ pub fn run(command: &mut Command) -> Taken {
 
 /// Looks at a process that runs: its peak so far, its time so far.
 fn observe(pid: u32, taken: &mut Taken) {
+    taken.resident_bytes = taken.resident_bytes.max(most_resident(pid));
+    taken.processor = taken.processor.max(processor_time(pid));
+}
+
+/// The most memory of a process that was resident so far, in bytes; nothing once it is gone.
+pub fn most_resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    taken.resident_bytes = taken.resident_bytes.max(kib.unwrap_or_default() * 1024);
-    taken.processor = taken.processor.max(processor_time(pid));
+    kib.unwrap_or_default() * 1024
 }
 
 /// The processor time that a process has used so far; nothing once it is gone.

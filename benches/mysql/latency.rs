@@ -32,7 +32,10 @@ pub async fn measure(stage: &Stage, rounds: usize, report: &mut Report) {
             let seen = match turn {
                 0 => {
                     stage.settle(&stage.target).await;
-                    dunlin(stage).await
+                    let (seen, resident) = dunlin(stage).await;
+                    middle[turn].note_resident(resident);
+                    late[turn].note_resident(resident);
+                    seen
                 }
                 _ => {
                     stage.settle(&replica.server).await;
@@ -62,14 +65,15 @@ pub async fn measure(stage: &Stage, rounds: usize, report: &mut Report) {
     ));
 }
 
-async fn dunlin(stage: &Stage) -> Vec<Duration> {
+/// How long each row took, and how much memory dunlin had.
+async fn dunlin(stage: &Stage) -> (Vec<Duration>, u64) {
     let mut command = stage.dunlin("run", &[]);
     let mut run = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let seen = probe(stage, &stage.target).await;
-    let pid = run.id().to_string();
-    watch::run(Command::new("kill").args(["-s", "INT", &pid]));
+    let resident = watch::most_resident(run.id());
+    watch::run(Command::new("kill").args(["-s", "INT", &run.id().to_string()]));
     assert!(run.wait().unwrap().success());
-    seen
+    (seen, resident)
 }
 
 async fn own_replica(stage: &Stage, replica: &Replica) -> Vec<Duration> {

@@ -12,11 +12,13 @@
 mod backlog;
 #[path = "../contest/mod.rs"]
 mod contest;
+mod cutover;
 mod large;
 mod latency;
 mod replica;
 mod snapshot;
 mod stage;
+mod verify;
 
 use contest::report::Report;
 use contest::wanted::Wanted;
@@ -33,6 +35,9 @@ async fn main() {
     if wanted.includes("snapshot") {
         snapshot::measure(&Stage::start().await, wanted.rounds, &mut report).await;
     }
+    if wanted.includes("verify") {
+        verify::measure(&Stage::start().await, wanted.rounds, &mut report).await;
+    }
     if wanted.includes("backlog") {
         backlog::measure(&Stage::start().await, wanted.rounds, &mut report).await;
     }
@@ -41,6 +46,9 @@ async fn main() {
     }
     if wanted.includes("large") {
         large::measure(&Stage::start().await, &mut report).await;
+    }
+    if wanted.includes("cutover") {
+        cutover::measure(&Stage::start().await, wanted.rounds, &mut report).await;
     }
     if wanted.is_everything() {
         report.write(wanted.rounds);

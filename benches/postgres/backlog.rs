@@ -23,7 +23,8 @@ pub const TPCB: Backlog = Backlog {
     title: "A backlog of 200,000 TPC-B transactions (800,000 row changes)",
     how: "pgbench at scale 50. dunlin: `run --until LSN` from the start of the process to its end. \
           Subscription: from ENABLE until its origin is at the same position, with its default \
-          `synchronous_commit = off`. Decoding only: `pg_logical_slot_peek_binary_changes`.",
+          `synchronous_commit = off`, which does not wait for the disk; durable: with `on`, as dunlin \
+          commits, in one further round. Decoding only: `pg_logical_slot_peek_binary_changes`.",
     load: "{pgbench} -i -I dtgvp -q -s 50 '{source}'",
     commit: "PGOPTIONS='-c synchronous_commit=off' \
              {pgbench} -n -M prepared -c 4 -j 2 -t 50000 --random-seed={round} '{source}'",
@@ -68,11 +69,12 @@ done; wait",
 pub async fn measure(stage: &Stage, backlog: &Backlog, rounds: usize, report: &mut Report) {
     shell(stage, backlog.load, 0);
     begin(stage).await;
-    let mut lines = ["dunlin", "subscription", "decoding only"].map(Line::new);
+    let mut lines =
+        ["dunlin", "subscription", "subscription, durable", "decoding only"].map(Line::new);
     for round in 1..=rounds {
         shell(stage, backlog.commit, round);
         let end = end_of_log(stage).await;
-        lines[2].rounds.push(decode(stage).await);
+        lines[3].rounds.push(decode(stage).await);
         // By turns first and second, so that neither always finds what the other left in memory.
         for turn in [round % 2, (round + 1) % 2] {
             stage.settle().await;
@@ -81,19 +83,36 @@ pub async fn measure(stage: &Stage, backlog: &Backlog, rounds: usize, report: &m
                 _ => lines[0].note(drain_dunlin(stage, &end)),
             }
         }
-        for database in ["one", "two"] {
-            assert_eq!(
-                digest(stage, Some(database), backlog).await,
-                digest(stage, None, backlog).await
-            );
-        }
+        assert_equal(stage, backlog).await;
     }
+    shell(stage, backlog.commit, rounds + 1);
+    let end = end_of_log(stage).await;
+    stage.settle().await;
+    make_durable(stage, true).await;
+    lines[2].rounds.push(drain_subscription(stage, &end).await);
+    drain_dunlin(stage, &end);
+    assert_equal(stage, backlog).await;
     report.add(Section {
         title: backlog.title,
         how: backlog.how,
         unit: Unit::Seconds,
         lines: lines.into(),
     });
+}
+
+/// Whether the subscription waits for the disk at each commit, as dunlin does at each of its own.
+pub async fn make_durable(stage: &Stage, durable: bool) {
+    let value = if durable { "on" } else { "off" };
+    let text = format!("ALTER SUBSCRIPTION bench SET (synchronous_commit = {value})");
+    stage.on_target("two").await.batch_execute(&text).await.unwrap();
+}
+
+/// Panics unless both targets have what the source has.
+async fn assert_equal(stage: &Stage, backlog: &Backlog) {
+    let expected = digest(stage, None, backlog).await;
+    for database in ["one", "two"] {
+        assert_eq!(digest(stage, Some(database), backlog).await, expected);
+    }
 }
 
 /// A copy for each contender, both of which then rest.

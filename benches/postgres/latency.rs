@@ -21,20 +21,25 @@ pub async fn measure(stage: &Stage, rounds: usize, report: &mut Report) {
     watch::run(pgbench.args(["-i", "-I", "dtgvp", "-q", "-s", "10", &stage.source_url()]));
     stage.source_sql("CREATE TABLE probe (id integer PRIMARY KEY)").await;
     backlog::begin(stage).await;
-    let mut middle = ["dunlin", "subscription"].map(Line::new);
+    let mut middle = ["dunlin", "subscription", "subscription, durable"].map(Line::new);
     let mut late = middle.clone();
     for round in 0..rounds {
-        for turn in [round % 2, (round + 1) % 2] {
+        for turn in (0..3).map(|turn| (turn + round) % 3) {
             stage.settle().await;
             let seen = match turn {
-                0 => dunlin(stage).await,
-                _ => subscription(stage).await,
+                0 => {
+                    let (seen, resident) = dunlin(stage).await;
+                    middle[turn].note_resident(resident);
+                    late[turn].note_resident(resident);
+                    seen
+                }
+                _ => subscription(stage, turn == 2).await,
             };
             middle[turn].rounds.push(quantile(&seen, 1, 2));
             late[turn].rounds.push(quantile(&seen, 99, 100));
         }
     }
-    let section = |title, how, lines: [Line; 2]| Section {
+    let section = |title, how, lines: [Line; 3]| Section {
         title,
         how,
         unit: Unit::Milliseconds,
@@ -44,7 +49,8 @@ pub async fn measure(stage: &Stage, rounds: usize, report: &mut Report) {
         "From commit to visible at 500 transactions a second: median",
         "pgbench at scale 10 with `--rate 500`; beside it a row is committed every 20 ms, and the \
          target is asked for the newest row without pause. The subscription has its default \
-         `synchronous_commit = off`.",
+         `synchronous_commit = off`, which does not wait for the disk; durable: with `on`, as dunlin \
+         commits.",
         middle,
     ));
     report.add(section(
@@ -54,17 +60,19 @@ pub async fn measure(stage: &Stage, rounds: usize, report: &mut Report) {
     ));
 }
 
-async fn dunlin(stage: &Stage) -> Vec<Duration> {
+/// How long each row took, and how much memory dunlin had.
+async fn dunlin(stage: &Stage) -> (Vec<Duration>, u64) {
     let mut command = stage.dunlin("run", "one", &[]);
     let mut run = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let seen = probe(stage, "one").await;
-    let pid = run.id().to_string();
-    watch::run(Command::new("kill").args(["-s", "INT", &pid]));
+    let resident = watch::most_resident(run.id());
+    watch::run(Command::new("kill").args(["-s", "INT", &run.id().to_string()]));
     assert!(run.wait().unwrap().success());
-    seen
+    (seen, resident)
 }
 
-async fn subscription(stage: &Stage) -> Vec<Duration> {
+async fn subscription(stage: &Stage, durable: bool) -> Vec<Duration> {
+    backlog::make_durable(stage, durable).await;
     let target = stage.on_target("two").await;
     target.batch_execute("ALTER SUBSCRIPTION bench ENABLE").await.unwrap();
     let seen = probe(stage, "two").await;

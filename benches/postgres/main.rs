@@ -12,10 +12,12 @@
 mod backlog;
 #[path = "../contest/mod.rs"]
 mod contest;
+mod cutover;
 mod large;
 mod latency;
 mod snapshot;
 mod stage;
+mod verify;
 
 use contest::report::Report;
 use contest::wanted::Wanted;
@@ -31,6 +33,9 @@ async fn main() {
     if wanted.includes("snapshot") {
         snapshot::measure(&Stage::start().await, wanted.rounds, &mut report).await;
     }
+    if wanted.includes("verify") {
+        verify::measure(&Stage::start().await, wanted.rounds, &mut report).await;
+    }
     if wanted.includes("tpcb") {
         backlog::measure(&Stage::start().await, &backlog::TPCB, wanted.rounds, &mut report).await;
     }
@@ -42,6 +47,9 @@ async fn main() {
     }
     if wanted.includes("large") {
         large::measure(&Stage::start().await, &mut report).await;
+    }
+    if wanted.includes("cutover") {
+        cutover::measure(&Stage::start().await, wanted.rounds, &mut report).await;
     }
     if wanted.is_everything() {
         report.write(wanted.rounds);

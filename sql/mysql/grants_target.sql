@@ -12,5 +12,7 @@ GRANT USAGE /*!80200 , SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER */
 -- Only where one of these accounts has SYSTEM_USER: GRANT SYSTEM_USER ON *.* TO {role};
 -- Only where ENUM columns hold many values that are no label (index 0), on MySQL:
 -- GRANT SESSION_VARIABLES_ADMIN ON *.* TO {role};
+-- Only with --target-binlog off, SESSION_VARIABLES_ADMIN too, or on MariaDB:
+-- GRANT BINLOG ADMIN ON *.* TO {role};
 -- Only where the target writes a binary log and there are functions or triggers:
 -- SET GLOBAL log_bin_trust_function_creators = ON;

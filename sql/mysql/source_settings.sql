@@ -1,7 +1,7 @@
 -- The settings that decide whether and how the binary log can be read.
 SHOW GLOBAL VARIABLES
 WHERE Variable_name IN (
-    'version', 'version_comment', 'server_id', 'server_uuid', 'hostname', 'port',
+    'version', 'version_comment', 'server_id', 'server_uuid', 'server_uid', 'hostname', 'port',
     'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_metadata',
     'binlog_row_value_options', 'binlog_annotate_row_events', 'binlog_expire_logs_seconds',
     'expire_logs_days', 'binlog_transaction_compression', 'log_bin_compress', 'binlog_checksum',

@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS dunlin.migration (
 CREATE TABLE IF NOT EXISTS dunlin.checkpoint (
     migration    varchar(255) NOT NULL PRIMARY KEY,
     epoch        bigint NOT NULL,
+    -- How many verifications were begun: whoever applies has to know the last one.
+    generation   bigint NOT NULL DEFAULT 0,
     position     longtext,
     committed_at datetime(6),
     applied_at   datetime(6),
@@ -90,4 +92,22 @@ CREATE TABLE IF NOT EXISTS dunlin.proof (
     proof        longtext NOT NULL,
     proven_at    datetime(6) NOT NULL,
     PRIMARY KEY (migration, unit)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- Tables that were found to be equal, each with its last proof.
+CREATE TABLE IF NOT EXISTS dunlin.proven (
+    migration    varchar(255) NOT NULL,
+    table_id     int unsigned NOT NULL,
+    proof        longtext NOT NULL,
+    begun_at     datetime(6) NOT NULL,
+    proven_at    datetime(6) NOT NULL,
+    PRIMARY KEY (migration, table_id)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- What was changed since the last verification was begun: units of it, or -1 for a whole table.
+CREATE TABLE IF NOT EXISTS dunlin.touched (
+    migration    varchar(255) NOT NULL,
+    table_id     int unsigned NOT NULL,
+    unit         bigint NOT NULL,
+    PRIMARY KEY (migration, table_id, unit)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin

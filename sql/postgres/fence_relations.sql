@@ -14,7 +14,7 @@ family AS (
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
        EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
                WHERE t.tgrelid = c.oid AND t.tgname = $2::text) AS armed,
-       pg_catalog.has_table_privilege(c.oid, 'TRIGGER')
+       pg_catalog.pg_has_role(c.relowner, 'USAGE')
            AND pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') AS permitted
 FROM family AS f
 JOIN pg_catalog.pg_class AS c ON c.oid = f.oid

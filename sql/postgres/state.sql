@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS dunlin.migration (
 CREATE TABLE IF NOT EXISTS dunlin.checkpoint (
     migration    text PRIMARY KEY REFERENCES dunlin.migration ON DELETE CASCADE,
     epoch        bigint NOT NULL,
+    -- How many verifications were begun: whoever applies has to know the last one.
+    generation   bigint NOT NULL DEFAULT 0,
     position     jsonb,
     committed_at timestamptz,
     applied_at   timestamptz,
@@ -82,4 +84,22 @@ CREATE TABLE IF NOT EXISTS dunlin.proof (
     proof        jsonb NOT NULL,
     proven_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
     PRIMARY KEY (migration, unit)
+);
+
+-- Tables that were found to be equal, each with its last proof.
+CREATE TABLE IF NOT EXISTS dunlin.proven (
+    migration    text NOT NULL REFERENCES dunlin.migration ON DELETE CASCADE,
+    table_id     integer NOT NULL,
+    proof        jsonb NOT NULL,
+    begun_at     timestamptz NOT NULL,
+    proven_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (migration, table_id)
+);
+
+-- What was changed since the last verification was begun: units of it, or -1 for a whole table.
+CREATE TABLE IF NOT EXISTS dunlin.touched (
+    migration    text NOT NULL REFERENCES dunlin.migration ON DELETE CASCADE,
+    table_id     integer NOT NULL,
+    unit         bigint NOT NULL,
+    PRIMARY KEY (migration, table_id, unit)
 );

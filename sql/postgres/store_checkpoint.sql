@@ -6,3 +6,4 @@ SET position = $3::text::jsonb,
     transactions = transactions + $5::int8,
     changes = changes + $6::int8
 WHERE migration = $1 AND epoch = $2
+RETURNING generation

@@ -1,4 +1,5 @@
 SELECT m.phase,
+       m.cutover::text AS cutover,
        c.position::text AS position,
        s.report::text AS report,
        -- As target_lock.sql takes it.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    check, complete, completions, config, cutover, demo, grants, hold_snapshot, plan, run, status,
-    verify,
+    check, complete, completions, config, cutover, demo, grants, hold_snapshot, plan, reverse, run,
+    status, verify,
 };
 use crate::config::keys::{KEYS, Key, Kind, Section};
 use crate::config::{Origin, RawConfig};
@@ -71,6 +71,13 @@ pub enum Verb {
     /// command moves the traffic. Where anything fails before that, or takes too long, everything is
     /// undone: the source takes writes, and a run that is at work goes on. Exits with 5 then.
     Cutover(cutover::CutoverArgs),
+    /// After a cutover, have the former source follow the target, for the way back
+    ///
+    /// Takes a cutover that was done with --way-back, and the same settings. The former source, which
+    /// goes on refusing all other writes, gets everything that the applications commit on the target, as
+    /// `dunlin run` does it the other way. `dunlin cutover --back` goes back. Ctrl-C stops it, and
+    /// the same words again go on where it was.
+    Reverse(reverse::ReverseArgs),
     /// Remove everything of dunlin from both servers
     ///
     /// Drops the replication slot and the publication on the source and the state on the target. The

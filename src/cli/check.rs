@@ -53,7 +53,8 @@ fn text(report: &CheckReport, style: Style) -> String {
     text
 }
 
-fn one(finding: &Finding, style: Style) -> String {
+/// A finding, as it is read.
+pub fn one(finding: &Finding, style: Style) -> String {
     let weight = match finding.severity {
         Severity::Block => style.red("blocks"),
         Severity::Warn => style.yellow("warning"),

@@ -15,6 +15,7 @@ pub mod grants;
 pub mod hold_snapshot;
 pub mod output;
 pub mod plan;
+pub mod reverse;
 pub mod run;
 pub mod status;
 pub mod verify;
@@ -85,6 +86,7 @@ impl Verb {
             Verb::Status(args) => args.settings.places(),
             Verb::Verify(args) => args.settings.places(),
             Verb::Cutover(args) => args.settings.places(),
+            Verb::Reverse(args) => args.settings.places(),
             Verb::Complete(args) => args.settings.places(),
             Verb::Demo(args) => args.settings.places(),
             Verb::Grants(_) | Verb::Config(_) | Verb::Completions(_) | Verb::HoldSnapshot(_) => {
@@ -103,6 +105,7 @@ impl Verb {
             Verb::Status(args) => args.json,
             Verb::Verify(args) => args.json,
             Verb::Cutover(args) => args.json,
+            Verb::Reverse(args) => args.json,
             Verb::Complete(args) => args.json,
             Verb::Grants(args) => args.json,
             Verb::Config(_) | Verb::Completions(_) | Verb::Demo(_) | Verb::HoldSnapshot(_) => false,
@@ -125,6 +128,7 @@ fn perform(verb: Verb) -> Result<ExitStatus, Failure> {
         | Verb::Status(_)
         | Verb::Verify(_)
         | Verb::Cutover(_)
+        | Verb::Reverse(_)
         | Verb::Complete(_)
         | Verb::Demo(_)
         | Verb::HoldSnapshot(_) => {
@@ -160,6 +164,13 @@ async fn connected(verb: Verb) -> Result<ExitStatus, Failure> {
             let ended = migration::run(&config, args.until, &session.progress, stop).await;
             session.end().await;
             Ok(run::show(ended?, args.json)?)
+        }
+        Verb::Reverse(args) => {
+            let (config, session) = session(args.settings, args.json)?;
+            let stop = interrupts()?;
+            let ended = migration::reverse(&config, args.until, &session.progress, stop).await;
+            session.end().await;
+            Ok(reverse::show(ended?, args.json)?)
         }
         Verb::Verify(args) => {
             let options = args.options()?;

@@ -181,6 +181,41 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     }
 }
 
+/// How a verb ended that goes on until something ends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// For programs.
+    pub name: &'static str,
+    /// For people.
+    pub said: &'static str,
+    /// How to go on.
+    pub next: &'static str,
+    /// What people are told besides.
+    pub further: &'static str,
+}
+
+impl Ending {
+    /// Prints it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be printed.
+    pub fn show(&self, json: bool) -> Result<ExitStatus, OutputError> {
+        print(&self.rendered(json))?;
+        Ok(ExitStatus::Done)
+    }
+
+    /// As it is printed.
+    #[must_use]
+    pub fn rendered(&self, json: bool) -> String {
+        let Ending { name, said, next, further } = self;
+        match json {
+            true => format!("{}\n", serde_json::json!({ "ended": name, "next": next })),
+            false => format!("{said}\nnext: {next}{further}\n"),
+        }
+    }
+}
+
 /// An error as it is told to the operator.
 #[derive(Debug, Serialize)]
 struct Told {

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::args::{Everything, Settings};
+use super::check;
 use super::output::{
     ExitStatus, Output, OutputError, Style, bytes, columns, count, duration, rate,
 };
@@ -42,6 +43,10 @@ fn text(plan: &PlanReport, style: Style) -> String {
     text.push_str(&format!("\n{}\n", style.bold("Written on the servers by dunlin run")));
     for line in &plan.writes {
         text.push_str(&format!("  {line}\n"));
+    }
+    for note in &plan.notes {
+        text.push_str(&format!("\n{}", check::one(note, style).trim_end()));
+        text.push('\n');
     }
     text.push_str("\nnext: dunlin run, with the same options\n");
     text

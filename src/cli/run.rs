@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::args::{Everything, Settings};
-use super::output::{ExitStatus, OutputError, print};
+use super::output::{Ending, ExitStatus, OutputError};
 use crate::config::Until;
 use crate::migration::Ended;
 
@@ -33,35 +33,34 @@ pub struct RunArgs {
 ///
 /// Where it cannot be printed.
 pub fn show(ended: Ended, json: bool) -> Result<ExitStatus, OutputError> {
-    print(&rendered(ended, json))?;
-    Ok(ExitStatus::Done)
+    ending(ended).show(json)
 }
 
-fn rendered(ended: Ended, json: bool) -> String {
-    let (said, next) = match ended {
+fn ending(ended: Ended) -> Ending {
+    let (name, said, next) = match ended {
         Ended::Stopped => (
+            "stopped",
             "stopped; everything that was received whole is committed",
             "dunlin run, with the same options, goes on from here",
         ),
         Ended::Reached => (
+            "reached",
             "the point named with --until is reached",
             "dunlin run, with the same options and without --until, goes on from here",
         ),
         Ended::CutOver => (
+            "cut-over",
             "the migration is cut over: the target is the database",
             "once nobody wants to go back, dunlin complete",
         ),
+        Ended::CutBack => (
+            "cut-back",
+            "the way back is done: the former source is the database again",
+            "dunlin complete",
+        ),
     };
-    if json {
-        let name = match ended {
-            Ended::Stopped => "stopped",
-            Ended::Reached => "reached",
-            Ended::CutOver => "cut-over",
-        };
-        let object = serde_json::json!({ "ended": name, "next": next });
-        return format!("{object}\n");
-    }
-    format!("{said}\nnext: {next}; dunlin status --target URL shows where it stands\n")
+    let further = "; dunlin status --target URL shows where it stands";
+    Ending { name, said, next, further }
 }
 
 #[cfg(test)]
@@ -70,10 +69,10 @@ mod tests {
 
     #[test]
     fn an_ending_says_how_to_go_on() {
-        insta::assert_snapshot!(rendered(Ended::Stopped, false), @r#"
+        insta::assert_snapshot!(ending(Ended::Stopped).rendered(false), @r#"
     stopped; everything that was received whole is committed
     next: dunlin run, with the same options, goes on from here; dunlin status --target URL shows where it stands
     "#);
-        insta::assert_snapshot!(rendered(Ended::Reached, true), @r#"{"ended":"reached","next":"dunlin run, with the same options and without --until, goes on from here"}"#);
+        insta::assert_snapshot!(ending(Ended::Reached).rendered(true), @r#"{"ended":"reached","next":"dunlin run, with the same options and without --until, goes on from here"}"#);
     }
 }

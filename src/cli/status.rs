@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::args::{ServersOnly, Settings};
 use super::output::{ExitStatus, Output, OutputError, Style, bytes, columns, count, duration};
-use crate::model::Position;
-use crate::model::report::{SlotStatus, SnapshotStatus, StatusReport};
+use crate::model::report::{Direction, SlotStatus, SnapshotStatus, StatusReport};
+use crate::model::{Phase, Position};
 
 /// The options of `dunlin status`.
 #[derive(Debug, Args)]
@@ -49,6 +49,10 @@ fn text(status: &StatusReport, style: Style) -> String {
         pair("received", position(status.positions.received.as_ref())),
         pair("source's end", position(status.positions.source.as_ref())),
     ];
+    if status.direction == Direction::Back {
+        let said = "on the way back: the former source follows the former target";
+        rows.insert(1, pair("direction", said.to_owned()));
+    }
     rows.extend(status.slot.as_ref().map(|slot| pair("slot", retained(slot))));
     let mut text = columns(&rows, &[]);
     if let Some(snapshot) = &status.snapshot {
@@ -70,10 +74,15 @@ fn pair(name: &str, value: String) -> Vec<String> {
 }
 
 fn lag(status: &StatusReport) -> String {
-    match (status.lag_bytes, status.lag_seconds) {
-        (Some(size), Some(seconds)) => format!("{}, {}", duration(seconds), bytes(size)),
-        (Some(size), None) => bytes(size),
+    let transactions = status.lag_transactions.map(|lag| format!("{} transactions", count(lag)));
+    let size = status.lag_bytes.map(bytes).or(transactions);
+    match (size, status.lag_seconds) {
+        (Some(size), Some(seconds)) => format!("{}, {size}", duration(seconds)),
+        (Some(size), None) => size,
         (None, Some(seconds)) => duration(seconds),
+        (None, None) if status.phase == Phase::CutOver.to_string() => {
+            "none: the target has all that was committed on the source".to_owned()
+        }
         (None, None) => "unknown; --source URL asks the source".to_owned(),
     }
 }
@@ -126,6 +135,7 @@ mod tests {
         let at = |lsn| Some(Position::Postgres(Lsn(lsn)));
         StatusReport {
             name: "dunlin".to_owned(),
+            direction: Direction::Forward,
             phase: "stream".to_owned(),
             epoch: 3,
             source: "postgres://app@old.example:5432/app".to_owned(),
@@ -136,6 +146,7 @@ mod tests {
                 source: at(0x1_0000_3000),
             },
             lag_bytes: Some(8192),
+            lag_transactions: None,
             lag_seconds: Some(0.4),
             snapshot: Some(SnapshotStatus {
                 chunks_done: 9,
@@ -192,6 +203,7 @@ mod tests {
         insta::assert_snapshot!(serde_json::to_string_pretty(&report()).unwrap(), @r#"
     {
       "name": "dunlin",
+      "direction": "forward",
       "phase": "stream",
       "epoch": 3,
       "source": "postgres://app@old.example:5432/app",
@@ -247,5 +259,7 @@ mod tests {
     fn without_the_source_the_lag_is_unknown() {
         let report = StatusReport { lag_bytes: None, lag_seconds: None, slot: None, ..report() };
         assert!(text(&report, Style::new(false)).contains("unknown; --source"));
+        let report = StatusReport { lag_transactions: Some(1234), ..report };
+        assert!(text(&report, Style::new(false)).contains("1,234 transactions"));
     }
 }

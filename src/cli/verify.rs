@@ -11,7 +11,9 @@ use crate::config::parse_size;
 use crate::migration::VerifyOptions;
 use crate::model::Failure;
 use crate::model::selection::{Patterns, Selection, SelectionError};
-use crate::model::verification::{Difference, TableVerdict, Verdict, VerificationReport};
+use crate::model::verification::{
+    Difference, TableVerdict, TakenOver, Verdict, VerificationReport,
+};
 
 /// Rows that are printed for each table; the JSON has more.
 const MOST_PRINTED: usize = 20;
@@ -22,9 +24,11 @@ const MOST_PRINTED: usize = 20;
 Examples:
   dunlin verify --source postgres://old.example/app --target postgres://new.example/app
   dunlin verify --tables 'shop.*' --sample 10 --certificate proof.json
+  dunlin verify --repair
+  dunlin verify --incremental
 
 Exits with 0 where all rows are equal, with 1 where any differs or could not be settled.
-Next: where rows differ, look at what else writes to the target.")]
+Next: where rows differ, look at what else writes to the target; then dunlin verify --repair.")]
 pub struct VerifyArgs {
     /// Compare only these tables: table, schema.table or a glob; may be repeated
     #[arg(long, value_name = "PATTERN")]
@@ -38,9 +42,18 @@ pub struct VerifyArgs {
     /// Read no more of both sides together than this in a second, such as 20MiB
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub max_rate: Option<u64>,
+    /// Begin no chunk while more sessions than that are at work on the source
+    #[arg(long, value_name = "SESSIONS")]
+    pub max_load: Option<u64>,
     /// Put the values that differ into the report
     #[arg(long)]
     pub show_values: bool,
+    /// Put rows that differ right on the target, as the source has them, and prove them again
+    #[arg(long)]
+    pub repair: bool,
+    /// Do not read chunks again that nothing touched since they were last found equal
+    #[arg(long, conflicts_with = "sample")]
+    pub incremental: bool,
     /// Write what was found to this file, with a SHA-256 over it
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
@@ -65,7 +78,10 @@ impl VerifyArgs {
             sample_percent: self.sample,
             seed: self.seed,
             bytes_per_second: self.max_rate,
+            most_at_work: self.max_load,
             show_values: self.show_values,
+            repair: self.repair,
+            incremental: self.incremental,
         })
     }
 }
@@ -109,6 +125,7 @@ fn text(report: &VerificationReport, style: Style) -> String {
     let rows: Vec<Vec<String>> =
         std::iter::once(heads).chain(report.tables.iter().map(row)).collect();
     let mut text = columns(&rows, &[1, 2, 3, 4, 5]);
+    text.extend(report.tables.iter().filter_map(taken_over));
     for table in &report.tables {
         text.push_str(&details(table, &report.differences, style));
     }
@@ -131,6 +148,17 @@ fn row(table: &TableVerdict) -> Vec<String> {
         count(table.unsettled_rows),
         table.note.clone().unwrap_or_default(),
     ]
+}
+
+/// What of a table was not read.
+fn taken_over(table: &TableVerdict) -> Option<String> {
+    let TakenOver { units, rows, position, proven_at } = table.taken_over.as_ref()?;
+    Some(format!(
+        "{}: {} chunks with {} rows not read, untouched since {proven_at}, {position}\n",
+        table.table,
+        count(*units),
+        count(*rows)
+    ))
 }
 
 /// The rows of a table that differ.
@@ -164,6 +192,9 @@ fn line(row: &Difference) -> String {
         let (source, target) = (row.source_rows, row.target_rows);
         line.push_str(&format!("; on the source {source}, on the target {target} times"));
     }
+    if row.repaired {
+        line.push_str("; repaired");
+    }
     if !row.columns.is_empty() {
         line.push_str(&format!("; columns {}", row.columns.join(", ")));
     }
@@ -181,9 +212,14 @@ fn line(row: &Difference) -> String {
 
 fn conclusion(report: &VerificationReport, style: Style) -> String {
     let rows: u64 = report.tables.iter().map(|table| table.rows).sum();
+    let repaired: u64 = report.tables.iter().map(|table| table.repaired_rows).sum();
+    let repaired = match repaired {
+        0 => String::new(),
+        rows => format!("; {} of them repaired", count(rows)),
+    };
     match report.verdict {
         Verdict::Equal => style.green(&format!(
-            "equal: {} rows of {} tables, as of {}",
+            "equal: {} rows of {} tables, as of {}{repaired}",
             count(rows),
             count(report.tables.len() as u64),
             report.begun_position
@@ -212,7 +248,9 @@ mod tests {
             equal_units: if different_rows > 0 { 2 } else { 3 },
             different_rows,
             unsettled_rows: 0,
+            repaired_rows: 0,
             more: false,
+            taken_over: None,
             note: None,
         };
         let key = |column: &str, value: &str| {
@@ -225,6 +263,7 @@ mod tests {
             kind: DifferenceKind::Different,
             key: key("id", "17"),
             columns: vec!["note".to_owned()],
+            repaired: false,
             source_rows: 1,
             target_rows: 1,
             values: vec![pair],
@@ -249,6 +288,7 @@ mod tests {
             begun_position: at.clone(),
             ended_position: at,
             sample: Some(Sample { percent: 5.0, seed: 9 }),
+            incremental: false,
             units_before: 0,
             tables: vec![
                 table("shop.orders", Verdict::Different, 2),

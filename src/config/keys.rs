@@ -140,8 +140,9 @@ macro_rules! keys {
 
 keys! {
     SOURCE = "source", Servers, Secret, "URL", "":
-        "The database to move: a libpq URI or keywords. PG* variables and ~/.pgpass fill in what \
-         it leaves out; write passwords as ${env:NAME} or ${file:PATH}.";
+        "The database to move: a libpq URI or keywords, or a mysql:// or mariadb:// URL. PG* \
+         variables and ~/.pgpass, or ~/.my.cnf and MYSQL_* variables, fill in what it leaves out; \
+         write passwords as ${env:NAME} or ${file:PATH}.";
     TARGET = "target", Servers, Secret, "URL", "":
         "The database to move it to, in the same form.";
     NAME = "name", Servers, Text, "NAME", "dunlin":
@@ -207,6 +208,10 @@ keys! {
          renamed so that it is not selected any more: halt (the default because what is dropped is \
          not to be had again), drop (do the same on the target), or keep (leave it as it is, and \
          follow it no more).";
+    TARGET_BINLOG = "target-binlog", Contents, Text, "WHAT", "on":
+        "MySQL and MariaDB: whether what dunlin writes stands in the target's own binary log: on, or \
+         off, which is faster, and right where nothing reads that log: no replica of the target, and \
+         no restore from it. Off takes SESSION_VARIABLES_ADMIN on the target (MariaDB: BINLOG ADMIN).";
     DDL_DONE = "ddl-done", Contents, Text, "PLACE", "":
         "MySQL and MariaDB: the place (as the halt said it) of a definition in the log that you \
          have carried out on the target yourself, or do not want there.";
@@ -222,6 +227,10 @@ keys! {
     SLOT_TIMEOUT = "slot-timeout", Protection, Text, "DURATION", "60s":
         "How long to wait for the replication slot, which cannot be made before the transactions \
          that run at that moment have ended.";
+    LOCK = "lock", Protection, Text, "HOW", "auto":
+        "MySQL and MariaDB: auto (the source's tables are locked for the milliseconds in which the \
+         snapshot is taken), or none (never, which takes MariaDB, or MySQL with GTIDs, a key on every \
+         table and whole rows in the log). Postgres takes its snapshot without a lock.";
     SOURCE_TIMEOUT = "source-timeout", Protection, Text, "DURATION", "2m":
         "How long the source may send nothing on the stream, though it is asked twice a second, \
          before the connection is made anew. At least 1s.";

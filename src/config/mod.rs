@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod environment;
 mod file;
 pub mod keys;
+mod opposite;
 mod raw;
 mod reader;
 pub mod secret;
@@ -179,10 +180,12 @@ pub struct Config {
     insert_only: NamedTables,
     resources: Resources,
     schema_policy: SchemaPolicy,
+    target_binlog: bool,
     privileges: bool,
     skip_large_objects: bool,
     snapshot_hold: Duration,
     slot_timeout: Duration,
+    may_lock: bool,
     source_timeout: Duration,
     retry_for: Duration,
     retained_wal_warn: Option<u64>,
@@ -238,10 +241,12 @@ impl TryFrom<RawConfig> for Config {
             insert_only: reader.named_tables(keys::INSERT_ONLY),
             resources: Resources::read(&mut reader),
             schema_policy: schema_policy(&mut reader),
+            target_binlog: reader.choice(keys::TARGET_BINLOG, &[("on", true), ("off", false)]),
             privileges: reader.switch(keys::PRIVILEGES),
             skip_large_objects: reader.switch(keys::SKIP_LARGE_OBJECTS),
             snapshot_hold: reader.duration(keys::SNAPSHOT_HOLD),
             slot_timeout: reader.duration(keys::SLOT_TIMEOUT),
+            may_lock: reader.choice(keys::LOCK, &[("auto", true), ("none", false)]),
             source_timeout: reader.duration(keys::SOURCE_TIMEOUT).max(LEAST_SOURCE_TIMEOUT),
             retry_for: reader.duration(keys::RETRY_FOR),
             retained_wal_warn: reader.limit(keys::RETAINED_WAL_WARN),
@@ -440,6 +445,12 @@ impl Config {
         &self.insert_only
     }
 
+    /// Whether what is written on the target stands in its own binary log.
+    #[must_use]
+    pub fn target_binlog(&self) -> bool {
+        self.target_binlog
+    }
+
     /// What becomes of columns that are dropped on the source.
     #[must_use]
     pub fn on_drop_column(&self) -> OnDropColumn {
@@ -516,6 +527,12 @@ impl Config {
     #[must_use]
     pub fn slot_timeout(&self) -> Duration {
         self.slot_timeout
+    }
+
+    /// Whether the source's tables may be locked.
+    #[must_use]
+    pub fn may_lock(&self) -> bool {
+        self.may_lock
     }
 
     /// How long the source may be silent.

@@ -6,6 +6,8 @@
 
 pub mod dial;
 pub mod error;
+mod escaped;
+pub mod keys;
 pub mod mysql;
 pub mod postgres;
 pub mod program;

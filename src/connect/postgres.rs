@@ -61,6 +61,13 @@ impl Drop for Client {
     }
 }
 
+/// What the sessions call themselves that write a target for this migration. So whoever takes over
+/// tells them from those of others, and a fence lets those of the way back through.
+#[must_use]
+pub fn writers(migration: &str) -> String {
+    format!("dunlin {migration}")
+}
+
 /// Connects and logs in, and pins the session's settings.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::command::Purpose;
 use crate::model::report::Finding;
 use crate::model::{Because, Code, Disposition, Failure, Fault, Halt};
 
@@ -26,8 +27,11 @@ pub enum CutoverError {
         phase: String,
     },
     /// Nobody compared both sides.
-    #[error("it is not proved that both sides are equal")]
-    Unverified,
+    #[error("it is not proven that both sides are equal: {why}")]
+    Unverified {
+        /// What is lacking.
+        why: String,
+    },
     /// The target does not follow closely enough.
     #[error(
         "the target is {} behind, which may be {} at most",
@@ -39,6 +43,33 @@ pub enum CutoverError {
         seconds: Option<f64>,
         /// How far it may be.
         limit: Duration,
+    },
+    /// Rows are not the same on both sides.
+    #[error(
+        "{rows} of the rows of table {table} that changed lately differ on the target{}",
+        match others { 0 => String::new(), more => format!(", and of {more} other tables") }
+    )]
+    Different {
+        /// The table, or the first of several.
+        table: String,
+        /// How many of its rows.
+        rows: u64,
+        /// Of how many other tables some do.
+        others: usize,
+    },
+    /// Rows that changed since they were proven are not the same on both sides.
+    #[error(
+        "the cutover has not begun, and the source takes writes: both sides are not equal: table \
+         {table}: {what}{}",
+        match others { 0 => String::new(), more => format!(" (and {more} more tables)") }
+    )]
+    Unequal {
+        /// The table, or the first of several.
+        table: String,
+        /// What of it.
+        what: String,
+        /// How many other tables are not equal either.
+        others: usize,
     },
     /// The stream ended by itself.
     #[error("the stream of the cutover ended too early")]
@@ -54,15 +85,19 @@ pub enum CutoverError {
         limit: Duration,
     },
     /// The operator's command cannot be run.
-    #[error("run the command that switches the traffic")]
-    SwitchStart {
+    #[error("run {purpose}")]
+    CommandStart {
+        /// What it is for.
+        purpose: Purpose,
         /// Why.
         #[source]
         source: io::Error,
     },
     /// The operator's command failed.
-    #[error("the command that switches the traffic ended with {status}")]
-    SwitchFailed {
+    #[error("{purpose} ended with {status}")]
+    CommandFailed {
+        /// What it is for.
+        purpose: Purpose,
         /// How.
         status: ExitStatus,
     },
@@ -80,7 +115,18 @@ pub enum CutoverError {
     NotUndone {
         /// The step.
         step: &'static str,
+        /// How the source is opened by hand.
+        lift: String,
         /// Why it failed.
+        #[source]
+        cause: Because,
+    },
+    /// The operator's command was ended before it said how it fared.
+    #[error(
+        "the command that switches the traffic was broken off: nobody but you can know where that is"
+    )]
+    BrokenOff {
+        /// Why.
         #[source]
         cause: Because,
     },
@@ -97,20 +143,52 @@ pub enum CutoverError {
     /// It is done already.
     #[error("the migration is cut over: the target is the database")]
     Done,
+    /// The way back is done too.
+    #[error("the way back is done: the former source is the database again")]
+    Back,
     /// A cutover is at work.
     #[error("a cutover is at work on this migration")]
     AtWork,
+    /// The way back was not prepared.
+    #[error("there is no way back: {why}")]
+    NoWayBack {
+        /// Why not.
+        why: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// There is no cutover whose end is in doubt.
     #[error("no cutover ended while it switched the traffic")]
     NothingToFinish,
 }
 
 impl CutoverError {
+    /// Whether an operator's command said itself that it failed, or never began.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            CutoverError::CommandFailed { status, .. } => status.code().is_some(),
+            CutoverError::CommandStart { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The traffic is moved; recording it failed.
     #[must_use]
     pub fn unrecorded(cause: Failure) -> Self {
         CutoverError::Unrecorded { cause: Because(cause) }
     }
+}
+
+/// What to do about rows that differ.
+const REPAIR: &str = "find out what else writes to the target; then `dunlin verify --repair` beside \
+                      `dunlin run`, which puts the rows right and proves them (on the way back beside \
+                      `dunlin reverse`, with the name NAME_back and both sides exchanged); then the \
+                      same command again";
+
+/// Whether a cutover failed for rows that differ.
+fn is_difference(cause: &Because) -> bool {
+    let error: &(dyn std::error::Error + 'static) = cause.0.error();
+    matches!(error.downcast_ref(), Some(CutoverError::Different { .. }))
 }
 
 fn others(all: usize) -> String {
@@ -120,9 +198,20 @@ fn others(all: usize) -> String {
     }
 }
 
+const HASTEN: &str = "see which step took long (--log-level debug), or raise --max-downtime";
+
+const MEND_COMMAND: &str =
+    "mend the command, which must end with exit status 0 once it has done its work";
+
 const DECIDE: &str = "the source refuses writes meanwhile; where the applications use the target by \
                       now: `dunlin cutover --finish`, where they use the source: `dunlin cutover \
-                      --abort`";
+                      --abort`; on the way back each with --back, and by source and target are \
+                      meant those of the way back";
+
+/// What to do about both sides not being proven equal.
+pub const VERIFY: &str = "run `dunlin verify`, which may be beside the writers, then the same command \
+                          again; or add --verify-first DURATION to it, which compares as part of \
+                          it, or --accept-unverified";
 
 impl Fault for CutoverError {
     fn disposition(&self) -> Disposition {
@@ -136,10 +225,7 @@ impl Fault for CutoverError {
                 Code::CutoverRefused,
                 "let `dunlin run` work until `dunlin status` shows phase stream",
             ),
-            CutoverError::Unverified => Halt::with(
-                Code::Unverified,
-                "compare both sides, then add --accept-unverified to the same command",
-            ),
+            CutoverError::Unverified { .. } => Halt::with(Code::Unverified, VERIFY),
             CutoverError::Lag { .. } => Halt::with(
                 Code::CutoverRefused,
                 "wait until `dunlin status` shows less lag, or raise --max-lag",
@@ -148,31 +234,47 @@ impl Fault for CutoverError {
             CutoverError::Interrupted => {
                 Halt::with(Code::CutoverUndone, "the same command begins anew")
             }
-            CutoverError::Overtime { .. } => Halt::with(
-                Code::CutoverUndone,
-                "see which step took long (--log-level debug), or raise --max-downtime",
-            ),
-            CutoverError::SwitchStart { .. } | CutoverError::SwitchFailed { .. } => Halt::with(
-                Code::CutoverUndone,
-                "mend the command, which must end with exit status 0 once the traffic is moved",
-            ),
+            CutoverError::Overtime { .. } => Halt::with(Code::CutoverUndone, HASTEN),
+            CutoverError::CommandStart { .. } | CutoverError::CommandFailed { .. } => {
+                Halt::with(Code::CutoverUndone, MEND_COMMAND)
+            }
+            CutoverError::Different { .. } => Halt::with(Code::CutoverUndone, REPAIR),
+            CutoverError::Unequal { .. } => Halt::with(Code::RowsDiffer, REPAIR),
+            CutoverError::Undone { cause, .. } if is_difference(cause) => {
+                let hint = format!("the source takes writes as before; {REPAIR}");
+                Halt::with(Code::CutoverUndone, hint)
+            }
             CutoverError::Undone { .. } => Halt::with(
                 Code::CutoverUndone,
                 "the source takes writes as before, and a `dunlin run` that was at work goes on; \
                  mend the cause, then run the same command again",
             ),
-            CutoverError::NotUndone { .. } => Halt::with(
+            CutoverError::NotUndone { lift, .. } => Halt::with(
                 Code::CutoverUndone,
-                "the source may still refuse writes: `dunlin cutover --abort` lets writers in",
+                format!(
+                    "the source may still refuse writes: `dunlin cutover --abort` lets writers in (on \
+                     the way back with --back); where that cannot be had, {lift}"
+                ),
             ),
+            CutoverError::BrokenOff { .. } | CutoverError::Undecided => {
+                Halt::with(Code::CutoverUndecided, DECIDE)
+            }
             CutoverError::Unrecorded { .. } => Halt::with(
                 Code::CutoverUndecided,
-                "the source refuses writes; `dunlin cutover --finish` records it",
+                "the source refuses writes; `dunlin cutover --finish` records it (on the way back with \
+                 --back)",
             ),
-            CutoverError::Undecided => Halt::with(Code::CutoverUndecided, DECIDE),
-            CutoverError::Done => {
-                Halt::with(Code::CutOver, "nothing is left to be done but `dunlin complete`")
-            }
+            CutoverError::Done => Halt::with(
+                Code::CutOver,
+                "nothing is left to be done but `dunlin complete`; where the way back is armed, \
+                 `dunlin reverse` and `dunlin cutover --back`",
+            ),
+            CutoverError::Back => Halt::with(
+                Code::CutOver,
+                "nothing is left to be done but `dunlin complete`; to move once more, a new migration \
+                 after it",
+            ),
+            CutoverError::NoWayBack { hint, .. } => Halt::with(Code::NoWayBack, *hint),
             CutoverError::AtWork => {
                 Halt::with(Code::AlreadyRunning, "wait for its end; Ctrl-C there undoes it")
             }

@@ -3,7 +3,8 @@
 //!
 //! In: a source that can be fenced, a target, and a stream between the two that works for us. Out: a
 //! report of what was done, or an error once everything is undone. It knows no engine, and of the
-//! stream only how to end it.
+//! stream only how to end it and where it notes the rows that it changes. What changed since both sides
+//! were proven equal is compared once more: most of it before writers wait, the rest behind the fence.
 //!
 //! No commit is lost: from the moment at which the fence is closed until it is sealed nobody can
 //! commit on the source, and sealing fails unless that held all the while. The end of the log is read
@@ -13,25 +14,35 @@
 //! Whatever outlives the process is recorded on the target before it is done, and undone in
 //! reverse order where a step fails.
 
+mod command;
 pub mod error;
+pub mod proof;
+mod prove;
+mod reverify;
 mod steps;
-mod switch;
+mod way_back;
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::model::{
-    Because, CutoverEnd, CutoverReport, CutoverStage, Failure, Leftover, Manner, Phase, Position,
-    Table,
+    Because, Code, CutoverEnd, CutoverProgress, CutoverReport, CutoverStage, EarlyProof, Failure,
+    FinalProof, Leftover, Manner, Phase, Position, Table, TableId, Tap, WayBack,
 };
 use crate::observe::failpoint;
 use crate::source::fence::{FenceOrder, FencedSource, WriteFence};
-use crate::target::{BuildStage, StreamStatus, Target};
+use crate::source::{Lull, Present};
+use crate::target::{BuildStage, Mend, Proofs, StreamStatus, Target};
+use crate::verify::final_proof::Prover;
 
+pub use command::Purpose;
 pub use error::CutoverError;
+pub use reverify::Reverification;
 use steps::Steps;
+pub use way_back::Opposite;
 
 /// How long each act of undoing may take.
 const UNDO_PATIENCE: Duration = Duration::from_secs(10);
@@ -41,6 +52,8 @@ const UNDO_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Orders {
     /// How writers are kept out; None for what suits the engine.
     pub manner: Option<Manner>,
+    /// What keeps writers out besides, for `sh -c`: it is told `fence`, and `unfence` where that is undone.
+    pub hook: Option<String>,
     /// How long a transaction that is open may go on before its session is ended.
     pub grace: Duration,
     /// From the fence to the end of the switch, at most; then everything is undone.
@@ -49,15 +62,34 @@ pub struct Orders {
     pub max_lag: Duration,
     /// How long it is waited for that.
     pub patience: Duration,
+    /// How old the proof may be that both sides are equal.
+    pub verified_within: Duration,
+    /// For so long, at most, what changed since is compared before writers have to wait; zero for not at
+    /// all, None for what suits the proof.
+    pub verify_first: Option<Duration>,
+    /// For so long, at most, rows that changed lately are compared while writers wait; zero for not at
+    /// all.
+    pub final_proof: Duration,
     /// What moves the traffic, for `sh -c`. None where the operator does it afterwards.
     pub switch: Option<String>,
+    /// Whether the source is to be able to follow the target afterwards.
+    pub way_back: bool,
+    /// Whether this is the way back: source and target are exchanged.
+    pub back: bool,
 }
 
 impl Orders {
     /// What is asked of the source.
     #[must_use]
     pub fn fence(&self, tables: Vec<Table>) -> FenceOrder {
-        FenceOrder { manner: self.manner, tables, grace: self.grace, longest: self.max_downtime }
+        FenceOrder {
+            manner: self.manner.clone(),
+            tables,
+            grace: self.grace,
+            longest: self.max_downtime,
+            way_back: self.way_back || self.back,
+            sealed: false,
+        }
     }
 }
 
@@ -70,26 +102,84 @@ pub struct Stream {
     pub end: watch::Sender<Option<Position>>,
     /// How it fares.
     pub seen: watch::Receiver<Option<StreamStatus>>,
+    /// The rows that it changed.
+    pub tap: Tap,
 }
 
 /// A cutover that is about to be done. The migration is ours, and its stream is starting.
 #[derive(Debug)]
-pub struct Cutover<S, T> {
+pub struct Cutover<S, T, P> {
     /// The source.
     pub source: S,
     /// The target.
     pub target: T,
+    /// The rows of both.
+    pub sides: (P, P),
     /// The tables.
     pub tables: Vec<Table>,
     /// How.
     pub orders: Orders,
     /// The stream.
     pub stream: Stream,
+    /// What comes before the fence, where it is wanted.
+    pub again: Option<Reverification<S, P, T>>,
+    /// The target as a source, where the way back matters.
+    pub opposite: Option<Opposite<S>>,
     /// How far it has come.
-    pub stage: CutoverStage,
+    pub course: Course,
 }
 
-impl<S: FencedSource, T: Target> Cutover<S, T> {
+/// How far a cutover has come.
+#[derive(Debug)]
+pub struct Course {
+    /// The stage.
+    pub stage: CutoverStage,
+    /// What is kept for the way back.
+    pub way_back: Option<WayBack>,
+    /// The operator's command has been started.
+    pub switching: bool,
+    /// What was compared before writers had to wait.
+    pub early: Option<EarlyProof>,
+    /// What was compared while they waited.
+    pub proof: Option<FinalProof>,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Course {
+            stage: CutoverStage::Fencing,
+            way_back: None,
+            switching: false,
+            early: None,
+            proof: None,
+        }
+    }
+}
+
+impl Course {
+    /// Whether every row was compared, before writers had to wait or while they did.
+    fn covered(&self) -> Option<bool> {
+        let early = self.early.as_ref()?;
+        let proven = self.proof.as_ref().is_some_and(|proof| proof.left_out.is_empty());
+        Some(early.left_out.is_empty() && proven)
+    }
+}
+
+/// What there is before writers have to wait.
+struct Ready<F, R> {
+    /// How long they will.
+    predicted: Duration,
+    fence: F,
+    /// Where a final proof is wanted.
+    prover: Option<Prover<R>>,
+}
+
+impl<S, T, P> Cutover<S, T, P>
+where
+    S: FencedSource + Lull,
+    T: Target + Proofs + Mend,
+    P: Present,
+{
     /// Does it. `stop` becomes true where the operator wants it undone.
     ///
     /// # Errors
@@ -101,48 +191,106 @@ impl<S: FencedSource, T: Target> Cutover<S, T> {
     ) -> Result<CutoverReport, Failure> {
         let mut steps = Steps::default();
         let ready = tokio::select! {
-            ready = self.follow_closely(&mut steps) => ready,
+            ready = self.get_ready(&mut steps) => ready,
             _ = stop.wait_for(|stop| *stop) => Err(CutoverError::Interrupted.into()),
         };
-        if let Err(cause) = ready {
-            // Nothing was done that outlives us.
-            if let Err(failure) = self.target.record_cutover(None).await {
-                tracing::debug!(error = %failure, "the record of the cutover stays");
+        let mut ready = match ready {
+            Ok(ready) => ready,
+            Err(cause) => {
+                if let Err(failure) = self.forget().await {
+                    tracing::warn!(error = %failure, "the record of the cutover stays");
+                }
+                return Err(cause);
             }
-            return Err(cause);
-        }
-        // The stream may have taken tables in, or altered them.
-        if let Some(migration) = self.target.load().await? {
-            self.tables = migration.tables;
-        }
-        let predicted = self.predict().await?;
-        let mut fence = self.source.fence(self.orders.fence(self.tables.clone())).await?;
+        };
         self.source.hurry();
         failpoint::reached("cutover-begun");
         let since = Instant::now();
         let limit = self.orders.max_downtime;
         let outcome = tokio::select! {
-            done = self.behind(&mut fence, &mut steps) => done,
+            done = self.behind(&mut ready, &mut steps) => done,
             () = tokio::time::sleep(limit) => Err(CutoverError::Overtime { limit }.into()),
             _ = stop.wait_for(|stop| *stop) => Err(CutoverError::Interrupted.into()),
         };
         let position = match outcome {
             Ok(position) => position,
-            Err(cause) => return Err(self.undo(fence, steps.current(), cause).await),
+            // A command that said itself that it failed has not moved the traffic; of one that was
+            // broken off nobody knows what it reached.
+            Err(cause) if self.course.switching && !is_refusal(&cause) => {
+                return Err(CutoverError::BrokenOff { cause: Because(cause) }.into());
+            }
+            Err(cause) => return Err(self.undo(ready.fence, steps.current(), cause).await),
         };
         let pause = since.elapsed();
         failpoint::reached("traffic-switched");
+        steps.begin("record");
         self.target.record_phase(Phase::CutOver).await.map_err(CutoverError::unrecorded)?;
+        if let Some(opposite) = &self.opposite
+            && let Err(failure) = opposite.unseal().await
+        {
+            let meant =
+                "what kept writers out of the target is not all gone: dunlin complete ends it";
+            tracing::warn!(error = %failure, "{meant}");
+        }
+        if let Err(failure) = build(&self.target, BuildStage::Switched).await {
+            tracing::warn!(error = %failure, "not all events run yet: dunlin complete enables them");
+        }
         Ok(CutoverReport {
-            end: CutoverEnd::CutOver,
+            end: if self.orders.back { CutoverEnd::CutBack } else { CutoverEnd::CutOver },
             steps: steps.done(),
-            predicted_pause_ms: Some(milliseconds(predicted)),
+            predicted_pause_ms: Some(milliseconds(ready.predicted)),
             pause_ms: Some(milliseconds(pause)),
+            covered: self.course.covered(),
+            early_proof: self.course.early.take(),
+            final_proof: self.course.proof.take(),
             position: Some(position),
             findings: Vec::new(),
-            lift: Some(fence.left().lift),
-            next: next(self.orders.switch.is_some()),
+            lift: Some(self.left(&ready.fence).lift),
+            next: next(&self.orders),
         })
+    }
+
+    /// Everything that can be done before writers have to wait.
+    async fn get_ready(
+        &mut self,
+        steps: &mut Steps,
+    ) -> Result<Ready<S::Fence, P::Reader>, Failure> {
+        self.follow_closely(steps).await?;
+        if let Some(again) = self.again.take() {
+            steps.begin("verify");
+            self.reverify(again).await?;
+            self.follow_closely(steps).await?;
+        }
+        self.look_up_tables().await?;
+        if let Some(opposite) = self.opposite.as_ref().filter(|opposite| opposite.wanted) {
+            steps.begin("way back");
+            let way_back = opposite.way_back(&self.tables).await?;
+            self.course.way_back = Some(way_back.clone());
+            // Before anything is there that is to be removed.
+            self.record(None).await?;
+            opposite.keep_log(&way_back.tables).await?;
+            self.follow_closely(steps).await?;
+        }
+        let (prover, proving) = self.get_prover().await?;
+        let predicted = self.predict().await? + proving;
+        let fence = self.source.fence(self.orders.fence(self.tables.clone())).await?;
+        Ok(Ready { predicted, fence, prover })
+    }
+
+    /// The stream may have taken tables in, or altered them.
+    async fn look_up_tables(&mut self) -> Result<(), Failure> {
+        if let Some(migration) = self.target.load().await? {
+            self.tables = migration.tables;
+        }
+        Ok(())
+    }
+
+    /// Removes what was got ready.
+    async fn forget(&self) -> Result<(), Failure> {
+        if let (Some(opposite), Some(_)) = (&self.opposite, &self.course.way_back) {
+            opposite.disarm().await?;
+        }
+        self.target.record_cutover(None).await
     }
 
     /// Waits until the target follows the source closely.
@@ -180,9 +328,16 @@ impl<S: FencedSource, T: Target> Cutover<S, T> {
     /// Everything between the closing of the fence and the end of the switch.
     async fn behind(
         &mut self,
-        fence: &mut S::Fence,
+        Ready { fence, prover, .. }: &mut Ready<S::Fence, P::Reader>,
         steps: &mut Steps,
     ) -> Result<Position, Failure> {
+        let left = self.left(fence);
+        if left.hook.is_some() {
+            steps.begin("hook");
+            self.enter(CutoverStage::Fencing, &left).await?;
+            tell_hook(&left, Purpose::Fence).await?;
+            failpoint::reached("hook-closed");
+        }
         steps.begin("fence");
         fence.close().await?;
         failpoint::reached("fence-closed");
@@ -200,65 +355,140 @@ impl<S: FencedSource, T: Target> Cutover<S, T> {
         self.target.set_sequences(&fence.sequences().await?).await?;
         failpoint::reached("sequences-carried");
         steps.begin("schema");
-        self.build(BuildStage::Identity).await?;
-        self.build(BuildStage::Rest).await?;
+        build(&self.target, BuildStage::Identity).await?;
+        build(&self.target, BuildStage::Rest).await?;
+        if let Some(prover) = prover.take() {
+            steps.begin("final proof");
+            self.prove(prover).await?;
+        }
         steps.begin("seal");
-        let left = fence.left();
         self.enter(CutoverStage::Sealing, &left).await?;
         failpoint::reached("source-sealing");
         fence.seal().await?;
         failpoint::reached("source-sealed");
+        if let (Some(opposite), Some(way_back)) = (&self.opposite, &mut self.course.way_back) {
+            // All that we applied is committed, and nobody else has written there yet.
+            way_back.start = Some(opposite.source.position().await?);
+        }
         self.enter(CutoverStage::Switching, &left).await?;
         // Not before it is recorded that no stream may go on by itself.
-        steps.begin("triggers and events");
-        self.build(BuildStage::Cutover).await?;
+        steps.begin("triggers");
+        build(&self.target, BuildStage::Cutover).await?;
+        if let Some(opposite) = self.opposite.as_ref().filter(|_| self.orders.back) {
+            steps.begin("unseal the target");
+            opposite.admit().await?;
+            failpoint::reached("target-unsealed");
+        }
         steps.begin("switch");
         failpoint::reached("traffic-switching");
         if let Some(command) = &self.orders.switch {
-            switch::run(command).await?;
+            self.course.switching = true;
+            command::run(Purpose::Switch, command).await?;
         }
         Ok(end)
     }
 
-    /// Records a stage before it begins.
-    async fn enter(&mut self, stage: CutoverStage, left: &Leftover) -> Result<(), Failure> {
-        self.stage = stage;
-        self.target.record_cutover(Some((stage, Some(left)))).await
+    /// What there is to undo later, whatever becomes of this process.
+    fn left(&self, fence: &S::Fence) -> Leftover {
+        Leftover { hook: self.orders.hook.clone(), ..fence.left() }
     }
 
-    /// Builds what of the target's schema is still to be built.
-    async fn build(&self, stage: BuildStage) -> Result<(), Failure> {
-        for build in self.target.builds(stage).await? {
-            self.target.build(build.id).await?;
-        }
-        Ok(())
+    /// Records a stage before it begins.
+    async fn enter(&mut self, stage: CutoverStage, left: &Leftover) -> Result<(), Failure> {
+        self.course.stage = stage;
+        self.record(Some(left)).await
+    }
+
+    async fn record(&self, left: Option<&Leftover>) -> Result<(), Failure> {
+        let Course { stage, way_back, .. } = &self.course;
+        let progress = CutoverProgress { stage: *stage, left, way_back: way_back.as_ref() };
+        self.target.record_cutover(Some(progress)).await
     }
 
     /// Undoes what was done, in reverse order. Returns what is told of it.
     async fn undo(self, fence: S::Fence, step: &'static str, cause: Failure) -> Failure {
         tracing::warn!(step, error = %cause, "the cutover failed: undoing it");
-        let (left, cause) = (fence.left(), Because(cause));
+        let left = self.left(&fence);
         let undone = async {
-            match (self.stage, fence.open().await) {
-                // Unsealed, it ends with us in any case.
-                (CutoverStage::Fencing, Ok(()) | Err(_)) => {}
-                (CutoverStage::Sealing | CutoverStage::Switching, opened) => {
-                    // First it must not be able to be sealed any more.
-                    opened?;
-                    self.source.unfence(&left).await?;
-                    self.target.rest(&self.tables).await?;
-                }
+            // Whoever took over decides now; this process may have been asleep.
+            if let Err(newer) = within(self.record(Some(&left))).await
+                && newer.code() == Some(Code::Fenced)
+            {
+                return Err(newer);
             }
-            self.target.record_cutover(None).await
+            if self.course.stage == CutoverStage::Switching {
+                // Clients of the target may have written to it.
+                let tables: Vec<TableId> = self.tables.iter().map(|table| table.id).collect();
+                within(self.target.refute(&tables)).await?;
+            }
+            within(self.unseal_source(fence, &left)).await?;
+            within(async { Ok(tell_hook(&left, Purpose::Unfence).await?) }).await?;
+            within(self.forget()).await
         };
-        match tokio::time::timeout(UNDO_PATIENCE, undone).await {
-            Ok(Ok(())) => CutoverError::Undone { step, cause }.into(),
-            Ok(Err(failure)) => {
+        match undone.await {
+            Ok(()) => CutoverError::Undone { step, cause: Because(cause) }.into(),
+            Err(newer) if newer.code() == Some(Code::Fenced) => newer,
+            Err(failure) => {
                 tracing::error!(error = %failure, "the cutover is not undone");
-                CutoverError::NotUndone { step, cause }.into()
+                CutoverError::NotUndone { step, lift: left.lift, cause: Because(cause) }.into()
             }
-            Err(_) => CutoverError::NotUndone { step, cause }.into(),
         }
+    }
+
+    /// Lets writers in on the source, and keeps them out of the target where they were let in there.
+    async fn unseal_source(&self, fence: S::Fence, left: &Leftover) -> Result<(), Failure> {
+        if let Some(opposite) = &self.opposite
+            && self.course.stage == CutoverStage::Switching
+        {
+            opposite.refuse().await?;
+        }
+        let opened = fence.open().await;
+        if self.course.stage == CutoverStage::Fencing {
+            // Unsealed, it ends with us in any case.
+            return Ok(());
+        }
+        if let Err(failure) = opened {
+            // Its connection may be gone, or its server have been started anew.
+            tracing::debug!(error = %failure, "the fence is opened by another session");
+        }
+        self.source.unfence(left).await?;
+        self.target.rest(&self.tables).await
+    }
+}
+
+/// Builds what of a stage of the target's schema is still to be built.
+///
+/// # Errors
+///
+/// Where something cannot be built.
+pub async fn build(target: &impl Target, stage: BuildStage) -> Result<(), Failure> {
+    for build in target.builds(stage).await? {
+        target.build(build.id).await?;
+    }
+    Ok(())
+}
+
+/// Whether an operator's command said itself that it failed.
+fn is_refusal(cause: &Failure) -> bool {
+    let error: &(dyn std::error::Error + 'static) = cause.error();
+    error.downcast_ref().is_some_and(CutoverError::is_refusal)
+}
+
+/// An act of undoing, which may take so long.
+async fn within(act: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let overtime = CutoverError::Overtime { limit: UNDO_PATIENCE };
+    tokio::time::timeout(UNDO_PATIENCE, act).await.unwrap_or(Err(overtime.into()))
+}
+
+/// Has the operator's command let writers in again, or keep them out, where there is one.
+///
+/// # Errors
+///
+/// Where it does not succeed.
+pub async fn tell_hook(left: &Leftover, purpose: Purpose) -> Result<(), CutoverError> {
+    match &left.hook {
+        Some(hook) => command::run(purpose, hook).await,
+        None => Ok(()),
     }
 }
 
@@ -299,10 +529,16 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e4).round() / 10.0
 }
 
-fn next(switched: bool) -> String {
-    let moved = match switched {
-        true => "the applications write to the target",
-        false => "let the applications write to the target now",
+fn next(orders: &Orders) -> String {
+    let side = if orders.back { "former source" } else { "target" };
+    let moved = match orders.switch {
+        Some(_) => format!("the applications write to the {side}"),
+        None => format!("let the applications write to the {side} now"),
     };
-    format!("{moved}; once nobody wants to go back, dunlin complete")
+    let then = match orders.way_back {
+        true => "dunlin reverse, with the same options, has the source follow the target",
+        false if orders.back => "dunlin complete removes what is left on both servers",
+        false => "once nobody wants to go back, dunlin complete",
+    };
+    format!("{moved}; {then}")
 }

@@ -11,6 +11,7 @@ use super::DemoError;
 use super::activity::Activity;
 use super::server::connect;
 use super::transactions::ACTIVITIES;
+use super::whereabouts::Whereabouts;
 use super::writers::{Application, Transaction};
 
 /// What an application shrugs at and goes on.
@@ -19,13 +20,15 @@ const PASSING: &[SqlState] = &[
     SqlState::T_R_SERIALIZATION_FAILURE,
     SqlState::ADMIN_SHUTDOWN,
     SqlState::CRASH_SHUTDOWN,
+    // The database is being moved, or was.
+    SqlState::READ_ONLY_SQL_TRANSACTION,
 ];
 
 /// Applications of a Postgres database.
 #[derive(Clone, Debug)]
 pub(super) struct PostgresApplication {
-    /// The database.
-    pub(super) url: String,
+    /// The URLs of the database.
+    pub(super) urls: Whereabouts<String>,
 }
 
 impl Application for PostgresApplication {
@@ -34,7 +37,7 @@ impl Application for PostgresApplication {
     const ACTIVITIES: &'static [Activity] = ACTIVITIES;
 
     async fn open(&self) -> Result<Client, DemoError> {
-        connect(&self.url).await
+        connect(self.urls.now()).await
     }
 
     async fn transact(

@@ -35,6 +35,7 @@ pub(super) struct Status {
     pub(super) chunks_done: u64,
     pub(super) chunks_total: u64,
     pub(super) lag_bytes: Option<u64>,
+    pub(super) lag_transactions: Option<u64>,
     pub(super) lag_seconds: Option<f64>,
 }
 
@@ -51,6 +52,7 @@ impl Status {
             chunks_done: number("/snapshot/chunks_done").unwrap_or(0),
             chunks_total: number("/snapshot/chunks_total").unwrap_or(0),
             lag_bytes: number("/lag_bytes"),
+            lag_transactions: number("/lag_transactions"),
             lag_seconds: status["lag_seconds"].as_f64(),
         }
     }
@@ -64,8 +66,8 @@ impl Driver {
         Process::start(self.command(verb, further), &self.folder, &name)
     }
 
-    /// Runs a verb to its end, which has to be status 0.
-    pub(super) async fn run(&mut self, verb: &str, further: &[&str]) -> Result<(), DemoError> {
+    /// Runs a verb to its end, which has to be status 0. Returns what it printed.
+    pub(super) async fn run(&mut self, verb: &str, further: &[&str]) -> Result<String, DemoError> {
         let run = self.start(verb, further)?;
         finish(run).await
     }
@@ -130,10 +132,10 @@ pub fn plain_command(program: &Path) -> Command {
     command
 }
 
-/// Waits for the end of a run, which has to be status 0.
-pub(super) async fn finish(mut run: Process) -> Result<(), DemoError> {
+/// Waits for the end of a run, which has to be status 0. Returns what it printed.
+pub(super) async fn finish(mut run: Process) -> Result<String, DemoError> {
     let status = run.ended().await?;
-    if status.success() { Ok(()) } else { Err(ended_early(&run)) }
+    if status.success() { Ok(run.stdout()) } else { Err(ended_early(&run)) }
 }
 
 fn ended_early(run: &Process) -> DemoError {

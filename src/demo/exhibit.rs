@@ -44,8 +44,8 @@ pub(super) trait Exhibit: Engine + Sized + Send + Sync + 'static {
     /// The folder of programs that dunlin is to find.
     fn programs(server: &PrivateServer<Self>) -> Option<PathBuf>;
 
-    /// The applications of the database.
-    fn application(server: &PrivateServer<Self>) -> Self::Application;
+    /// The applications of the database, which is at the second server while the file is there.
+    fn application(servers: [&PrivateServer<Self>; 2], moved: PathBuf) -> Self::Application;
 
     /// Makes the database, empty.
     fn create_database(

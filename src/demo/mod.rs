@@ -25,6 +25,7 @@ mod stage;
 mod template;
 mod transactions;
 mod user;
+mod whereabouts;
 pub mod writers;
 
 use std::io::Write;

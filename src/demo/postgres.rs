@@ -8,6 +8,7 @@ use super::digest::{self, TableComparison};
 use super::exhibit::{Content, DATABASE, Exhibit};
 use super::load::{Size, load};
 use super::server::{Postgres, Server, ServerOptions};
+use super::whereabouts::Whereabouts;
 
 const LOADED: &str = "SELECT (SELECT sum(reltuples)::bigint FROM pg_class \
      WHERE relkind = 'r' AND relnamespace::regnamespace::text NOT IN \
@@ -43,8 +44,9 @@ impl Exhibit for Postgres {
         Some(server.programs().folder().to_owned())
     }
 
-    fn application(server: &Server) -> PostgresApplication {
-        PostgresApplication { url: server.url(DATABASE) }
+    fn application(servers: [&Server; 2], moved: PathBuf) -> PostgresApplication {
+        let urls = servers.map(|server| server.url(DATABASE));
+        PostgresApplication { urls: Whereabouts::moving(urls, moved) }
     }
 
     async fn create_database(server: &Server) -> Result<(), DemoError> {

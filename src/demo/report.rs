@@ -59,13 +59,47 @@ pub struct SnapshotKill {
     pub chunks_total: u64,
 }
 
+/// Log that is still to be applied, as far as the source tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many transactions.
+    Transactions(u64),
+    /// It does not tell.
+    Unknown,
+}
+
+impl Backlog {
+    /// The bytes, if they are known.
+    pub(super) fn of(bytes: Option<u64>, transactions: Option<u64>) -> Backlog {
+        match (bytes, transactions) {
+            (Some(bytes), _) => Backlog::Bytes(bytes),
+            (None, Some(transactions)) => Backlog::Transactions(transactions),
+            (None, None) => Backlog::Unknown,
+        }
+    }
+}
+
+impl Display for Backlog {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Backlog::Bytes(size) => f.write_str(&bytes(*size as f64)),
+            Backlog::Transactions(transactions) => {
+                write!(f, "{} transactions", count(transactions.cast_signed()))
+            }
+            Backlog::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
 /// The kill in the stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamKill {
     /// When, since the start of the demo.
     pub at: Duration,
-    /// The log that had gathered on the source when dunlin was started again, in bytes.
-    pub backlog_bytes: Option<u64>,
+    /// The log that had gathered on the source when dunlin was started again.
+    pub backlog: Backlog,
     /// From that start until it was caught up.
     pub caught_up_in: Duration,
 }
@@ -132,7 +166,7 @@ impl DemoReport {
             }
         }
         let kill = &self.stream_kill;
-        let backlog = kill.backlog_bytes.map_or("unknown".to_owned(), |size| bytes(size as f64));
+        let backlog = kill.backlog;
         writeln!(
             f,
             "  stream    at {:.1} s: backlog {backlog} when started again, caught up in {:.1} s",

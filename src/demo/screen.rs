@@ -28,6 +28,11 @@ impl<'a> Screen<'a> {
         self.write(format_args!("{seconds:6.1}s  {text}\n"))
     }
 
+    /// Shows what a program printed.
+    pub(super) fn quote(&mut self, printed: &str) -> Result<(), DemoError> {
+        printed.lines().try_for_each(|line| self.write(format_args!("         | {line}\n")))
+    }
+
     /// Writes a part of the report as it is.
     pub(super) fn write(&mut self, text: impl Display) -> Result<(), DemoError> {
         write!(self.out, "{text}").and_then(|()| self.out.flush()).map_err(DemoError::Screen)

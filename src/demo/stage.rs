@@ -1,8 +1,10 @@
-//! The demo from its first server to its report: load, write, run, kill, run, compare.
+//! The demo from its first server to its report: load, write, run, kill, run, cut over, compare, go
+//! back.
 //!
 //! Enters: options and a place to say things. Leaves: the report. When a step fails, everything
 //! that was written by the servers and by dunlin is kept, and the way there is said.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -10,9 +12,10 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::driver::{Driver, Status, finish};
 use super::exhibit::{DATABASE, Exhibit};
+use super::load::Size;
 use super::private::PrivateServer;
 use super::process::Process;
-use super::report::{DemoReport, Loaded, SnapshotKill, StreamKill};
+use super::report::{Backlog, DemoReport, Loaded, SnapshotKill, StreamKill};
 use super::screen::{Screen, bytes, count};
 use super::writers::{Application, Transaction, WriterOptions, Writers};
 use super::{DemoError, DemoOptions};
@@ -24,6 +27,10 @@ const BEFORE_KILL: u64 = 1500;
 const WHILE_DEAD: u64 = 600;
 /// What they commit while the lag of a caught-up stream is observed.
 const AFTER_CATCH_UP: u64 = 600;
+/// What they commit on either side of a cutover.
+const AFTER_CUTOVER: u64 = 600;
+/// Patient, for a machine under load.
+const CUTOVER: [&str; 4] = ["--max-downtime", "1m", "--patience", "5m"];
 /// Whoever is no further behind than this, under steady load, has caught up.
 const CAUGHT_UP_SECONDS: f64 = 1.0;
 const CAUGHT_UP_BYTES: u64 = 1 << 20;
@@ -91,15 +98,7 @@ impl<E: Exhibit> Stage<E> {
         screen.say(format_args!(
             "{applications} applications start to write, and do not stop until the end"
         ))?;
-        let writers = Writers::of(
-            &E::application(&self.source),
-            WriterOptions {
-                seed: options.seed,
-                size: options.size,
-                speed: 1.0,
-                largest_rows: LARGEST_ROWS,
-            },
-        );
+        let writers = self.write(options.seed, options.size);
         let writing = Instant::now();
         let copying = Instant::now();
         let snapshot_kill = self.kill_in_snapshot(screen).await?;
@@ -117,16 +116,17 @@ impl<E: Exhibit> Stage<E> {
         let (run, stream_kill) = self.catch_up(screen, killed_at).await?;
         writers.commit_more(AFTER_CATCH_UP).await;
         let lag = self.driver.status().await?.and_then(|status| status.lag_seconds);
+        self.move_traffic(run, screen).await?;
+        writers.commit_more(AFTER_CUTOVER).await;
         let written = writers.stop().await?;
         let written_in = writing.elapsed();
-        screen.say("the applications have stopped; Ctrl-C to dunlin, which commits and ends")?;
-        run.interrupt()?;
-        finish(run).await?;
-        screen.say("dunlin run --until caught-up")?;
-        self.driver.run("run", &["--until", "caught-up"]).await?;
+        screen.say("the applications have written to the target, and have stopped")?;
+        screen.say("dunlin reverse --until caught-up: the source follows the target")?;
+        self.driver.run("reverse", &["--until", "caught-up"]).await?;
         screen.say("comparing both sides: each server digests every row of every table")?;
         let tables = E::compare(&self.source, &self.target).await?;
-        let counters_behind = E::counters_behind(&self.source, &self.target).await?;
+        self.move_back(options, screen).await?;
+        let counters_behind = E::counters_behind(&self.target, &self.source).await?;
         screen.say(format_args!("dunlin complete: removes {}", E::REMOVED))?;
         self.driver.run("complete", &[]).await?;
         Ok(DemoReport {
@@ -171,6 +171,61 @@ impl<E: Exhibit> Stage<E> {
         Ok(())
     }
 
+    /// The file that tells the applications that the target is their database.
+    fn moved(&self) -> PathBuf {
+        self.folder.path().join("moved")
+    }
+
+    fn application(&self) -> E::Application {
+        E::application([&self.source, &self.target], self.moved())
+    }
+
+    fn write(&self, seed: u64, size: Size) -> Writers {
+        let options = WriterOptions { seed, size, speed: 1.0, largest_rows: LARGEST_ROWS };
+        Writers::of(&self.application(), options)
+    }
+
+    /// Proves that both sides are equal and makes the target the database, while the applications
+    /// write.
+    async fn move_traffic(
+        &mut self,
+        run: Process,
+        screen: &mut Screen<'_>,
+    ) -> Result<(), DemoError> {
+        screen.say("dunlin verify, while the applications write")?;
+        let verified = self.driver.run("verify", &[]).await?;
+        screen.quote(verified.lines().last().unwrap_or_default())?;
+        let switch = format!("touch '{}'", self.moved().display());
+        screen.say("dunlin cutover --way-back --switch …, while the applications write")?;
+        let words = [&["--way-back", "--switch", &switch], &CUTOVER[..]].concat();
+        let done = self.driver.run("cutover", &words).await?;
+        screen.quote(&done)?;
+        finish(run).await.map(drop)
+    }
+
+    /// Makes the source the database again, under applications that go on writing.
+    async fn move_back(
+        &mut self,
+        options: &DemoOptions,
+        screen: &mut Screen<'_>,
+    ) -> Result<(), DemoError> {
+        screen.say("the applications write to the target again; dunlin reverse follows")?;
+        let writers = self.write(options.seed.wrapping_add(1 << 32), options.size);
+        let reverse = self.driver.start("reverse", &[])?;
+        writers.commit_more(AFTER_CUTOVER).await;
+        let switch = format!("rm '{}'", self.moved().display());
+        screen
+            .say("dunlin cutover --back --switch …: the way back, under the same applications")?;
+        let words =
+            [&["--back", "--accept-unverified", "--switch", &switch], &CUTOVER[..]].concat();
+        let done = self.driver.run("cutover", &words).await?;
+        screen.quote(&done)?;
+        finish(reverse).await?;
+        writers.commit_more(AFTER_CUTOVER).await;
+        writers.stop().await?;
+        screen.say("the applications have written to the source again, and have stopped")
+    }
+
     async fn kill_in_snapshot(
         &mut self,
         screen: &mut Screen<'_>,
@@ -205,7 +260,7 @@ impl<E: Exhibit> Stage<E> {
 
     /// Alters the source's tables as an application does, which begins again after a deadlock.
     async fn alter(&self) -> Result<(), DemoError> {
-        let application = E::application(&self.source);
+        let application = self.application();
         let failed = |source| DemoError::Statement { act: "alter tables", source };
         for statement in E::ALTERATIONS {
             let mut ended = Transaction::GivenUp;
@@ -222,7 +277,8 @@ impl<E: Exhibit> Stage<E> {
         screen: &mut Screen<'_>,
         killed_at: Duration,
     ) -> Result<(Process, StreamKill), DemoError> {
-        let backlog_bytes = self.driver.status().await?.and_then(|status| status.lag_bytes);
+        let status = self.driver.status().await?.unwrap_or_default();
+        let backlog = Backlog::of(status.lag_bytes, status.lag_transactions);
         screen.say("dunlin run, the same words again")?;
         let started = Instant::now();
         let mut run = self.driver.start("run", &[])?;
@@ -234,7 +290,7 @@ impl<E: Exhibit> Stage<E> {
         self.driver.watch(&mut run, "the stream has caught up", is_caught_up).await?;
         let caught_up_in = started.elapsed();
         screen.say("caught up; now it follows the applications")?;
-        let kill = StreamKill { at: killed_at, backlog_bytes, caught_up_in };
+        let kill = StreamKill { at: killed_at, backlog, caught_up_in };
         Ok((run, kill))
     }
 

@@ -20,6 +20,7 @@ use super::DemoError;
 use super::activity::{Activity, Scope};
 use super::application::PostgresApplication;
 use super::load::Size;
+use super::whereabouts::Whereabouts;
 
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -89,7 +90,8 @@ impl Writers {
     /// Starts a session for each activity on Postgres.
     #[must_use]
     pub fn start(url: &str, options: WriterOptions) -> Writers {
-        Writers::of(&PostgresApplication { url: url.to_owned() }, options)
+        let urls = Whereabouts::fixed(url.to_owned());
+        Writers::of(&PostgresApplication { urls }, options)
     }
 
     /// Starts a session for each activity.

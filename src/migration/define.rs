@@ -8,18 +8,28 @@
 use std::sync::Arc;
 
 use super::MigrationError;
+use super::recopy::Recopies;
 use super::run::{Besides, Run};
-use crate::model::{Coverage, Failure, SchemaChange};
+use crate::model::{Coverage, Deed, Failure, SchemaChange, Table};
 use crate::source::Source;
 use crate::stream::definition::{Course, Ground, decide};
 use crate::target::{BuildStage, Migration, Target};
 
 impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
+    /// Notes, where a cutover wants to know, that rows of tables are others for a reason that the log does
+    /// not name row by row: these were defined anew, emptied or copied.
+    pub(super) fn note<'a>(&self, tables: impl Iterator<Item = &'a Table>) {
+        if let Some(reins) = &self.handles.reins {
+            reins.tap.with(|changed| tables.for_each(|table| changed.beyond_log(table.id)));
+        }
+    }
+
     /// Does what is to be done about a change of definitions.
     pub(super) async fn define(
         &self,
         migration: &mut Migration,
         change: &Arc<SchemaChange>,
+        recopies: &mut Recopies,
     ) -> Result<(), Failure> {
         let coverage = Coverage::new(&migration.tables, &migration.ledger)
             .map_err(|_| MigrationError::LedgerMixed)?;
@@ -31,14 +41,22 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             applied: &applied,
         };
         match decide(change, &ground)? {
-            Course::Step(step) => {
+            Course::Step(mut step) => {
+                // Whoever did it by hand may have put columns elsewhere.
+                if step.run == Deed::Nothing && !step.tables.is_empty() {
+                    step.seen = self.source.tables(None).await?;
+                }
                 // What is still to be built was said of the tables as they are before it.
                 if !self.is_built().await? {
                     self.build_stage(BuildStage::Rest).await?;
                 }
+                self.note(step.tables.iter().map(|redefined| &redefined.table));
                 self.target.define(&step).await?;
             }
-            Course::Recopy(tables) => self.reset(migration, &tables).await?,
+            Course::Recopy(tables) => {
+                recopies.count(migration, &tables)?;
+                self.reset(migration, &tables).await?;
+            }
         }
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         Ok(())

@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::MigrationError;
-use super::run::{Reins, Run, Until};
+use super::cutover::Reins;
+use super::run::{Run, Until};
 use crate::model::{
     Coverage, Drift, Failure, Phase, Position, SchemaChange, SourceHealth, TableId,
 };
@@ -97,12 +98,17 @@ pub(super) async fn follow<S: Source, T: Target, B>(
         (None, Some(Until::Snapshot | Until::CaughtUp) | None) => None,
     };
     let limits = &run.options.stream;
+    run.source.confirm(&from).await?;
     let mut applier = run.target.applier().await?;
     pipeline::store_durably(&mut applier, from.clone()).await?;
     let (sender, batches) = channel::bounded(limits.queue_bytes);
     let (durable, durable_seen) = watch::channel(from.clone());
     let (figures, figures_seen) = watch::channel(Figures::starting_at(from.clone()));
     let (stop, stop_seen) = watch::channel(false);
+    let tap = run.handles.reins.as_ref().map(|reins| reins.tap.clone());
+    if let Some(tap) = &tap {
+        tap.with(|touched| touched.begin(&from));
+    }
     let feed = Feed {
         tables: migration.tables.clone(),
         coverage,
@@ -112,6 +118,7 @@ pub(super) async fn follow<S: Source, T: Target, B>(
         flush: FLUSH_INTERVAL,
         batches,
         stop: stop_seen,
+        tap,
     };
     let mut reader = JoinSet::new();
     let (source, tables) = (run.source.clone(), migration.tables.clone());
@@ -250,6 +257,7 @@ async fn look_after<S: Source, T: Target, B>(
     let applied = checkpoint.unwrap_or(&health.position).clone();
     let status = StreamStatus {
         lag_bytes: applied.bytes_until(&health.position),
+        lag_transactions: applied.transactions_until(&health.position),
         lag_seconds: None,
         source: health.position.clone(),
         applied,
@@ -317,15 +325,17 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             if caught_up && !std::mem::replace(&mut self.follows, true) {
                 tracing::info!(position = %health.position, "caught up; following the source");
             }
+            self.tell(&health, caught_up).await?;
             if caught_up && self.phase != Phase::Stream {
                 self.run.target.record_phase(Phase::Stream).await?;
                 self.phase = Phase::Stream;
             }
-            self.tell(&health, caught_up).await?;
             if caught_up && self.ends_when_caught_up {
                 return Ok(Watched::CaughtUp);
             }
-            if self.run.target.is_asked_to_stand_by().await? {
+            // A cutover has the stream already, and gives it to no other.
+            let rules = self.run.handles.reins.is_some();
+            if !rules && self.run.target.is_asked_to_stand_by().await? {
                 return Ok(Watched::Asked);
             }
             if self.sequences_at.elapsed() >= SEQUENCE_INTERVAL {
@@ -364,21 +374,25 @@ impl<'a, S: Source, T: Target, B> Watch<'a, S, T, B> {
             self.run.handles.moved.send_modify(|moved| *moved += 1);
         }
         let lag_bytes = figures.applied.bytes_until(&health.position);
+        let lag_transactions = figures.applied.transactions_until(&health.position);
+        let caught_up = caught_up || figures.applied.reaches(&health.position);
         let lag_seconds = if caught_up { 0.0 } else { age_seconds(figures.committed_at_us) };
         self.run.handles.progress.stream(StreamFigures {
             transactions: figures.transactions,
             rows: figures.changes,
             bytes: figures.bytes,
             lag_bytes,
+            lag_transactions,
             lag_seconds,
             queue_bytes: figures.queue_bytes,
-            retained_wal_bytes: Some(health.retained_bytes),
+            retained_wal_bytes: Some(health.retained_bytes).filter(|retained| *retained > 0),
             safe_wal_size_bytes: health.safe_bytes,
         });
         let status = StreamStatus {
             source: health.position.clone(),
             applied: figures.applied,
             lag_bytes: if caught_up { Some(0) } else { lag_bytes },
+            lag_transactions: if caught_up { Some(0) } else { lag_transactions },
             lag_seconds: Some(lag_seconds),
             retained_bytes: health.retained_bytes,
             safe_bytes: health.safe_bytes,

@@ -145,12 +145,20 @@ mod tests {
     CREATE USER IF NOT EXISTS `mover`@`10.%`;
     -- Set a password: ALTER USER `mover`@`10.%` IDENTIFIED BY '...';
     -- The binary log, where it ends, and a moment in which all tables hold still; prepared XA
-    -- transactions; the routines of other accounts; locks that end with each table.
+    -- transactions; the routines of other accounts; locks that end with each table. With --lock none
+    -- RELOAD is not needed for run.
     GRANT REPLICATION SLAVE, REPLICATION CLIENT, RELOAD /*!80004 , XA_RECOVER_ADMIN */
         /*!80020 , SHOW_ROUTINE */ /*M!100502 , BINLOG ADMIN */ ON *.* TO `mover`@`10.%`;
     GRANT /*!80000 USAGE ON *.* */ /*M!100500 SELECT ON mysql.proc */ TO `mover`@`10.%`;
+    -- Only to have check and plan name the accounts of applications, which are not copied:
+    -- GRANT SELECT ON mysql.* TO `mover`@`10.%`;
     -- Only to be told which session keeps the snapshot from beginning:
     -- GRANT PROCESS ON *.* TO `mover`@`10.%`;
+    -- Only for dunlin cutover: to have the server refuse writes, to end what keeps the lock from being
+    -- had, and to write to a server that is read-only, as dunlin reverse does; grant it on both servers.
+    -- GRANT PROCESS, CONNECTION_ADMIN, SYSTEM_VARIABLES_ADMIN ON *.* TO `mover`@`10.%`;
+    -- GRANT SELECT ON performance_schema.* TO `mover`@`10.%`;
+    -- On MariaDB: GRANT PROCESS, CONNECTION ADMIN, READ ONLY ADMIN ON *.* TO `mover`@`10.%`;
     GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `my\_shop`.* TO `mover`@`10.%`;
     ");
     }
@@ -172,6 +180,8 @@ mod tests {
     -- Only where one of these accounts has SYSTEM_USER: GRANT SYSTEM_USER ON *.* TO `mover`@`10.%`;
     -- Only where ENUM columns hold many values that are no label (index 0), on MySQL:
     -- GRANT SESSION_VARIABLES_ADMIN ON *.* TO `mover`@`10.%`;
+    -- Only with --target-binlog off, SESSION_VARIABLES_ADMIN too, or on MariaDB:
+    -- GRANT BINLOG ADMIN ON *.* TO `mover`@`10.%`;
     -- Only where the target writes a binary log and there are functions or triggers:
     -- SET GLOBAL log_bin_trust_function_creators = ON;
     GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW,

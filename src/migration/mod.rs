@@ -6,13 +6,17 @@
 mod check;
 pub mod cutover;
 mod define;
+mod end;
 pub mod follow;
 pub mod grants;
 mod mysql;
+mod outdated;
 mod pair;
 mod plan;
 mod postgres;
+mod recopy;
 pub mod retry;
+mod reverse;
 pub mod run;
 mod stand_by;
 mod status;
@@ -34,7 +38,7 @@ use crate::source::postgres::holder;
 use mysql::MySqlPair;
 use postgres::PostgresPair;
 
-pub use run::{Ended, Until};
+pub use end::{Ended, Until};
 pub use verify::VerifyOptions;
 
 /// A kind of server, as a URL names it.
@@ -89,16 +93,41 @@ pub async fn run(
     progress: &Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Ended, Failure> {
-    let until = until.map(|until| match until {
-        config::Until::Snapshot => Until::Snapshot,
-        config::Until::CaughtUp => Until::CaughtUp,
-        config::Until::Position(position) => Until::Position(position),
-    });
+    let until = until.map(Until::from);
     match engine(Some(config.source()), config.target())? {
         Engine::Postgres => {
-            pair::run(&PostgresPair::default(), config, until, progress, stop).await
+            let pair = PostgresPair::default();
+            let ended = pair::run(&pair, config, until, progress, stop).await?;
+            Ok(reverse::concluded::<PostgresPair>(config, ended).await)
         }
-        Engine::MySql => pair::run(&MySqlPair::default(), config, until, progress, stop).await,
+        Engine::MySql => {
+            let pair = MySqlPair::default();
+            let ended = pair::run(&pair, config, until, progress, stop).await?;
+            Ok(reverse::concluded::<MySqlPair>(config, ended).await)
+        }
+    }
+}
+
+/// Has the former source of a migration that was cut over follow its target, until `until`, a stop
+/// or an error.
+///
+/// # Errors
+///
+/// A halt, or the last of many failures to get on.
+pub async fn reverse(
+    config: &Config,
+    until: Option<config::Until>,
+    progress: &Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<Ended, Failure> {
+    let until = until.map(Until::from);
+    match engine(Some(config.source()), config.target())? {
+        Engine::Postgres => {
+            reverse::reverse(&PostgresPair::default(), config, until, progress, stop).await
+        }
+        Engine::MySql => {
+            reverse::reverse(&MySqlPair::default(), config, until, progress, stop).await
+        }
     }
 }
 
@@ -151,12 +180,15 @@ pub async fn cutover(
     progress: &Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<CutoverReport, Failure> {
+    let opposite = wanted.1.back.then(|| config.opposite());
+    let config = opposite.as_ref().unwrap_or(config);
     match engine(Some(config.source()), config.target())? {
         Engine::Postgres => {
-            cutover::cutover(&PostgresPair::default(), config, wanted, progress, stop).await
+            Box::pin(cutover::cutover(&PostgresPair::default(), config, wanted, progress, stop))
+                .await
         }
         Engine::MySql => {
-            cutover::cutover(&MySqlPair::default(), config, wanted, progress, stop).await
+            Box::pin(cutover::cutover(&MySqlPair::default(), config, wanted, progress, stop)).await
         }
     }
 }
@@ -219,6 +251,9 @@ pub enum MigrationError {
         /// The target's.
         target_engine: Engine,
     },
+    /// A Postgres snapshot is to be taken without a lock, as it always is.
+    #[error("--lock none is for MySQL: a Postgres snapshot is exact without any lock")]
+    NothingToLock,
     /// The state went away while it was in use.
     #[error("the migration's state disappeared from the target")]
     Vanished,
@@ -265,6 +300,18 @@ pub enum MigrationError {
         "the ledger holds chunks of one table from several snapshots that cannot be told apart"
     )]
     LedgerMixed,
+    /// A table was copied again and again, and what changed while its snapshot was taken could never be
+    /// told from its copy.
+    #[error(
+        "copy table {table}: {times} times it changed while its snapshot was taken in a way that cannot \
+         be told from its copy"
+    )]
+    Unsettled {
+        /// Its qualified name.
+        table: String,
+        /// How often that was seen, in a row.
+        times: u32,
+    },
 }
 
 fn others(all: usize) -> String {
@@ -289,6 +336,9 @@ impl Fault for MigrationError {
                 "name two servers of one engine: a database moves from Postgres to Postgres, or \
                  between MySQL and MariaDB servers",
             ),
+            MigrationError::NothingToLock => {
+                Halt::with(Code::ConfigInvalid, "leave --lock out; no lock will be taken")
+            }
             MigrationError::Vanished => Halt::with(
                 Code::MigrationMissing,
                 "begin anew: `dunlin complete` clears what is left, then `dunlin run`",
@@ -320,6 +370,11 @@ impl Fault for MigrationError {
                  up with `dunlin complete`, which frees the log",
             ),
             MigrationError::LogEnded => Disposition::Retry,
+            MigrationError::Unsettled { .. } => Halt::with(
+                Code::CopyUnsettled,
+                "run the same command again in a quieter hour; or leave --lock none out, with an account \
+                 that may lock tables for some milliseconds: what is copied by now is kept",
+            ),
             MigrationError::LedgerMixed => Halt::with(
                 Code::StateUnreadable,
                 "begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`",

@@ -49,6 +49,7 @@ impl Pair for MySqlPair {
             selection: config.selection().clone(),
             insert_only: config.insert_only().clone(),
             workers: config.workers(),
+            may_lock: config.may_lock(),
             lock_timeout: config.slot_timeout(),
             source_timeout: config.source_timeout(),
             held: self.held.clone(),
@@ -60,6 +61,7 @@ impl Pair for MySqlPair {
         let options = target::Options {
             name: config.name().to_owned(),
             on_drop_column: config.on_drop_column(),
+            binlog: config.target_binlog(),
             remembered: self.remembered.clone(),
         };
         MySqlTarget::connect(&endpoint(config.target())?, options).await
@@ -69,14 +71,14 @@ impl Pair for MySqlPair {
         let options = target::Options {
             name: config.name().to_owned(),
             on_drop_column: OnDropColumn::Halt,
+            binlog: true,
             remembered: self.remembered.clone(),
         };
         MySqlTarget::connect(&endpoint(config.target())?, options).await
     }
 
-    fn sides(&self, config: &Config) -> Result<(MySqlPresent, MySqlPresent), Failure> {
-        let side = |url| Ok::<_, Failure>(MySqlPresent::new(endpoint(url)?));
-        Ok((side(config.source())?, side(config.target())?))
+    fn sides(source: &MySqlSource, target: &MySqlTarget) -> (MySqlPresent, MySqlPresent) {
+        (MySqlPresent::of(source), MySqlPresent::new(target.endpoint().clone()))
     }
 
     fn introduce(&self, _source: &MySqlSource, _target: &MySqlTarget) {}
@@ -122,6 +124,7 @@ impl Pair for MySqlPair {
             selection: Selection::new(&standing.migration.selection)?,
             insert_only: NamedTables::default(),
             workers: 0,
+            may_lock: false,
             lock_timeout: Duration::ZERO,
             source_timeout: Duration::ZERO,
             held: self.held.clone(),

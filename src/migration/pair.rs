@@ -12,22 +12,25 @@ use super::check::survey;
 use super::follow::Limits;
 use super::plan::plan as estimate;
 use super::retry;
+use super::reverse::{self, Concluded};
 use super::run::{Besides, Ended, Handles, Options, Run, Until, compare};
 use super::status::{self, Called};
 use crate::config::{Config, StateConfig};
 use crate::cutover::CutoverError;
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
 use crate::model::{Code, CutoverStage, Disposition, Failure, Phase, SourceHealth, Table};
+use crate::observe::failpoint;
 use crate::observe::progress::Progress;
+use crate::source::fence::FencedSource;
 use crate::source::{Lull, Present, Source};
-use crate::target::{BuildStage, Proofs, Standing, Target};
+use crate::target::{BuildStage, Mend, Migration, Proofs, Standing, Target};
 
 /// A source and a target that fit each other, and how they are reached.
-pub(super) trait Pair: Send + Sync {
+pub(super) trait Pair: Default + Send + Sync {
     /// The kind of source.
     type Source: Lull;
     /// The kind of target.
-    type Target: Target + Proofs;
+    type Target: Target + Proofs + Mend;
     /// Either of them as a server whose rows are compared.
     type Present: Present;
     /// What they carry beside tables and sequences.
@@ -47,8 +50,9 @@ pub(super) trait Pair: Send + Sync {
         config: &StateConfig,
     ) -> impl Future<Output = Result<Self::Target, Failure>> + Send;
 
-    /// The rows of source and target as they are now.
-    fn sides(&self, config: &Config) -> Result<(Self::Present, Self::Present), Failure>;
+    /// The rows of source and target as they are now, on the very servers that these are with: of
+    /// several hosts another one may have other rows.
+    fn sides(source: &Self::Source, target: &Self::Target) -> (Self::Present, Self::Present);
 
     /// Tells the source what it has to know of the target.
     fn introduce(&self, source: &Self::Source, target: &Self::Target);
@@ -169,8 +173,11 @@ pub(super) async fn plan<P: Pair>(pair: &P, config: &Config) -> Result<PlanRepor
     let mut report = estimate(&source, &target, &options, &found.tables).await?;
     if !found.at_cutover.is_empty() {
         let listed = found.at_cutover.join(", ");
-        report.writes.push(format!("target, by dunlin complete: {listed}"));
+        let by = "by dunlin cutover, or by dunlin complete where there was none";
+        report.writes.push(format!("target, {by}: {listed}"));
     }
+    let notes = found.findings.into_iter().filter(|found| found.severity == Severity::Info);
+    report.notes = notes.collect();
     Ok(report)
 }
 
@@ -199,6 +206,14 @@ pub(super) async fn status<P: Pair>(
 ) -> Result<StatusReport, Failure> {
     let called = pair.called(config)?;
     let standing = pair.state(config).await?.status().await?;
+    let record = standing.migration.cutover.as_ref();
+    if standing.migration.phase == Phase::CutOver
+        && record.is_some_and(|record| record.way_back.is_some())
+        && let Some(back) = config.opposite()
+        && let Some(report) = status_back::<P>(&back, &standing).await?
+    {
+        return Ok(report);
+    }
     let begun = standing.migration.checkpoint.is_some();
     let live = match config.source().filter(|_| begun) {
         Some(_) => Some(pair.health(config, &standing).await),
@@ -207,24 +222,45 @@ pub(super) async fn status<P: Pair>(
     Ok(status::report(called, &standing, live))
 }
 
+/// Where the way back stands; None where it has not begun.
+async fn status_back<P: Pair>(
+    config: &StateConfig,
+    forward: &Standing,
+) -> Result<Option<StatusReport>, Failure> {
+    let pair = P::default();
+    let standing = match pair.state(config).await?.status().await {
+        Err(failure) if failure.code() == Some(Code::MigrationMissing) => return Ok(None),
+        standing => standing?,
+    };
+    let live = pair.health(config, &standing).await;
+    let report = status::report(pair.called(config)?, &standing, Some(live));
+    Ok(Some(status::backwards(report, &standing, forward)))
+}
+
 /// Ends a migration: sequences carried over one last time, then all traces removed. Returns what
 /// was there, and what is left to the operator.
-pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Removal, Failure> {
+pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Removal, Failure>
+where
+    P::Source: FencedSource,
+{
     let source = pair.source(config).await?;
     let target = pair.target(config).await?;
     let migration = target.load().await?;
+    let mut back = None;
     match &migration {
         Some(migration) => {
-            match compare(&migration.source, &source.identify().await?) {
-                // A source that was promoted is to be begun with anew, which takes this first.
-                Ok(()) | Err(MigrationError::OtherTimeline { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            is_the_source(migration, &source).await?;
             let record = migration.cutover.as_ref().filter(|_| migration.phase != Phase::CutOver);
             if record.is_some_and(|record| record.stage == CutoverStage::Switching) {
                 return Err(CutoverError::Undecided.into());
             }
             target.claim().await?;
+            let armed = migration.cutover.as_ref().filter(|record| record.way_back.is_some());
+            if let Some(armed) = armed {
+                // Where it was gone, the target may refuse us until then.
+                back = Some(reverse::conclude::<P>(config, &target, armed).await?);
+                failpoint::reached("way-back-removed");
+            }
             target.take_over().await?;
             // After a cutover the target's own clients have gone on.
             if migration.phase != Phase::CutOver {
@@ -237,19 +273,43 @@ pub(super) async fn complete<P: Pair>(pair: &P, config: &Config) -> Result<Remov
     let mut removal = source.remove().await?;
     if let Some(migration) = migration {
         removal.left.extend(finish_schema(&target).await?);
+        let has_gone_back = back.as_ref().is_some_and(|back| back.gone);
+        if let Some(Concluded { removal: back, .. }) = back {
+            removal.dropped.extend(back.dropped);
+            removal.left.extend(back.left);
+        }
         let left = migration.cutover.and_then(|record| record.left);
+        if let Some(left) = left.as_ref().filter(|_| has_gone_back) {
+            // It is the database again: nothing of what kept writers out may stay.
+            source.unfence(left).await?;
+        }
+        let left = left.filter(|_| !has_gone_back);
         removal.left.extend(left.map(|left| format!("{}; it lets writers in again", left.lift)));
     }
     removal.dropped.extend(target.remove().await?);
     Ok(removal)
 }
 
+/// Makes sure that a migration that is to be ended is of this source. One that was promoted is to be
+/// begun with anew, which takes this first.
+pub(super) async fn is_the_source(
+    migration: &Migration,
+    source: &impl Source,
+) -> Result<(), Failure> {
+    match compare(&migration.source, &source.identify().await?) {
+        Ok(()) | Err(MigrationError::OtherTimeline { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Builds what a migration that began to make the target's schema has not built yet: nobody else
 /// knows what is missing, and without it a later run could not use the tables. What acts by itself
 /// comes last: from here on the target is its own clients'. Returns what cannot be built.
-async fn finish_schema(target: &impl Target) -> Result<Vec<String>, Failure> {
+pub(super) async fn finish_schema(target: &impl Target) -> Result<Vec<String>, Failure> {
     let mut left = Vec::new();
-    for stage in [BuildStage::Identity, BuildStage::Rest, BuildStage::Cutover] {
+    let stages =
+        [BuildStage::Identity, BuildStage::Rest, BuildStage::Cutover, BuildStage::Switched];
+    for stage in stages {
         for build in target.builds(stage).await? {
             tracing::info!(step = build.label, "finishing the schema on the target");
             match target.build(build.id).await {
@@ -262,7 +322,7 @@ async fn finish_schema(target: &impl Target) -> Result<Vec<String>, Failure> {
                     tracing::warn!(step = build.label, cause, "cannot be built");
                     let when = match stage {
                         BuildStage::Identity | BuildStage::Rest => ", once its rows are whole",
-                        BuildStage::Cutover => "",
+                        BuildStage::Cutover | BuildStage::Switched => "",
                     };
                     left.push(format!("on the target{when}: {};", build.statements));
                 }
@@ -274,7 +334,7 @@ async fn finish_schema(target: &impl Target) -> Result<Vec<String>, Failure> {
 
 /// Says how much of the source's log the target goes without, once the migration is ended, and what
 /// changed on the source that the log does not show.
-async fn warn_of_lag(source: &impl Source, target: &impl Target) -> Result<(), Failure> {
+pub(super) async fn warn_of_lag(source: &impl Source, target: &impl Target) -> Result<(), Failure> {
     let Some(migration) = target.load().await? else { return Ok(()) };
     let Some(checkpoint) = migration.checkpoint else { return Ok(()) };
     match source.drift(&migration.tables, migration.held.as_ref()).await {

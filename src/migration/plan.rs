@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 
 use super::run::Options;
 use crate::model::report::{PlanInput, PlanReport, PlannedTable, Transfer};
-use crate::model::{Chunk, ChunkRange, Failure, Position, Table, TableId};
+use crate::model::{Chunk, ChunkRange, Failure, Table, TableId};
 use crate::snapshot::planner;
 use crate::source::Source;
 use crate::target::Target;
@@ -49,10 +49,10 @@ pub(super) async fn plan<S: Source, T: Target>(
 /// How much log the source writes per second.
 async fn log_rate<S: Source>(source: &S) -> Result<f64, Failure> {
     let begun = tokio::time::Instant::now();
-    let from: Position = source.position().await?;
+    let before = source.log_bytes().await?;
     tokio::time::sleep(LONGEST).await;
-    let until = source.position().await?;
-    Ok(from.bytes_until(&until).unwrap_or_default() as f64 / begun.elapsed().as_secs_f64())
+    let written = source.log_bytes().await?.saturating_sub(before);
+    Ok(written as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// The slower of both sides, with as many connections as there will be workers.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Engine;
 use super::pair::Pair;
 use super::run::Besides;
 use super::status::Called;
+use super::{Engine, MigrationError};
 use crate::config::endpoint::{Endpoint, PostgresEndpoint};
 use crate::config::environment::Environment;
 use crate::config::{Config, NamedTables, StateConfig};
@@ -45,6 +45,9 @@ impl Pair for PostgresPair {
     type Besides = LargeObjects;
 
     async fn source(&self, config: &Config) -> Result<PostgresSource, Failure> {
+        if !config.may_lock() {
+            return Err(MigrationError::NothingToLock.into());
+        }
         let options = source::Options {
             name: config.name().to_owned(),
             selection: config.selection().clone(),
@@ -80,9 +83,11 @@ impl Pair for PostgresPair {
         PostgresTarget::connect(&endpoint(config.target())?, options).await
     }
 
-    fn sides(&self, config: &Config) -> Result<(PostgresPresent, PostgresPresent), Failure> {
-        let side = |url| Ok::<_, Failure>(PostgresPresent::new(endpoint(url)?));
-        Ok((side(config.source())?, side(config.target())?))
+    fn sides(
+        source: &PostgresSource,
+        target: &PostgresTarget,
+    ) -> (PostgresPresent, PostgresPresent) {
+        (PostgresPresent::of(source), PostgresPresent::new(target.control().endpoint().clone()))
     }
 
     fn introduce(&self, source: &PostgresSource, target: &PostgresTarget) {

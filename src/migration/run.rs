@@ -9,13 +9,16 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
+use super::cutover::Reins;
+pub use super::end::{Ended, Until};
 use super::follow::{self, Followed};
+use super::recopy::Recopies;
 use super::{MigrationError, check};
 use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::model::{
-    Coverage, CutoverStage, Failure, HeldSnapshot, Phase, Position, SchemaPolicy, SourceIdentity,
-    Table, TableId,
+    Coverage, CutoverProgress, CutoverStage, Failure, HeldSnapshot, Phase, Position, SchemaPolicy,
+    SourceIdentity, Table, TableId, with_families,
 };
 use crate::observe::failpoint;
 use crate::observe::progress::{Progress, TableEstimate};
@@ -23,7 +26,7 @@ use crate::snapshot::worker::{Copied, Work};
 use crate::snapshot::{build, planner, worker};
 use crate::source::Source;
 use crate::stream::group::PlanError;
-use crate::target::{BuildStage, Migration, StreamStatus, Target};
+use crate::target::{BuildStage, Migration, Target};
 
 /// What a run is to do, apart from where.
 #[derive(Clone, Debug)]
@@ -48,28 +51,6 @@ pub struct Options {
     pub until: Option<Until>,
 }
 
-/// Where a run ends by itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Until {
-    /// When everything is copied and built.
-    Snapshot,
-    /// When the target has everything that the source had a moment ago.
-    CaughtUp,
-    /// When the target has everything that this position contains.
-    Position(Position),
-}
-
-/// How a run ended without an error.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
-    /// The operator stopped it.
-    Stopped,
-    /// It came to where it was to end.
-    Reached,
-    /// A cutover ended the migration: the target is the database.
-    CutOver,
-}
-
 /// What follows from the end of a stream.
 enum Next {
     /// The phases have to be gone through again.
@@ -78,15 +59,6 @@ enum Next {
     StandBy,
     /// The run ends.
     End(Ended),
-}
-
-/// A stream in the hands of a cutover.
-#[derive(Clone, Debug)]
-pub struct Reins {
-    /// Where it is to end, once that is known.
-    pub end: watch::Receiver<Option<Position>>,
-    /// How it fares.
-    pub seen: watch::Sender<Option<StreamStatus>>,
 }
 
 /// The handles that every part of a run shares.
@@ -142,6 +114,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     async fn migrate(&self) -> Result<Option<Ended>, Failure> {
         let mut migration = self.open().await?;
         self.adopt(&mut migration).await?;
+        let mut recopies = Recopies::default();
         loop {
             let stopped = *self.handles.stop.borrow();
             if stopped {
@@ -168,7 +141,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                     if self.options.until == Some(Until::Snapshot) && self.is_built().await? {
                         return Ok(Some(Ended::Reached));
                     }
-                    match self.stream(&mut migration).await? {
+                    match self.stream(&mut migration, &mut recopies).await? {
                         Next::Again => {}
                         Next::StandBy => return Ok(None),
                         Next::End(ended) => return Ok(Some(ended)),
@@ -191,7 +164,9 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         let mut migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         self.recognise(&mut migration, identity).await?;
         if self.handles.reins.is_some() {
-            self.target.record_cutover(Some((CutoverStage::Fencing, None))).await?;
+            let stage = CutoverStage::Fencing;
+            let progress = CutoverProgress { stage, left: None, way_back: None };
+            self.target.record_cutover(Some(progress)).await?;
         }
         if migration.selection != *self.options.selection.patterns() {
             return Err(MigrationError::SettingsChanged.into());
@@ -296,9 +271,9 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             self.plan_chunks(migration, &held).await?;
             // Before the last chunk is done: what is done is what the next run goes by.
             self.besides.carry(&self.source, &self.target, &held).await?;
-            let copied = self.copy(migration, held).await?;
+            let copied = self.copy(migration, held.clone()).await?;
             if let Copied::AllBut(tables) = &copied {
-                self.reset(migration, tables).await?;
+                self.give_up(migration, &held, tables).await?;
             }
             *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
             if copied != Copied::All {
@@ -328,7 +303,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
             false => migration.tables.iter().map(|table| table.id).collect(),
         };
         let stale =
-            planner::stale_tables(&migration.tables, &migration.ledger, &held.position, &indexed);
+            planner::stale_tables(&migration.tables, &migration.ledger, &held.bracket(), &indexed);
         if !stale.is_empty() {
             self.reset(migration, &stale).await?;
         }
@@ -344,14 +319,14 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         migration: &mut Migration,
         stale: &[TableId],
     ) -> Result<(), Failure> {
-        let of = |id: TableId| stale.contains(&id);
-        let tables: Vec<_> =
-            migration.tables.iter().filter(|table| of(table.id)).cloned().collect();
+        let stale = with_families(&migration.tables, stale);
+        let is_stale = |table: &&Table| stale.contains(&table.id);
+        let tables: Vec<_> = migration.tables.iter().filter(is_stale).cloned().collect();
         for table in &tables {
             tracing::warn!(table = %table.name, "will be copied again from its start");
         }
         self.target.reset(&tables).await?;
-        migration.ledger.retain(|entry| !of(entry.chunk.table));
+        migration.ledger.retain(|entry| !stale.contains(&entry.chunk.table));
         failpoint::reached("tables-reset");
         Ok(())
     }
@@ -420,10 +395,13 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
 
     async fn copy(&self, migration: &Migration, held: HeldSnapshot) -> Result<Copied, Failure> {
         self.handles.progress.snapshot_started(estimates(migration));
+        let chunks = planner::pending(&migration.tables, &migration.ledger);
+        let is_copied = |table: &&Table| chunks.iter().any(|chunk| chunk.table == table.id);
+        self.note(migration.tables.iter().filter(is_copied));
         let work = Work {
             forms: self.target.forms(&migration.tables).await?,
             tables: migration.tables.clone(),
-            chunks: planner::pending(&migration.tables, &migration.ledger),
+            chunks,
             held,
             committed: self.handles.moved.clone(),
         };
@@ -457,7 +435,11 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     }
 
     /// Follows the log.
-    async fn stream(&self, migration: &mut Migration) -> Result<Next, Failure> {
+    async fn stream(
+        &self,
+        migration: &mut Migration,
+        recopies: &mut Recopies,
+    ) -> Result<Next, Failure> {
         // What happened while tables were copied must not be met in the log unprepared.
         if !self.settle(migration, None).await? {
             return Ok(Next::Again);
@@ -486,6 +468,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 Ok(if settled { Next::End(Ended::Reached) } else { Next::Again })
             }
             Followed::Recopy(tables) => {
+                recopies.count(migration, &tables)?;
                 self.reset(migration, &tables).await?;
                 *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
                 Ok(Next::Again)
@@ -495,7 +478,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 Ok(Next::Again)
             }
             Followed::Schema(change) => {
-                self.define(migration, &change).await?;
+                self.define(migration, &change, recopies).await?;
                 Ok(Next::Again)
             }
         }
@@ -551,9 +534,9 @@ fn unplanned(migration: &Migration) -> Vec<Table> {
 /// The last position of the source's log that anything in the migration goes by.
 fn furthest(migration: &Migration) -> Option<Position> {
     let read = migration.ledger.iter().filter_map(|entry| entry.read.as_ref());
-    let held = migration.held.iter().map(|held| &held.position);
+    let held = migration.held.iter().map(HeldSnapshot::until);
     let all = read.map(|read| &read.high).chain(held).chain(&migration.checkpoint);
-    all.cloned().reduce(Position::further)
+    all.cloned().reduce(Position::together)
 }
 
 /// Whether all chunks were read at one position.

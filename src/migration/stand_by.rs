@@ -75,7 +75,15 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if seen {
             tracing::info!("the cutover came to nothing: going on");
         }
-        if left_at(standing) == Some(CutoverStage::Sealing) {
+        let record = standing.migration.cutover.as_ref();
+        if record.is_some_and(|record| record.way_back.is_some()) {
+            tracing::warn!(
+                "a cutover was killed, and the target keeps log for the way back: dunlin cutover \
+                 --abort frees it"
+            );
+        }
+        let shut = record.is_some_and(|record| record.left.is_some());
+        if left_at(standing) == Some(CutoverStage::Sealing) || (shut && !standing.running) {
             tracing::warn!(
                 "a cutover was killed, and the source may still refuse writes: dunlin cutover \
                  --abort lets writers in"

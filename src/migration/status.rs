@@ -4,9 +4,13 @@
 //! In: the stored state with its ages, and how the source is faring now. Out: a report. Figures of
 //! a process that is gone are shown as what they are: old.
 
-use crate::model::report::{Positions, SlotStatus, SnapshotStatus, StatusReport, TableStatus};
-use crate::model::{CutoverStage, Failure, LedgerEntry, Phase, Position, SourceHealth, Table};
-use crate::target::{Migration, Standing};
+use crate::model::report::{
+    Direction, Positions, SlotStatus, SnapshotStatus, StatusReport, TableStatus,
+};
+use crate::model::{
+    CutoverStage, Failure, LedgerEntry, Phase, Position, SourceHealth, Table, WayBackEnd,
+};
+use crate::target::{Migration, Standing, StreamStatus};
 
 /// Figures of a running process are renewed every second; older ones are not its latest word.
 const FRESH_SECONDS: f64 = 10.0;
@@ -47,12 +51,15 @@ pub(super) fn report(
         }
     }
     warnings.extend(interrupted(standing));
+    warnings.extend(fading(standing));
     if lag.is_old {
         warnings.push("no process is at work: lag and log are as it last saw them".to_owned());
     }
     let identity = &migration.source;
+    let next = next(standing, lag.seconds, called.source.is_some());
     StatusReport {
         name: called.name,
+        direction: Direction::Forward,
         phase: migration.phase.to_string(),
         epoch: standing.epoch,
         source: called.source.unwrap_or_else(|| {
@@ -61,6 +68,7 @@ pub(super) fn report(
         target: called.target,
         positions: lag.positions,
         lag_bytes: lag.bytes,
+        lag_transactions: lag.transactions,
         lag_seconds: lag.seconds,
         snapshot: (!migration.ledger.is_empty()).then(|| snapshot(migration)),
         slot: called.slot.and_then(|name| slot(name, standing, live.as_ref())),
@@ -68,7 +76,7 @@ pub(super) fn report(
         running: standing.running,
         at_cutover: standing.deferred.clone(),
         warnings,
-        next: next(migration.phase, standing.running, lag.seconds),
+        next,
     }
 }
 
@@ -76,6 +84,7 @@ pub(super) fn report(
 struct Lag {
     positions: Positions,
     bytes: Option<u64>,
+    transactions: Option<u64>,
     seconds: Option<f64>,
     is_old: bool,
 }
@@ -88,34 +97,47 @@ impl Lag {
         let age = standing.figures_seconds_ago.unwrap_or_default().max(0.0);
         let fresh = figures.filter(|_| standing.running && age < FRESH_SECONDS);
         let durable = durable(standing);
-        let (source, bytes, seconds, is_old) = match (fresh, live, figures) {
+        let behind = |figures: &StreamStatus| (figures.lag_bytes, figures.lag_transactions);
+        let (source, (bytes, transactions), seconds, is_old) = match (fresh, live, figures) {
             (Some(figures), live, _) => {
                 let end = live.map_or(&figures.source, |health| &health.position);
-                (Some(end), figures.lag_bytes, figures.lag_seconds, false)
+                (Some(end), behind(figures), figures.lag_seconds, false)
             }
             (None, Some(health), _) => {
                 let end = &health.position;
                 let bytes = durable.as_ref().and_then(|durable| durable.bytes_until(end));
+                let counted = durable.as_ref().and_then(|durable| durable.transactions_until(end));
                 let seconds = match durable.as_ref().map(|durable| durable.reaches(end)) {
                     Some(true) => Some(0.0),
                     Some(false) => standing.committed_seconds_ago.map(|age| age.max(0.0)),
                     None => None,
                 };
-                (Some(&health.position), bytes, seconds, false)
+                (Some(&health.position), (bytes, counted), seconds, false)
             }
             (None, None, Some(figures)) => {
                 let seconds = figures.lag_seconds.map(|seconds| seconds + age);
-                (Some(&figures.source), figures.lag_bytes, seconds, true)
+                (Some(&figures.source), behind(figures), seconds, true)
             }
-            (None, None, None) => (None, None, None, false),
+            (None, None, None) => (None, (None, None), None, false),
         };
         let received = figures.map(|figures| figures.applied.clone());
         let received = match (received, durable.clone()) {
             (Some(received), Some(durable)) => Some(received.further(durable)),
             (received, durable) => received.or(durable),
         };
+        if standing.migration.phase == Phase::CutOver {
+            // All of the source's log came over; what it writes by itself since then concerns nobody.
+            let positions = Positions { received, durable, source: None };
+            return Lag {
+                positions,
+                bytes: None,
+                transactions: None,
+                seconds: None,
+                is_old: false,
+            };
+        }
         let positions = Positions { received, durable, source: source.cloned() };
-        Lag { positions, bytes, seconds, is_old }
+        Lag { positions, bytes, transactions, seconds, is_old }
     }
 }
 
@@ -174,8 +196,12 @@ fn interrupted(standing: &Standing) -> Option<String> {
         (CutoverStage::Fencing | CutoverStage::Sealing | CutoverStage::Switching, true) => {
             "a cutover is at work"
         }
-        (CutoverStage::Fencing, false) => return None,
-        (CutoverStage::Sealing, false) => {
+        (CutoverStage::Fencing, false) if record.way_back.is_some() => {
+            "a cutover was killed, and the target keeps log for the way back: dunlin cutover \
+             --abort frees it"
+        }
+        (CutoverStage::Fencing, false) if record.left.is_none() => return None,
+        (CutoverStage::Fencing | CutoverStage::Sealing, false) => {
             "a cutover was killed, and the source may refuse writes: dunlin cutover --abort lets \
              writers in"
         }
@@ -188,8 +214,32 @@ fn interrupted(standing: &Standing) -> Option<String> {
     Some(said.to_owned())
 }
 
-fn next(phase: Phase, running: bool, lag_seconds: Option<f64>) -> String {
-    let next = match (phase, running) {
+/// What may let writers in on the side that was left.
+fn fading(standing: &Standing) -> Option<String> {
+    let record = standing.migration.cutover.as_ref();
+    let left = record.and_then(|record| record.left.as_ref())?;
+    let until = left.until.as_ref().filter(|_| standing.migration.phase == Phase::CutOver)?;
+    Some(format!("the server that was left refuses writes only until {until}"))
+}
+
+fn next(standing: &Standing, lag_seconds: Option<f64>, source_is_known: bool) -> String {
+    let record = standing.migration.cutover.as_ref();
+    let way_back = record.is_some_and(|record| record.way_back.is_some());
+    let ended = record.and_then(|record| record.way_back.as_ref()?.ended);
+    let next = match (standing.migration.phase, standing.running) {
+        (Phase::CutOver, _) if ended == Some(WayBackEnd::Gone) => {
+            "the way back is done: the former source is the database again; dunlin complete ends it"
+        }
+        (Phase::CutOver, _) if ended.is_some() => {
+            "the target is the database; dunlin complete, which was broken off, ends the way back"
+        }
+        (Phase::CutOver, _) if way_back && !source_is_known => {
+            "the migration is cut over; with --source, dunlin status shows where the way back stands"
+        }
+        (Phase::CutOver, _) if way_back => {
+            "the target is the database; dunlin reverse has the source follow it, for the way back; \
+             once nobody wants to go back: dunlin complete"
+        }
         (Phase::CutOver, _) => {
             "the target is the database; once nobody wants to go back: dunlin complete"
         }
@@ -208,12 +258,33 @@ fn next(phase: Phase, running: bool, lag_seconds: Option<f64>) -> String {
     next.to_owned()
 }
 
+/// The report of a migration that is the way back of another, `forward`.
+pub(super) fn backwards(
+    report: StatusReport,
+    standing: &Standing,
+    forward: &Standing,
+) -> StatusReport {
+    let next = match (standing.migration.phase, standing.running) {
+        (Phase::CutOver, _) => "the former source is the database again; dunlin complete",
+        (_, false) => "dunlin reverse, with the options of the cutover, goes on from here",
+        (Phase::Stream, true) if report.lag_seconds == Some(0.0) => {
+            "dunlin cutover --back goes back; once nobody wants to: stop dunlin reverse (Ctrl-C), \
+             then dunlin complete"
+        }
+        (_, true) => "wait until the lag is zero: dunlin status again shows it",
+    };
+    let turned =
+        |warning: &String| warning.replace("dunlin cutover --", "dunlin cutover --back --");
+    let mut warnings: Vec<String> = report.warnings.iter().map(turned).collect();
+    warnings.extend(fading(forward).filter(|_| standing.migration.phase != Phase::CutOver));
+    StatusReport { direction: Direction::Back, warnings, next: next.to_owned(), ..report }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::selection::Patterns;
     use crate::model::{Lsn, SourceIdentity};
-    use crate::target::StreamStatus;
 
     fn at(lsn: u64) -> Position {
         Position::Postgres(Lsn(lsn))
@@ -243,6 +314,7 @@ mod tests {
                 source: at(300),
                 applied: at(200),
                 lag_bytes: Some(100),
+                lag_transactions: None,
                 lag_seconds: Some(1.5),
                 retained_bytes: 400,
                 safe_bytes: None,

@@ -155,6 +155,9 @@ pub struct Statement {
     /// The collations that are meant by a character set alone, where that is another one than the
     /// server's own: pairs of any collation of the set and of the one that is meant.
     pub default_collations: Vec<(u16, u16)>,
+    /// A column of type TIMESTAMP is what its definition says: it may be NULL and has no default, unless
+    /// that is said.
+    pub explicit_timestamps: bool,
 }
 
 /// The shape of a table's rows at one point of the log.
@@ -168,6 +171,9 @@ pub struct Relation {
     pub columns: Vec<RelationColumn>,
     /// The old row is logged whole.
     pub full: bool,
+    /// Updates and deletes of its rows have effects on other rows that the log does not hold: the
+    /// target's foreign keys bring them about.
+    pub cascades: bool,
 }
 
 /// A column as the log describes it.

@@ -86,12 +86,15 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     tables: HashMap<TableId, TableCoverage>,
+    /// Of tables whose rows may change without a word in the log: where all of their family were
+    /// read. What a change does to the others is known only where it is the same to all of them.
+    families: HashMap<TableId, Vec<Bracket>>,
     /// A position at or after every chunk's `high`: what it does not contain needs no look-up.
     horizon: Option<Position>,
 }
 
 /// A key's columns, in key order.
-type Key<'a> = Vec<KeyPart<'a>>;
+pub(super) type Key<'a> = Vec<KeyPart<'a>>;
 
 #[derive(Clone, Debug)]
 enum TableCoverage {
@@ -123,11 +126,12 @@ impl Coverage {
             let bracket = entry.read.as_ref().ok_or(Unassignable)?;
             by_table.entry(entry.chunk.table).or_default().push((&entry.chunk, bracket));
             horizon = Some(match horizon {
-                Some(horizon) => horizon.further(bracket.high.clone()),
+                Some(horizon) => horizon.together(bracket.high.clone()),
                 None => bracket.high.clone(),
             });
         }
-        let mut coverage = Coverage { tables: HashMap::new(), horizon };
+        let families = families(tables, &by_table);
+        let mut coverage = Coverage { tables: HashMap::new(), families, horizon };
         for table in tables {
             let chunks = by_table.remove(&table.id).ok_or(Unassignable)?;
             coverage.tables.insert(table.id, TableCoverage::new(table, chunks)?);
@@ -154,13 +158,20 @@ impl Coverage {
     ///
     /// # Errors
     ///
-    /// [`Unassignable`] where the key cannot be compared.
+    /// [`Unassignable`] where the key cannot be compared, or where the change is another thing to
+    /// tables on which it may have effects that the log does not hold.
     pub fn judge<'a, K: Iterator<Item = &'a [u8]>>(
         &self,
         table: TableId,
         mark: &Mark,
         key: impl FnOnce() -> K,
     ) -> Result<Verdict, Unassignable> {
+        if let Some(brackets) = self.families.get(&table) {
+            let mut verdicts = brackets.iter().map(|bracket| verdict(bracket, mark));
+            let first = verdicts.next().ok_or(Unassignable)?;
+            let agree = first != Verdict::Between && verdicts.all(|other| other == first);
+            return if agree { Ok(first) } else { Err(Unassignable) };
+        }
         match self.tables.get(&table) {
             None => Ok(Verdict::After),
             Some(TableCoverage::Whole(bracket)) => Ok(verdict(bracket, mark)),
@@ -172,6 +183,19 @@ impl Coverage {
                 });
                 let (_, bracket) = chunks.get(after.wrapping_sub(1)).ok_or(Unassignable)?;
                 Ok(verdict(bracket, mark))
+            }
+        }
+    }
+
+    /// Whether transaction `mark` may be contained in some chunk of `table` or not.
+    #[must_use]
+    pub fn is_between(&self, table: TableId, mark: &Mark) -> bool {
+        let between = |bracket: &Bracket| verdict(bracket, mark) == Verdict::Between;
+        match self.tables.get(&table) {
+            None => false,
+            Some(TableCoverage::Whole(bracket)) => between(bracket),
+            Some(TableCoverage::Ranges { chunks, .. }) => {
+                chunks.iter().any(|(_, bracket)| between(bracket))
             }
         }
     }
@@ -194,6 +218,25 @@ impl Coverage {
     }
 }
 
+/// Where the tables of each family were read, by the numbers of its tables.
+fn families(
+    tables: &[Table],
+    read: &HashMap<TableId, Vec<(&Chunk, &Bracket)>>,
+) -> HashMap<TableId, Vec<Bracket>> {
+    let mut by_family: HashMap<u32, Vec<Bracket>> = HashMap::new();
+    let of = |table: &Table| Some((table.id, table.cascades.as_ref()?.family));
+    for (table, family) in tables.iter().filter_map(of) {
+        let brackets = by_family.entry(family).or_default();
+        for (_, bracket) in read.get(&table).into_iter().flatten() {
+            if !brackets.contains(bracket) {
+                brackets.push((*bracket).clone());
+            }
+        }
+    }
+    let of_table = |(table, family)| Some((table, by_family.get(&family)?.clone()));
+    tables.iter().filter_map(of).filter_map(of_table).collect()
+}
+
 impl TableCoverage {
     fn new(table: &Table, mut chunks: Vec<(&Chunk, &Bracket)>) -> Result<Self, Unassignable> {
         chunks.sort_by_key(|(chunk, _)| chunk.number);
@@ -201,7 +244,8 @@ impl TableCoverage {
         if chunks.iter().all(|(_, bracket)| *bracket == first) {
             return Ok(TableCoverage::Whole(first.clone()));
         }
-        let borders = borders(table, chunks.iter().map(|(chunk, _)| *chunk)).ok_or(Unassignable)?;
+        let borders = borders_of(table, chunks.iter().map(|(chunk, _)| *chunk));
+        let borders = borders.ok_or(Unassignable)?;
         let brackets = chunks.iter().map(|(_, bracket)| (*bracket).clone());
         let chunks = borders.into_iter().zip(brackets).collect();
         Ok(TableCoverage::Ranges { orders: table.key_orders().collect(), chunks })
@@ -214,19 +258,30 @@ impl TableCoverage {
 pub fn are_assignable<'a>(table: &Table, chunks: impl Iterator<Item = &'a Chunk>) -> bool {
     let mut chunks: Vec<_> = chunks.collect();
     chunks.sort_by_key(|chunk| chunk.number);
-    table.changes_are_assignable() && borders(table, chunks.into_iter()).is_some()
+    table.changes_are_assignable() && borders_of(table, chunks.into_iter()).is_some()
 }
 
-/// The first key of each chunk. None unless they can be compared here and ascend, as the server
-/// said that they do.
-fn borders<'a>(
+/// The first key of each chunk. None unless they are ranges of keys that can be compared here.
+fn borders_of<'a>(
     table: &Table,
     chunks: impl Iterator<Item = &'a Chunk>,
 ) -> Option<Vec<Option<Key<'static>>>> {
+    let from = |chunk: &'a Chunk| match &chunk.range {
+        ChunkRange::Key { from, .. } => Some(from.as_ref()),
+        ChunkRange::Whole | ChunkRange::Blocks { .. } | ChunkRange::Partition { .. } => None,
+    };
+    borders(table, chunks.map(from).collect::<Option<Vec<_>>>()?.into_iter())
+}
+
+/// The first keys of ranges, comparable. None unless they can be compared here and ascend, as the
+/// server said that they do.
+pub(super) fn borders<'a>(
+    table: &Table,
+    ranges: impl Iterator<Item = Option<&'a KeyBound>>,
+) -> Option<Vec<Option<Key<'static>>>> {
     let orders: Vec<_> = table.key_orders().collect();
     let mut borders: Vec<Option<Key<'static>>> = Vec::new();
-    for chunk in chunks {
-        let ChunkRange::Key { from, .. } = &chunk.range else { return None };
+    for from in ranges {
         let border = match from {
             None => None,
             Some(from) => {
@@ -276,7 +331,9 @@ fn verdict(bracket: &Bracket, mark: &Mark) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Column, Identity, Lsn, TableName};
+    use std::sync::Arc;
+
+    use super::super::{Cascades, Column, Gtid, Identity, Lsn, TableName};
     use super::*;
 
     fn table(orders: &[ColumnOrder]) -> Table {
@@ -304,6 +361,7 @@ mod tests {
             correlation: None,
             root: None,
             partitions: None,
+            cascades: None,
             binary_travels: false,
             columns_ever: 0,
             kept: Vec::new(),
@@ -336,6 +394,42 @@ mod tests {
         let contained = (0..9).map(|number| judge(100 * number + 50));
         let verdicts: Result<Vec<_>, _> = contained.collect();
         Ok(verdicts?.iter().filter(|verdict| **verdict == Verdict::Contained).count() - 1)
+    }
+
+    #[test]
+    fn a_bracket_has_a_before_a_between_and_an_after() {
+        let set = |numbers: &str| {
+            let text = format!("3e11fa47-71ca-11e1-9e33-c80aa9429562:{numbers}");
+            Position::MySql(text.parse().unwrap())
+        };
+        let mark = |number| {
+            let Position::MySql(set) = set("1") else { panic!() };
+            let (source, ..) = set.runs().next().unwrap();
+            Mark::MySql(Gtid { source: Arc::new(*source), number })
+        };
+        let entry = |id, low, high| {
+            let chunk = Chunk { table: TableId(id), number: 0, range: ChunkRange::Whole, bytes: 0 };
+            let read = Some(Bracket { low: set(low), high: set(high) });
+            LedgerEntry { chunk, read, rows: 0 }
+        };
+        let tables = [1, 2].map(|id| Table { id: TableId(id), ..table(&[ColumnOrder::Integer]) });
+        // What commits while a name is kept for long has another order in the log than in time.
+        let entries = [entry(1, "1-5", "1-5:7-8"), entry(2, "1-6:9", "1-6:9")];
+        let coverage = Coverage::new(&tables, &entries).unwrap();
+        let judge = |number| {
+            let key = || std::iter::once(&b"1"[..]);
+            coverage.judge(TableId(1), &mark(number), key).unwrap()
+        };
+        let after = Verdict::After;
+        let expected = [Verdict::Contained, Verdict::Between, after, after];
+        assert_eq!([5, 7, 6, 9].map(judge), expected);
+        assert_eq!(
+            [5, 7, 9].map(|n| coverage.is_between(TableId(1), &mark(n))),
+            [false, true, false]
+        );
+        assert!(!coverage.is_between(TableId(2), &mark(7)));
+        assert_eq!(coverage.horizon(), Some(&set("1-9")));
+        assert!(coverage.concerns(&mark(8)) && !coverage.concerns(&mark(10)));
     }
 
     #[test]
@@ -384,6 +478,32 @@ mod tests {
         assert!(coverage(&[ColumnOrder::Opaque], &[&["m"]]).is_err());
         let whole = coverage(&[ColumnOrder::Opaque], &[]).unwrap();
         assert_eq!(chunk_of(&whole, &["m"]), Ok(0));
+    }
+
+    #[test]
+    fn a_change_is_judged_where_it_is_the_same_to_all_of_a_family() {
+        let cascades = Cascades { family: 0, parent: true, rules: Vec::new() };
+        let member = |id| Table {
+            id: TableId(id),
+            cascades: Some(cascades.clone()),
+            ..table(&[ColumnOrder::Integer])
+        };
+        let entry = |id, at| LedgerEntry {
+            chunk: Chunk { table: TableId(id), number: 0, range: ChunkRange::Whole, bytes: 0 },
+            read: Some(Bracket::exact(Position::Postgres(Lsn(at)))),
+            rows: 0,
+        };
+        let entries = [entry(1, 100), entry(2, 200)];
+        let coverage = Coverage::new(&[member(1), member(2)], &entries).unwrap();
+        let judge = |id, at| {
+            let key = || std::iter::once(&b"1"[..]);
+            coverage.judge(TableId(id), &Mark::Postgres(Lsn(at)), key)
+        };
+        for id in [1, 2] {
+            assert_eq!(judge(id, 50), Ok(Verdict::Contained));
+            assert_eq!(judge(id, 150), Err(Unassignable), "one of the two has it");
+            assert_eq!(judge(id, 250), Ok(Verdict::After));
+        }
     }
 
     #[test]

@@ -153,6 +153,8 @@ codes! {
     HostUnknown = "HOST_UNKNOWN" => 2,
     /// There is no migration of that name in the target.
     MigrationMissing = "MIGRATION_MISSING" => 2,
+    /// Rows differ on the target.
+    RowsDiffer = "ROWS_DIFFER" => 1,
     /// A program that is needed (pg_dump, pg_restore) is missing or too old.
     ProgramMissing = "PROGRAM_MISSING" => 3,
     /// The source's wal_level is not logical.
@@ -179,6 +181,8 @@ codes! {
     TableEngine = "TABLE_ENGINE" => 3,
     /// A selected table keeps the history of its rows.
     TableVersioned = "TABLE_VERSIONED" => 3,
+    /// Without a lock the snapshot could not be told from what comes after it.
+    LockNeeded = "LOCK_NEEDED" => 3,
     /// The source does not log what a foreign key's cascade does to rows.
     CascadeUnlogged = "CASCADE_UNLOGGED" => 3,
     /// The source is a standby of a version that cannot decode there.
@@ -223,6 +227,8 @@ codes! {
     SlotHeldUp = "SLOT_HELD_UP" => 4,
     /// The lock under which the snapshot is taken waits for running statements.
     SnapshotHeldUp = "SNAPSHOT_HELD_UP" => 4,
+    /// What changed in a table while its snapshot was taken could never be told from its copy.
+    CopyUnsettled = "COPY_UNSETTLED" => 4,
     /// The slot is in use by another process.
     SlotActive = "SLOT_ACTIVE" => 4,
     /// The publication is gone.
@@ -257,7 +263,7 @@ codes! {
     LogNotRows = "LOG_NOT_ROWS" => 4,
     /// The source's log leaves out parts of rows that are needed.
     RowImage = "ROW_IMAGE" => 4,
-    /// The source's log holds rows of an XA transaction that is prepared and not committed.
+    /// A prepared XA transaction cannot be carried.
     XaPrepared = "XA_PREPARED" => 4,
     /// The source's log lacks GTIDs, or has them out of order.
     GtidNeeded = "GTID_NEEDED" => 4,
@@ -291,6 +297,8 @@ codes! {
     CutoverUndecided = "CUTOVER_UNDECIDED" => 5,
     /// The migration was cut over already.
     CutOver = "CUT_OVER" => 5,
+    /// The way back was not armed at the cutover, or is not running.
+    NoWayBack = "NO_WAY_BACK" => 5,
     /// The server cannot be reached.
     ConnectFailed = "CONNECT_FAILED" => 75,
     /// It went on failing after every retry.

@@ -210,6 +210,15 @@ impl GtidSet {
             || other.runs.iter().all(|run| self.holds(&run.source, run.first, run.last))
     }
 
+    /// What is in either set.
+    #[must_use]
+    pub fn with(mut self, other: &GtidSet) -> GtidSet {
+        for run in other.runs.iter() {
+            self.add_run(&run.source, run.first, run.last);
+        }
+        self
+    }
+
     /// What is in this set and not in `other`.
     #[must_use]
     pub fn without(&self, other: &GtidSet) -> GtidSet {

@@ -7,9 +7,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ddl::Dialect;
 use super::failure::Code;
 use super::objects::{Definition, Excluded, MaterializedView, SchemaArchive};
-use super::position::Position;
+use super::position::{Bracket, Position};
 use super::report::Finding;
 use super::schema::{Table, TableId, TableName};
 
@@ -26,13 +27,31 @@ pub struct SourceIdentity {
     pub version: String,
 }
 
-/// A snapshot that is being held open by a process of its own.
+/// A snapshot that is being held open.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct HeldSnapshot {
-    /// Exactly what is visible under it.
+    /// Everything that it contains is visible under the snapshot; and nothing else, unless `high` is
+    /// there.
     pub position: Position,
+    /// Where it is not known exactly what is visible: nothing is that this position does not contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<Position>,
     /// What the source needs to use and to recognise it.
     pub handle: serde_json::Value,
+}
+
+impl HeldSnapshot {
+    /// Nothing is visible that this position does not contain.
+    #[must_use]
+    pub fn until(&self) -> &Position {
+        self.high.as_ref().unwrap_or(&self.position)
+    }
+
+    /// The bracket of what is read under it.
+    #[must_use]
+    pub fn bracket(&self) -> Bracket {
+        Bracket { low: self.position.clone(), high: self.until().clone() }
+    }
 }
 
 /// What a database says about itself that the other side has to fit.
@@ -66,6 +85,34 @@ pub struct ServerFacts {
     /// A lock that the source has on its server for as long as it is connected, by which the server
     /// is recognised where it has no identifier.
     pub lock: Option<String>,
+    /// Which of two related servers it is, where the engine has two.
+    pub dialect: Option<Dialect>,
+    /// What of it only servers of that dialect have.
+    pub own: Vec<Peculiarity>,
+    /// The character sets of what is made without naming one, where databases have one each.
+    pub character_sets: Vec<DefaultCharacterSet>,
+}
+
+/// The character set of what is made in a database or a table without naming one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DefaultCharacterSet {
+    /// The database.
+    pub database: String,
+    /// The table, whose new columns it is about; None where it is about new tables.
+    pub table: Option<String>,
+    /// The character set.
+    pub name: String,
+}
+
+/// A part of a schema that only servers of the source's dialect have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Peculiarity {
+    /// Its name.
+    pub object: String,
+    /// What it is, as a sentence about it.
+    pub seen: String,
+    /// The rest goes over without it.
+    pub is_left_out: bool,
 }
 
 /// A setting that sessions in a database begin with.

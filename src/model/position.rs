@@ -254,6 +254,16 @@ impl Position {
         if self.reaches(&other) { self } else { other }
     }
 
+    /// A position that contains what either of the two does. Sets of names may each have what the other
+    /// lacks.
+    #[must_use]
+    pub fn together(self, other: Position) -> Position {
+        match (self, other) {
+            (Position::MySql(this), Position::MySql(other)) => Position::MySql(this.with(&other)),
+            (this, other) => this.further(other),
+        }
+    }
+
     /// How many bytes of log lie between this position and a later one; zero where it is not
     /// later. None where the two do not tell: names of transactions say nothing of their size, and
     /// nobody knows how long the log's files in between are.

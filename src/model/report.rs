@@ -182,6 +182,9 @@ pub struct PlanReport {
     pub caught_up_seconds: Option<f64>,
     /// Everything that will be written on either server.
     pub writes: Vec<String>,
+    /// What is worth knowing of the source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Finding>,
 }
 
 impl PlanReport {
@@ -215,8 +218,20 @@ impl PlanReport {
             caught_up_seconds: caught_up.map(|(copy, new)| copy + new / (bandwidth - wal_rate)),
             tables,
             writes,
+            notes: Vec::new(),
         }
     }
+}
+
+/// Which way a migration goes between its two servers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// From the source to the target.
+    #[default]
+    Forward,
+    /// After a cutover, from the target to the source.
+    Back,
 }
 
 /// Where a migration stands.
@@ -224,6 +239,9 @@ impl PlanReport {
 pub struct StatusReport {
     /// The migration's name.
     pub name: String,
+    /// Which way it goes. On the way back source and target are exchanged here.
+    #[serde(default)]
+    pub direction: Direction,
     /// The phase it is in.
     pub phase: String,
     /// How often a process has taken it over; only the newest may commit.
@@ -237,6 +255,9 @@ pub struct StatusReport {
     /// Log between the durable position and the source's end; none where the source was not
     /// asked.
     pub lag_bytes: Option<u64>,
+    /// Transactions between the two, where the engine's positions count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_transactions: Option<u64>,
     /// Age of the newest transaction that is durable on the target, zero where nothing is
     /// missing; none where it is not known.
     pub lag_seconds: Option<f64>,

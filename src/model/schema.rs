@@ -66,6 +66,10 @@ pub struct Table {
     /// What its rows lie in, where it is a partitioned table that is copied as one.
     #[serde(default)]
     pub partitions: Option<Partitions>,
+    /// Rules of foreign keys that change rows of it, or of others for its sake, without a word in the
+    /// log.
+    #[serde(default)]
+    pub cascades: Option<Cascades>,
     /// Values of every column travel in the engine's binary form as far as the source can tell:
     /// no type outside of the built-in ones, looked at through arrays, domains and composites.
     pub binary_travels: bool,
@@ -162,6 +166,30 @@ impl Table {
         };
         logged && self.key_is_comparable()
     }
+}
+
+/// What a table is to rules of foreign keys whose effects are not in the log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cascades {
+    /// Tables of one number hang together by foreign keys: they are copied at one moment, and their
+    /// changes keep the source's order wherever one has effects on another.
+    pub family: u32,
+    /// Changes of its rows may have such effects.
+    pub parent: bool,
+    /// Its own foreign keys with such rules, in a form in which both servers agree.
+    pub rules: Vec<String>,
+}
+
+/// The numbers of those of `tables` that are among `ids`, or of a family with one that is.
+#[must_use]
+pub fn with_families(tables: &[Table], ids: &[TableId]) -> Vec<TableId> {
+    let family = |table: &Table| table.cascades.as_ref().map(|cascades| cascades.family);
+    let named = |table: &&Table| ids.contains(&table.id);
+    let families: Vec<u32> = tables.iter().filter(named).filter_map(family).collect();
+    let meant = |table: &&Table| {
+        named(table) || family(table).is_some_and(|family| families.contains(&family))
+    };
+    tables.iter().filter(meant).map(|table| table.id).collect()
 }
 
 /// The partitions of a table that is copied as one.

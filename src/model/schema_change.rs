@@ -25,6 +25,8 @@ pub struct SchemaChange {
     pub act: Act,
     /// It makes a foreign key by which rows change that are not in the log then.
     pub unlogged: bool,
+    /// The table like which it makes another.
+    pub template: Option<TableName>,
     /// Those of the tables it names that are selected, by the names that they have behind it.
     pub selected: BTreeSet<TableName>,
     /// The statement.
@@ -148,6 +150,8 @@ pub struct SchemaStep {
     pub repeated: bool,
     /// Tables of the migration that it concerns.
     pub tables: Vec<Redefined>,
+    /// Where nothing is run: what tables of these names are like on the source by now.
+    pub seen: Vec<Table>,
     /// The one among them that comes into the migration by it, empty.
     pub created: Option<TableId>,
     /// Tables that are no longer of the migration.

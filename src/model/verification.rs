@@ -5,6 +5,7 @@
 //! the target's state; the report is shown, written as JSON, and certified. Nothing in here reads
 //! anything.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,8 +13,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::chunk::KeyBound;
 use super::position::Position;
-use super::schema::TableId;
+use super::schema::{Table, TableId, TableName};
 use super::selection::Patterns;
+use super::touch::Touch;
 
 /// How many rows there are, and the sum of their hashes modulo 2^128: equal for equal multisets of
 /// rows.
@@ -96,8 +98,13 @@ pub struct VerificationPlan {
     pub tables: Patterns,
     /// Which of their units; all where it is None.
     pub sample: Option<Sample>,
+    /// Whether units were taken over from the verification before it.
+    #[serde(default)]
+    pub incremental: bool,
     /// When it was begun, in seconds since the Unix epoch, by the clock of the process.
     pub begun_at_s: u64,
+    /// The tables, as they are compared.
+    pub definitions: Vec<Table>,
     /// The units.
     pub units: Vec<Unit>,
 }
@@ -113,8 +120,96 @@ pub struct Proof {
     pub digest: Digest,
     /// Bytes of their text.
     pub bytes: u64,
-    /// The end of the source's log, after they were read.
+    /// Everything that this position contains was on the target before they were read.
     pub position: Position,
+    /// When they were read, in seconds since the Unix epoch, by the clock of the process.
+    #[serde(default)]
+    pub proven_at_s: u64,
+}
+
+impl VerificationPlan {
+    /// Those of the proofs of an earlier plan that hold in this one, which has units of the same
+    /// numbers: of units that are in it and that no mark is of.
+    #[must_use]
+    pub fn take_over(&self, proofs: &[Proof], touches: &[Touch]) -> Vec<Proof> {
+        let tables: HashMap<u32, TableId> =
+            self.units.iter().map(|unit| (unit.number, unit.table)).collect();
+        let touches: HashSet<Touch> = touches.iter().copied().collect();
+        let holds = |proof: &&Proof| {
+            tables.get(&proof.unit).is_some_and(|&table| {
+                let marks = [Touch { table, unit: None }, Touch { table, unit: Some(proof.unit) }];
+                !marks.iter().any(|mark| touches.contains(mark))
+            })
+        };
+        let taken_over = |proof: &Proof| Proof { plan: self.id, ..proof.clone() };
+        proofs.iter().filter(holds).map(taken_over).collect()
+    }
+}
+
+/// A table of which every row was the same on both sides.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TableProof {
+    /// The table, as it was compared.
+    pub table: Table,
+    /// The digest of its rows, as they were read on the source.
+    pub digest: Digest,
+    /// Everything that this position contains was on the target before any of them was read. Of what
+    /// came later, the proof says nothing.
+    pub position: Position,
+}
+
+/// A table's proof, as the state has it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KeptProof {
+    /// The proof.
+    pub proof: TableProof,
+    /// Its age in seconds, by the target's clock.
+    pub seconds_ago: f64,
+    /// The table was copied again since.
+    pub outdated: bool,
+}
+
+/// What is proven of the tables of a migration.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Proven {
+    /// Tables that no proof holds of.
+    pub unproven: Vec<TableName>,
+    /// The earliest position of the proofs of all others; None where there is none.
+    pub position: Option<Position>,
+    /// The age of the oldest of these in seconds, likewise.
+    pub seconds_ago: Option<f64>,
+}
+
+impl Proven {
+    /// What the proofs say of these tables. A proof holds until the table is copied again, or has
+    /// other columns.
+    #[must_use]
+    pub fn of(tables: &[Table], kept: &[KeptProof]) -> Self {
+        let mut proven = Proven::default();
+        for table in tables {
+            let holds = |kept: &&KeptProof| {
+                let compared = &kept.proof.table;
+                compared.id == table.id && compared.has_shape_of(table) && !kept.outdated
+            };
+            let Some(KeptProof { proof, seconds_ago, .. }) = kept.iter().find(holds) else {
+                proven.unproven.push(table.name.clone());
+                continue;
+            };
+            let oldest = proven.seconds_ago.map_or(*seconds_ago, |oldest| oldest.max(*seconds_ago));
+            proven.seconds_ago = Some(oldest);
+            proven.position = Some(earliest(proven.position, proof.position.clone()));
+        }
+        proven
+    }
+}
+
+/// The earlier of two positions of one target.
+#[must_use]
+pub fn earliest(one: Option<Position>, other: Position) -> Position {
+    match one {
+        Some(one) if other.reaches(&one) => one,
+        Some(_) | None => other,
+    }
 }
 
 /// How a verification ended.
@@ -185,6 +280,9 @@ pub struct Difference {
     pub key: Vec<NamedValue>,
     /// The columns that differ, where both sides have it.
     pub columns: Vec<String>,
+    /// It was put right since.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub repaired: bool,
     /// How often it is there on the source.
     pub source_rows: u64,
     /// How often it is there on the target.
@@ -215,10 +313,29 @@ pub struct TableVerdict {
     pub different_rows: u64,
     /// Rows that changed too often to be compared.
     pub unsettled_rows: u64,
+    /// Rows that differed and were put right.
+    #[serde(default)]
+    pub repaired_rows: u64,
     /// More rows differ than were looked at one by one.
     pub more: bool,
+    /// What was not read, since nothing touched it since it was proven.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken_over: Option<TakenOver>,
     /// What else is to be said of it.
     pub note: Option<String>,
+}
+
+/// Units of a table that were not read again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TakenOver {
+    /// How many.
+    pub units: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Everything that this position contains was on the target before any of them was read.
+    pub position: Position,
+    /// When the first of them was read, in UTC.
+    pub proven_at: String,
 }
 
 /// What a verification found.
@@ -242,6 +359,9 @@ pub struct VerificationReport {
     pub ended_position: Position,
     /// Which of all units were compared; all where it is None.
     pub sample: Option<Sample>,
+    /// Whether units were taken over that nothing touched since they were proven.
+    #[serde(default)]
+    pub incremental: bool,
     /// Units that an earlier process had found equal.
     pub units_before: u64,
     /// Table by table.
@@ -266,6 +386,7 @@ impl VerificationReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Lsn;
 
     #[test]
     fn a_digest_is_of_a_multiset() {
@@ -278,6 +399,45 @@ mod tests {
         assert_ne!(of(&[5, 5]), of(&[5]));
         assert_ne!(of(&[0, 0]), of(&[0]));
         assert_eq!(of(&[1, 2]).with(of(&[3])), of(&[3, 2, 1]));
+    }
+
+    fn table(id: u32, name: &str) -> Table {
+        let text = serde_json::json!({
+            "id": id, "name": { "schema": "public", "name": name }, "source_id": 1, "columns": [],
+            "columns_ever": 0, "kept": [], "storage": 0, "identity": { "by": "full" },
+            "primary_key": [], "bytes": 0, "estimated_rows": 0, "pages": 0, "correlation": null,
+            "root": null, "binary_travels": true,
+        });
+        serde_json::from_value(text).unwrap()
+    }
+
+    fn kept(table: Table, position: u64, seconds_ago: f64) -> KeptProof {
+        let position = Position::Postgres(Lsn(position));
+        let proof = TableProof { table, digest: Digest::default(), position };
+        KeptProof { proof, seconds_ago, outdated: false }
+    }
+
+    #[test]
+    fn what_is_proven_is_as_old_as_the_oldest_proof() {
+        let tables = [table(0, "a"), table(1, "b")];
+        let proofs = [kept(tables[0].clone(), 70, 5.0), kept(tables[1].clone(), 50, 9.0)];
+        let proven = Proven::of(&tables, &proofs);
+        assert_eq!(proven.unproven, []);
+        assert_eq!(proven.position, Some(Position::Postgres(Lsn(50))));
+        assert_eq!(proven.seconds_ago, Some(9.0));
+        assert_eq!(Proven::of(&tables[..1], &proofs).seconds_ago, Some(5.0));
+    }
+
+    #[test]
+    fn a_proof_holds_of_the_table_that_it_was_made_of() {
+        let tables = [table(0, "a"), table(1, "b")];
+        let unproven = |proofs: &[KeptProof]| Proven::of(&tables, proofs).unproven;
+        let (a, b) = (kept(table(0, "a"), 1, 1.0), kept(table(1, "b"), 1, 1.0));
+        assert_eq!(unproven(std::slice::from_ref(&b)), [tables[0].name.clone()]);
+        let renamed = kept(table(0, "c"), 1, 1.0);
+        assert_eq!(unproven(&[renamed, b.clone()]), [tables[0].name.clone()]);
+        let outdated = KeptProof { outdated: true, ..a };
+        assert_eq!(unproven(&[outdated, b]), [tables[0].name.clone()]);
     }
 
     #[test]

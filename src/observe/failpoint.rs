@@ -3,7 +3,8 @@
 //! Built with the feature `failpoints`, a process whose environment holds
 //! `DUNLIN_FAILPOINT=name` says `failpoint NAME reached` on stderr at that point and parks the
 //! thread that came by for ever; with `name:3` at the third visit. Other threads go on, as they
-//! would in a process about to be killed. Without the feature nothing is left of it.
+//! would in a process about to be killed. Where `DUNLIN_FAILPOINT_GATE` names a file, the thread goes
+//! on once that is there. Without the feature nothing is left of it.
 
 /// Every point there is, in the order in which a migration comes by.
 pub const NAMES: &[&str] = &[
@@ -11,6 +12,7 @@ pub const NAMES: &[&str] = &[
     "taken-over",
     "tables-published",
     "published",
+    "snapshot-low-read",
     "snapshot-held",
     "snapshot-recorded",
     "tables-made",
@@ -24,19 +26,33 @@ pub const NAMES: &[&str] = &[
     "table-altered",
     "group-applied",
     "group-committed",
+    "marks-awaited",
+    "verification-begun",
     "unit-proven",
+    "rows-mended",
     "definition-intended",
     "definition-run",
     "definition-recorded",
+    "way-back-published",
+    "way-back-armed",
     "cutover-begun",
+    "hook-closed",
     "fence-closed",
     "log-drained",
     "sequences-carried",
+    "changes-compared",
     "source-sealing",
     "source-sealed",
+    "target-unsealed",
     "traffic-switching",
     "traffic-switched",
+    "way-back-begun",
+    "way-back-removed",
 ];
+
+/// How often it is looked whether a thread may go on.
+#[cfg(feature = "failpoints")]
+const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Stops here where the environment asks for it.
 #[cfg(not(feature = "failpoints"))]
@@ -64,8 +80,9 @@ pub fn reached(name: &'static str) {
         let line = format!("failpoint {name} reached\n");
         let told = std::io::stderr().write_all(line.as_bytes());
         assert!(told.is_ok(), "nobody to announce failpoint {name} to");
-        loop {
-            std::thread::park();
+        let gate = std::env::var_os("DUNLIN_FAILPOINT_GATE");
+        while !gate.as_ref().is_some_and(|gate| std::path::Path::new(gate).exists()) {
+            std::thread::park_timeout(LOOK_INTERVAL);
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct StreamFigures {
     pub bytes: u64,
     /// Log between the durable position and the source's end; None where positions do not tell.
     pub lag_bytes: Option<u64>,
+    /// Transactions between the two; None where positions do not count them.
+    pub lag_transactions: Option<u64>,
     /// Age of the newest durable transaction; zero where nothing is missing.
     pub lag_seconds: f64,
     /// Change data in flight.

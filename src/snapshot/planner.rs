@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::{
-    Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Position, Table, TableId, are_assignable,
+    Bracket, Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Table, TableId, are_assignable,
 };
 use crate::source::Source;
 
@@ -98,16 +98,17 @@ pub fn pending(tables: &[Table], ledger: &[LedgerEntry]) -> Vec<Chunk> {
     chunks
 }
 
-/// Tables that have both finished chunks from another position than `position` and unfinished
+/// Tables that have both finished chunks that were not `read` as the unfinished ones will be, and such
 /// ones, and cannot keep both: where changes cannot be assigned to a chunk, or where unique indexes
 /// stand already (they are `indexed`), which would meet a row and its successor side by side. They
 /// have to be copied whole. So are those whose unfinished chunks are of other partitions than they
-/// may have at `position`.
+/// may have there, and families that hang together by foreign keys whose effects are not in the
+/// log.
 #[must_use]
 pub fn stale_tables(
     tables: &[Table],
     ledger: &[LedgerEntry],
-    position: &Position,
+    read: &Bracket,
     indexed: &HashSet<TableId>,
 ) -> Vec<TableId> {
     let mut chunks: BTreeMap<TableId, Vec<&LedgerEntry>> = BTreeMap::new();
@@ -118,25 +119,36 @@ pub fn stale_tables(
         !indexed.contains(&table.id)
             && are_assignable(table, entries.iter().map(|entry| &entry.chunk))
     };
+    let unfinished = |table: &Table| {
+        chunks.get(&table.id).is_none_or(|all| all.iter().any(|entry| entry.read.is_none()))
+    };
+    let elsewhere = |table: &Table| {
+        let mut reads = chunks.get(&table.id).into_iter().flatten().filter_map(|e| e.read.as_ref());
+        reads.any(|other| other != read)
+    };
     let stale = |table: &&Table| {
         let Some(entries) = chunks.get(&table.id) else {
             return false;
         };
-        let unfinished = entries.iter().any(|entry| entry.read.is_none());
-        let elsewhere = entries
-            .iter()
-            .any(|entry| entry.read.as_ref().is_some_and(|read| read.low != *position));
         let cut_elsewhere =
-            table.partitions.as_ref().is_some_and(|known| known.at.as_ref() != Some(position));
-        unfinished && (cut_elsewhere || elsewhere && !assignable(table, entries))
+            table.partitions.as_ref().is_some_and(|known| known.at.as_ref() != Some(&read.low));
+        unfinished(table) && (cut_elsewhere || elsewhere(table) && !assignable(table, entries))
     };
-    tables.iter().filter(stale).map(|table| table.id).collect()
+    // A family is copied at one moment.
+    let split = |table: &&Table| {
+        let of = |other: &&Table| match (&table.cascades, &other.cascades) {
+            (Some(one), Some(other)) => one.family == other.family,
+            _ => false,
+        };
+        tables.iter().filter(of).any(unfinished) && tables.iter().filter(of).any(elsewhere)
+    };
+    tables.iter().filter(|table| stale(table) || split(table)).map(|table| table.id).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bracket, Column, ColumnOrder, Identity, Lsn, TableName};
+    use crate::model::{Column, ColumnOrder, Identity, Lsn, Position, TableName};
 
     fn table(id: u32, bytes: u64, order: ColumnOrder, identity: Identity) -> Table {
         let column = |name: &str| Column {
@@ -163,6 +175,7 @@ mod tests {
             correlation: None,
             root: None,
             partitions: None,
+            cascades: None,
             binary_travels: true,
             columns_ever: 0,
             kept: Vec::new(),
@@ -198,12 +211,12 @@ mod tests {
 
     #[test]
     fn chunks_of_two_moments_stand_side_by_side_only_where_every_change_finds_its_chunk() {
-        let stale_where = |order, identity, read: [Option<u64>; 2], indexed: &[TableId]| {
+        let stale_where = |order, identity, done: [Option<u64>; 2], indexed: &[TableId]| {
             let tables = [table(0, 0, order, identity)];
-            let ledger = [entry(0, 0, read[0]), entry(0, 1, read[1])];
-            let position = Position::Postgres(Lsn(50));
+            let ledger = [entry(0, 0, done[0]), entry(0, 1, done[1])];
+            let read = Bracket::exact(Position::Postgres(Lsn(50)));
             let indexed = indexed.iter().copied().collect();
-            !stale_tables(&tables, &ledger, &position, &indexed).is_empty()
+            !stale_tables(&tables, &ledger, &read, &indexed).is_empty()
         };
         let stale = |order, identity, read| stale_where(order, identity, read, &[TableId(1)]);
         let half_done = [Some(10), None];

@@ -71,7 +71,7 @@ pub async fn copy<S: Source, T: Target>(
     let shared = Arc::new(Shared {
         tables: tables.map(|(index, (table, form))| (table.id, (index, table, form))).collect(),
         queue: Mutex::new(work.chunks.into()),
-        read: Bracket::exact(work.held.position.clone()),
+        read: work.held.bracket(),
         outdated: Mutex::default(),
         committed: work.committed,
         stop,

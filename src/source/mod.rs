@@ -3,7 +3,8 @@
 //! A source reads one server and writes nothing but what the stream needs there (a publication, a
 //! slot). It knows nothing of targets, groups or the ledger. That nothing is lost at the hand-over
 //! rests on one promise: the position of a [`HeldSnapshot`] is exact. Everything that the position
-//! contains is visible under it, and nothing else.
+//! contains is visible under it, and nothing else; or else the snapshot says beyond which position
+//! nothing is.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::model::selection::Selection;
 use crate::model::{
     Alteration, CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, KeyBound, Position,
     Relation, RowForm, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
+    ValueKind,
 };
 
 pub mod channel;
@@ -83,11 +85,23 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     /// beginning. What an earlier attempt left behind is removed.
     fn begin(&self) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
 
+    /// Starts the log's retention for this migration without a snapshot: where the stream begins is
+    /// read later. What an earlier attempt left behind is removed.
+    fn retain(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Holds another snapshot, later than the first.
     fn hold_again(&self) -> impl Future<Output = Result<HeldSnapshot, Failure>> + Send;
 
     /// Whether a snapshot can still be read under.
     fn is_held(&self, held: &HeldSnapshot) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// A position behind the snapshot's at which a table that cannot be read under it any more had
+    /// no row, and was defined as under the snapshot. None where that cannot be told.
+    fn emptied(
+        &self,
+        held: &HeldSnapshot,
+        table: &Table,
+    ) -> impl Future<Output = Result<Option<Position>, Failure>> + Send;
 
     /// Lets go of a snapshot.
     fn release(&self, held: &HeldSnapshot) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -140,6 +154,10 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     /// The end of the log, now.
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
 
+    /// The size of the log that there is, or its end counted in bytes: how much it grows in a short
+    /// time is how much is written.
+    fn log_bytes(&self) -> impl Future<Output = Result<u64, Failure>> + Send;
+
     /// How the source is faring. Cheap enough to be asked every second.
     fn health(&self) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
 
@@ -150,6 +168,12 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
         tables: &[Table],
         held: Option<&HeldSnapshot>,
     ) -> impl Future<Output = Result<Drift, Failure>> + Send;
+
+    /// Makes sure that the source has all that `from` contains, where its log does not say so by itself
+    /// when it is read from there: one that lost its log would count as caught up.
+    fn confirm(&self, _from: &Position) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Reads the log from `from` on and sends what it says, until `out` is closed. Acknowledges
     /// what `durable` says, and nothing else.
@@ -166,7 +190,8 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     fn remove(&self) -> impl Future<Output = Result<Removal, Failure>> + Send;
 }
 
-/// A source whose log may be asked for what is still to come while nobody follows it.
+/// A source that is only looked at: whose log may be asked for what is still to come while nobody
+/// follows it, and whose clients are let go first.
 pub trait Lull: Source {
     /// Whether its log holds nothing for this migration behind `position`. False where that cannot be
     /// told.
@@ -174,6 +199,14 @@ pub trait Lull: Source {
         &self,
         position: &Position,
     ) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// How many sessions are at work on the source now, ours that follow it or read it left out
+    /// where the server tells them apart.
+    ///
+    /// # Errors
+    ///
+    /// Where that is not to be seen.
+    fn sessions_at_work(&self) -> impl Future<Output = Result<u64, Failure>> + Send;
 }
 
 /// What became of a chunk that was to be read.
@@ -233,11 +266,19 @@ pub trait Present: Clone + Send + Sync + 'static {
 /// Reads rows as they are now, one statement after another, without a lock that outlives it.
 pub trait PresentReader: Send + 'static {
     /// The rows, while they are read: lines of text, each with the columns that are copied, in the
-    /// table's order, with a tab between two fields and none in any. Values that are equal are
-    /// equal bytes, whichever server of the engine they are read from; NULL is like no value.
+    /// table's order, with a tab between two fields and none in any, and a backslash before what
+    /// stands for another byte. Values of columns of one kind that are equal are equal bytes,
+    /// whichever server of the engine they are read from; NULL is like no value.
     type Rows<'a>: ChunkRows + 'a
     where
         Self: 'a;
+
+    /// What the values of each column are that is read, in the order of the fields. None where the
+    /// table, or one of its columns, is not there.
+    fn kinds(
+        &mut self,
+        table: &Table,
+    ) -> impl Future<Output = Result<Option<Vec<ValueKind>>, Failure>> + Send;
 
     /// Whether rows of a table can be asked for by such keys.
     fn finds(&self, table: &Table, keys: &[&[u8]]) -> bool;

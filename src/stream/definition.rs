@@ -56,6 +56,8 @@ enum Why {
     Other,
     #[error("makes a table that is selected, by --on-create-table a case for you")]
     Create,
+    #[error("makes a table like one that the target need not have as the source had it")]
+    Alike,
     #[error("takes a table away, by --on-drop-table a case for you")]
     DropTable,
     #[error("drops a column, by --on-drop-column a case for you")]
@@ -64,6 +66,8 @@ enum Why {
     Enters,
     #[error("makes a foreign key whose cascades the source does not log")]
     Cascade,
+    #[error("renames or drops a table of foreign keys whose cascades the source does not log")]
+    Family,
     #[error("stands before rows of its own transaction, which would come without it")]
     Rows,
 }
@@ -82,6 +86,9 @@ impl Fault for DefinitionError {
             Why::Create => {
                 format!("run again with --on-create-table create or ignore; or {by_hand}")
             }
+            Why::Alike => {
+                format!("leave new tables out: --on-create-table ignore; or {by_hand}")
+            }
             Why::DropTable => format!("run again with --on-drop-table drop or keep; or {by_hand}"),
             Why::DropColumn => format!("run again with --on-drop-column drop; or {by_hand}"),
             Why::Cascade => {
@@ -92,7 +99,7 @@ impl Fault for DefinitionError {
                      complete`, then `dunlin run --truncate-target '*'`",
                 );
             }
-            Why::Rows | Why::Enters => {
+            Why::Rows | Why::Enters | Why::Family => {
                 "begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`".to_owned()
             }
         };
@@ -130,6 +137,9 @@ impl Case<'_> {
         if change.unlogged && !is_left_out {
             return Err(self.refuse(Why::Cascade));
         }
+        if self.tears_family() {
+            return Err(self.refuse(Why::Family));
+        }
         match &change.act {
             Act::Create(table) => self.create(table),
             Act::Alter(alter) => self.alter(alter),
@@ -148,6 +158,19 @@ impl Case<'_> {
                 }
             },
         }
+    }
+
+    /// A table of a family goes, or gets another name: to which table the keys of the others refer
+    /// then depends on the session that did it.
+    fn tears_family(&self) -> bool {
+        let torn = match &self.change.act {
+            Act::Rename(_) | Act::Drop(_) => true,
+            Act::Alter(alter) => alter.to != alter.table,
+            Act::Create(_) | Act::Truncate(_) | Act::Other => false,
+        };
+        let bound =
+            |name: &&TableName| self.known(name).is_some_and(|table| table.cascades.is_some());
+        torn && self.change.act.before().iter().any(bound)
     }
 
     /// The operator saw to it.
@@ -179,6 +202,11 @@ impl Case<'_> {
         judged.ok().filter(|verdict| *verdict != Verdict::Between)
     }
 
+    /// The target has a table as the source had it then.
+    fn is_carried(&self, name: &TableName) -> bool {
+        self.known(name).is_some_and(|table| self.verdict(table) == Some(Verdict::After))
+    }
+
     fn step(&self, run: Deed, tables: Vec<Redefined>) -> Course {
         let run = if self.is_done() { Deed::Nothing } else { run };
         Course::Step(Box::new(SchemaStep {
@@ -188,6 +216,7 @@ impl Case<'_> {
                 .iter()
                 .any(|redefined| self.verdict(&redefined.table) != Some(Verdict::After)),
             tables,
+            seen: Vec::new(),
             created: None,
             gone: Vec::new(),
             at: self.change.end.clone().unwrap_or_else(|| self.ground.applied.clone()),
@@ -208,6 +237,9 @@ impl Case<'_> {
                 return Ok(self.pass("new tables are left out"));
             }
             OnCreateTable::Create | OnCreateTable::Halt => {}
+        }
+        if !self.is_done() && self.change.template.as_ref().is_some_and(|it| !self.is_carried(it)) {
+            return Err(self.refuse(Why::Alike));
         }
         let newest = self.ground.tables.iter().map(|table| table.id.0 + 1).max();
         let id = TableId(newest.unwrap_or_default());
@@ -363,6 +395,7 @@ fn unread(id: TableId, name: TableName) -> Table {
         correlation: None,
         root: None,
         partitions: None,
+        cascades: None,
         binary_travels: false,
     }
 }

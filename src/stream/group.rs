@@ -6,7 +6,8 @@
 //! inserts. Replayed changes are a step each, in the source's order; that is for tables whose net
 //! effect clashes with a unique constraint on the way, or cannot be told without values that the
 //! log left out. Tables do not depend on each other here (foreign keys rest on the target), so
-//! one table is replayed while all others are merged.
+//! one table is replayed while all others are merged. But where changes have effects on other rows
+//! that only the target's foreign keys bring about, the whole family of tables is replayed.
 //!
 //! Nothing is lost or applied twice: every change either alters the fate of its key, or is judged
 //! *contained* in the copy of its chunk by [`Coverage`]; whatever does not fit the fate that the
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use crate::model::effect::RowIdentity;
 use crate::model::{
     Batch, Cell, CellIndex, Change, Code, Coverage, Disposition, Event, Fault, Halt, Mark, Plan,
-    Row, Shape, Step, TableId, TableName, Truncate, Value, ValueRef, Verdict,
+    Row, Shape, Step, Table, TableId, TableName, Truncate, Value, ValueRef, Verdict, with_families,
 };
 use merge::Merge;
 
@@ -136,6 +137,62 @@ pub fn plan(
     walk(&mut planner, parts, open, coverage)?;
     planner.merge.close(&mut planner.plan);
     Ok(planner.plan)
+}
+
+/// Tables whose changes keep the source's order in these parts: families in which a change has
+/// effects on other rows that the log does not hold.
+#[must_use]
+pub fn bound(parts: &[Part], tables: &[Table]) -> Vec<TableId> {
+    let parents: BTreeSet<TableId> = tables
+        .iter()
+        .filter(|table| table.cascades.as_ref().is_some_and(|cascades| cascades.parent))
+        .map(|table| table.id)
+        .collect();
+    if parents.is_empty() {
+        return Vec::new();
+    }
+    let mut changed: Vec<TableId> = Vec::new();
+    for part in parts {
+        for event in &part.batch.events[part.events.clone()] {
+            let Event::Change(Change::Update { table, .. } | Change::Delete { table, .. }) = event
+            else {
+                continue;
+            };
+            let cascades = || part.shapes.get(table).is_some_and(|shape| shape.relation.cascades);
+            if parents.contains(table) && !changed.contains(table) && cascades() {
+                changed.push(*table);
+            }
+        }
+    }
+    with_families(tables, &changed)
+}
+
+/// Where effects that the log does not hold meet rows of tables beyond the family, as those of a
+/// table that came later do: has everything keep the source's order. False where it does already.
+pub fn widen(replayed: &mut BTreeSet<TableId>, tables: &[Table]) -> bool {
+    let before = replayed.len();
+    if tables.iter().any(|table| table.cascades.is_some() && replayed.contains(&table.id)) {
+        replayed.extend(tables.iter().map(|table| table.id));
+    }
+    replayed.len() > before
+}
+
+/// Whether some of these parts may be on the target in a table already. Then a row of its copy may have
+/// a unique value by now that, at this place of the log, is still another's.
+#[must_use]
+pub fn repeats(parts: &[Part], open: Option<&Mark>, coverage: &Coverage, table: TableId) -> bool {
+    let events = parts.iter().flat_map(|part| &part.batch.events[part.events.clone()]);
+    let begun = events.filter_map(|event| match event {
+        Event::Begin { mark, .. } => Some(mark),
+        Event::Change(_)
+        | Event::Truncate(_)
+        | Event::Schema(_)
+        | Event::Relation(_)
+        | Event::Unsettled { .. }
+        | Event::Commit { .. }
+        | Event::Idle { .. } => None,
+    });
+    open.into_iter().chain(begun).any(|mark| coverage.is_between(table, mark))
 }
 
 /// Feeds every event to the planner.

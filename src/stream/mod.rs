@@ -7,3 +7,4 @@ pub mod definition;
 pub mod group;
 pub mod pipeline;
 mod shape;
+mod tap;

@@ -19,7 +19,9 @@
 //! the columns of that moment, and what the log says of its shape before is passed over.
 
 mod columns;
+mod figures;
 mod gathered;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -30,10 +32,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+pub use self::figures::Figures;
 use self::gathered::{Complete, Ending, Gathered, last_mark};
+use self::waiting::{Woken, done, reached};
 use super::group::{self, Part, PlanError, Shapes};
+use super::tap;
 use crate::model::{
-    Coverage, Event, Failure, Mark, Plan, Position, Relation, SchemaChange, Table, TableId,
+    Coverage, Event, Failure, Mark, Plan, Position, Relation, SchemaChange, Table, TableId, Tap,
 };
 use crate::observe::failpoint;
 use crate::source::{BatchReceiver, Catalog, Delivered};
@@ -71,6 +76,8 @@ pub struct Feed {
     pub batches: BatchReceiver,
     /// Becomes true when the operator wants it to end.
     pub stop: watch::Receiver<bool>,
+    /// Where the rows are noted that change, where somebody wants to know.
+    pub tap: Option<Tap>,
 }
 
 /// What a stream tells while it runs.
@@ -80,42 +87,6 @@ pub struct Report {
     pub durable: watch::Sender<Position>,
     /// The latest figures.
     pub figures: watch::Sender<Figures>,
-}
-
-/// The latest figures of a stream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Figures {
-    /// Everything before this is on the target.
-    pub applied: Position,
-    /// When the last applied transaction committed on the source, in microseconds since the Unix
-    /// epoch.
-    pub committed_at_us: Option<i64>,
-    /// Source transactions applied since the start of this process.
-    pub transactions: u64,
-    /// Row changes applied since the start of this process.
-    pub changes: u64,
-    /// Bytes of log applied since the start of this process.
-    pub bytes: u64,
-    /// How often a table's part of a group had to be replayed change by change.
-    pub replays: u64,
-    /// Bytes queued or in use.
-    pub queue_bytes: u64,
-}
-
-impl Figures {
-    /// Nothing applied yet.
-    #[must_use]
-    pub fn starting_at(applied: Position) -> Self {
-        Figures {
-            applied,
-            committed_at_us: None,
-            transactions: 0,
-            changes: 0,
-            bytes: 0,
-            replays: 0,
-            queue_bytes: 0,
-        }
-    }
 }
 
 /// Why a stream ended without an error.
@@ -186,37 +157,6 @@ pub async fn run<C: Catalog, A: Applier>(
     Ok(end)
 }
 
-/// What a waiting stream is woken by.
-enum Woken {
-    Stop,
-    /// The next group may begin.
-    Pace,
-    /// Something is committed, and has not been durable for long enough.
-    Undurable,
-    /// What was committed is durable.
-    Hardened(Result<(), Failure>),
-    /// A batch; None where no more will come.
-    Log(Option<Delivered>),
-}
-
-/// Waits for a moment, for ever where there is none.
-async fn reached(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until another session has made durable what it was to, for ever where there is nothing.
-async fn done(
-    hardening: &mut Option<(Position, BoxFuture<'static, Result<(), Failure>>)>,
-) -> Result<(), Failure> {
-    match hardening {
-        Some((_, hardened)) => hardened.await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Stores a checkpoint without any rows, and with it makes everything durable that was committed
 /// before, by whomever. Before a stream begins this is called for the position from which on the
 /// log will be read, since that is acknowledged at once.
@@ -258,7 +198,7 @@ struct Pipeline<C, A> {
     hardening: Option<(Position, BoxFuture<'static, Result<(), Failure>>)>,
     /// The transaction of which the target holds the first pieces, uncommitted.
     open: Option<Mark>,
-    /// The transaction that is being gathered.
+    /// The transaction that is being gathered. Several may end as one.
     mark: Option<Mark>,
     /// The open transaction altered tables: it is not to be undone by a crash once it is committed.
     altered: bool,
@@ -366,7 +306,8 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
             }
             match event {
                 Event::Begin { mark, committed_at_us } => {
-                    if self.feed.until.as_ref().is_some_and(|until| until.ends_before(mark)) {
+                    let until = self.feed.until.as_ref().filter(|_| self.mark.is_none());
+                    if until.is_some_and(|until| until.ends_before(mark)) {
                         self.push(&delivered, from..index);
                         self.gathered.ending = Some(Ending::Reached);
                         return Ok(());
@@ -433,6 +374,7 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
 
     /// Notes that everything gathered so far is whole, up to `position`.
     fn complete(&mut self, position: Position) {
+        self.mark = None;
         let last_event = self.gathered.parts.last().map_or(0, |(part, _)| part.events.end);
         let position = position.further(self.applied.clone());
         self.gathered.complete = Some(Complete {
@@ -484,13 +426,25 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
     ) -> Result<Option<End>, Failure> {
         let (parts, _permits): (Vec<Part>, Vec<Delivered>) = parts.into_iter().unzip();
         let mut replayed: BTreeSet<TableId> = self.clashed.keys().copied().collect();
+        let bound = group::bound(&parts, &self.feed.tables);
+        if let Some(tap) = &self.feed.tap {
+            tap::note(tap, &parts, &bound);
+        }
+        replayed.extend(bound);
         loop {
             let open = self.open.clone();
             let clashed = match group::plan(&parts, open, &self.feed.coverage, &replayed) {
                 Ok(plan) => match self.applier.apply(&plan, checkpoint).await? {
                     Applied::Done => break,
                     Applied::Clash { table, failure } if replayed.contains(&table) => {
-                        return Err(failure);
+                        let (open, coverage) = (self.open.as_ref(), &self.feed.coverage);
+                        if group::repeats(&parts, open, coverage, table) {
+                            return Ok(Some(End::Recopy(vec![table])));
+                        }
+                        if !group::widen(&mut replayed, &self.feed.tables) {
+                            return Err(failure);
+                        }
+                        table
                     }
                     Applied::Clash { table, .. } => table,
                 },

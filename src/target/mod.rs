@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
-use crate::model::verification::{Proof, VerificationPlan};
+use crate::model::verification::{KeptProof, Proof, TableProof, VerificationPlan};
 use crate::model::{
-    Alteration, Bracket, CarriedSchema, Chunk, CutoverRecord, CutoverStage, Failure, HeldSnapshot,
-    LedgerEntry, Leftover, Phase, Plan, Position, Relation, RowForm, SchemaStep, SequenceValue,
-    ServerFacts, SourceIdentity, Table, TableId, TableName,
+    Alteration, Bracket, CarriedSchema, Chunk, CutoverProgress, CutoverRecord, CutoverStage,
+    Failure, HeldSnapshot, LedgerEntry, Phase, Plan, Position, Relation, RowForm, SchemaStep,
+    SequenceValue, ServerFacts, SourceIdentity, Table, TableId, TableName,
 };
 
 pub mod mysql;
@@ -59,6 +59,9 @@ pub struct StreamStatus {
     pub applied: Position,
     /// Log between the two; None where the engine's positions do not tell.
     pub lag_bytes: Option<u64>,
+    /// Transactions between the two; None where the engine's positions do not count them.
+    #[serde(default)]
+    pub lag_transactions: Option<u64>,
     /// Age of the newest applied transaction; zero where nothing is missing, None before the log is
     /// followed.
     pub lag_seconds: Option<f64>,
@@ -143,8 +146,10 @@ pub enum BuildStage {
     /// Everything else that waits for the rows.
     Rest,
     /// What acts by itself, and would act a second time on rows that it brought about on the source:
-    /// it waits until the target is written by its own clients.
+    /// it waits until the target is about to be written by its own clients.
     Cutover,
+    /// What starts by itself: it waits until the traffic has been moved for certain.
+    Switched,
 }
 
 /// One thing to build.
@@ -181,6 +186,16 @@ pub trait Target: Clone + Send + Sync + 'static {
         make_schema: bool,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Writes the state of a new migration that begins with the stream: the rows of these tables are
+    /// here, with everything that `position` contains.
+    fn create_following(
+        &self,
+        source: &SourceIdentity,
+        selection: &Patterns,
+        tables: &[Table],
+        position: &Position,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Keeps every other process from this migration, whether there is one yet or not.
     ///
     /// # Errors
@@ -204,7 +219,7 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// Records how far a cutover has come, under our epoch; None where nothing of it is left.
     fn record_cutover(
         &self,
-        record: Option<(CutoverStage, Option<&Leftover>)>,
+        progress: Option<CutoverProgress<'_>>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// What of the tables is not in force here as it stands in the catalog. Only reads.
@@ -363,6 +378,8 @@ pub struct Headway {
     pub position: Option<Position>,
     /// A process is at work on it.
     pub running: bool,
+    /// The target's own clients may write to it: a cutover moved them, or is about to.
+    pub handed_over: bool,
 }
 
 impl Headway {
@@ -370,11 +387,12 @@ impl Headway {
     /// log held nothing for the target.
     #[must_use]
     pub fn new(
-        phase: Phase,
+        (phase, cutover): (Phase, Option<&CutoverRecord>),
         checkpoint: Option<Position>,
         figures: Option<StreamStatus>,
         running: bool,
     ) -> Self {
+        let switching = cutover.is_some_and(|record| record.stage == CutoverStage::Switching);
         let position = match phase {
             Phase::Prepare | Phase::Snapshot | Phase::Build => None,
             Phase::CatchUp | Phase::Stream | Phase::CutOver => match (checkpoint, figures) {
@@ -382,12 +400,13 @@ impl Headway {
                 (checkpoint, _) => checkpoint,
             },
         };
-        Headway { position, running }
+        Headway { position, running, handed_over: switching || phase == Phase::CutOver }
     }
 }
 
 /// What a verification goes by in the state, and what it leaves there. It is no part of the
-/// migration: a run does not read it, and whoever verifies holds no epoch.
+/// migration: of it a run reads the plan alone, to mark the units that it changes
+/// ([`Touches`](crate::model::Touches)), and whoever verifies holds no epoch.
 pub trait Proofs: Clone + Send + Sync + 'static {
     /// How far the target is. Cheap enough to be asked many times a second.
     ///
@@ -396,19 +415,81 @@ pub trait Proofs: Clone + Send + Sync + 'static {
     /// Where there is no such migration.
     fn applied(&self) -> impl Future<Output = Result<Headway, Failure>> + Send;
 
-    /// The verification that was begun last and has not ended, and what it has proven.
+    /// The verification that was begun last and has not ended, and what it has proven. None where
+    /// anything was copied since, which is to be compared anew.
     fn unfinished(
         &self,
     ) -> impl Future<Output = Result<Option<(VerificationPlan, Vec<Proof>)>, Failure>> + Send;
 
-    /// Begins a verification; what is there of an earlier one is forgotten.
-    fn begin(&self, plan: &VerificationPlan) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// The verification that was begun last, whether it has ended or not, and what it has proven.
+    fn former(
+        &self,
+    ) -> impl Future<Output = Result<Option<(VerificationPlan, Vec<Proof>)>, Failure>> + Send;
+
+    /// Begins a verification; what is there of an earlier one is forgotten, but for those of `proofs`,
+    /// which `former` gave, of whose units nothing was changed since they were to be read. Returns
+    /// these, as proofs of this plan. Whatever is committed from here on marks the units that it changes.
+    fn begin(
+        &self,
+        plan: &VerificationPlan,
+        proofs: &[Proof],
+    ) -> impl Future<Output = Result<Vec<Proof>, Failure>> + Send;
 
     /// Keeps a proof.
     fn record(&self, proof: &Proof) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Ends the verification.
-    fn end(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Keeps no proof of these tables any more, and none of the verification that was begun last, which
+    /// has then ended: somebody else may have written to them.
+    fn refute(&self, tables: &[TableId]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Keeps no proof of a table any more.
+    fn deny(&self, table: TableId) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Ends the verification, and keeps what it has proven of whole tables, whatever verification is
+    /// begun next.
+    fn end(&self, proven: &[TableProof]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The last proof of each table that has one.
+    fn proven(&self) -> impl Future<Output = Result<Vec<KeptProof>, Failure>> + Send;
+}
+
+/// A target whose rows can be put right while it is written to.
+pub trait Mend {
+    /// Puts rows right.
+    type Mender: Mender;
+
+    /// A mender with a connection of its own, which ends with the migration's epoch.
+    fn mender(&self) -> impl Future<Output = Result<Self::Mender, Failure>> + Send;
+}
+
+/// Puts rows in other rows' place, in one transaction after another. It waits for no lock for long:
+/// whoever writes at the same time goes first.
+pub trait Mender: Send + 'static {
+    /// Opens a transaction and deletes rows in it: those with one of these keys (the fields of a row's
+    /// key as they stand in its text, in key order, with a tab between two), or all. From here to the
+    /// end of the transaction nobody else can write a row that was deleted, and where all were, none
+    /// at all.
+    fn open(
+        &mut self,
+        table: &Table,
+        keys: Option<&[&[u8]]>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Takes rows in their place: whole lines of text, as a reader of the same engine gives them.
+    fn write(&mut self, rows: Bytes) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Ends the rows, of which there must be as many. From here on nobody else can write these.
+    fn fill(&mut self, rows: u64) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Commits, durably.
+    fn commit(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Gives up the transaction, if one is open.
+    ///
+    /// # Errors
+    ///
+    /// Where the connection is lost.
+    fn abandon(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Loads one chunk after another, each in one transaction.

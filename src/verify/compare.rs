@@ -7,16 +7,20 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
+use super::canonical::Forms;
 use super::digest::Buckets;
+use super::mend::Repairs;
+use super::pace::{Pace, give_way};
+use super::report::seconds_now;
 use super::rows::{Key, Lines, hash};
 use super::settle::wait;
 use super::suspect::{Standing, Suspect};
 use super::{Compared, Shared, VerifyError};
 use crate::model::verification::{Proof, Unit, Verdict};
-use crate::model::{Failure, Table};
+use crate::model::{Failure, Position, Table};
 use crate::observe::failpoint;
 use crate::source::{ChunkRows, Lull, PresentReader, Scope};
-use crate::target::{Proofs, Target};
+use crate::target::{Mend, Proofs, Target};
 
 /// Rows whose hashes and keys one worker holds at once, about.
 const MOST_HELD: u64 = 100_000;
@@ -31,8 +35,13 @@ const ATTEMPTS: u32 = 10;
 enum Found {
     /// All are equal.
     Equal,
-    /// Some are not.
-    Unequal,
+    /// These are not.
+    Unequal {
+        /// Those that were looked at.
+        rows: Vec<Suspect>,
+        /// There are more.
+        more: bool,
+    },
     /// Those that were looked at are equal, and there were more.
     Again,
 }
@@ -44,13 +53,21 @@ pub(super) struct Worker<S, T, R> {
     pub(super) target: R,
 }
 
+/// Rows of a table, in the forms in which they are compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) table: &'a Table,
+    pub(super) forms: &'a Forms,
+    pub(super) scope: Scope<'a>,
+}
+
 /// The rows of a unit on one side, reduced.
 struct Reduced {
     buckets: Buckets,
     bytes: u64,
 }
 
-impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
+impl<S: Lull, T: Target + Proofs + Mend, R: PresentReader> Worker<S, T, R> {
     pub(super) fn new(shared: Arc<Shared<S, T>>, (source, target): (R, R)) -> Self {
         Worker { shared, source, target }
     }
@@ -58,7 +75,11 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
     /// Compares units until none is left, or the operator wants an end.
     pub(super) async fn work(mut self) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
-        while !*shared.stop.borrow() {
+        loop {
+            give_way(&shared.source, shared.most_at_work, &shared.stop).await?;
+            if *shared.stop.borrow() {
+                break;
+            }
             let next = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(unit) = next else { break };
             let compared = shared.tables.get(&unit.table);
@@ -71,25 +92,57 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
     }
 
     async fn compare(&mut self, unit: &Unit, compared: &Compared) -> Result<(), Failure> {
-        for _ in 0..ATTEMPTS {
-            if self.attempt(unit, compared).await?.is_some() {
-                return Ok(());
+        let mut repairs = Repairs::default();
+        let mut attempts = 0;
+        let (equal, rows, more) = loop {
+            let (rows, more) = match self.attempt(unit, compared).await? {
+                Found::Equal => break (true, Vec::new(), false),
+                Found::Unequal { rows, more } => (rows, more),
+                Found::Again if attempts < ATTEMPTS => {
+                    attempts += 1;
+                    let table = &compared.table.name;
+                    tracing::info!(%table, "much of it just changed: once more");
+                    continue;
+                }
+                Found::Again => {
+                    let note = "more of its rows change at once than can be looked at one by one";
+                    self.note(&compared.table, Verdict::Unsettled, note);
+                    break (false, Vec::new(), false);
+                }
+            };
+            let found = rows.len();
+            let left = match self.shared.repair {
+                true => self.repair(compared, rows, &mut repairs).await?,
+                false => rows,
+            };
+            // What was put right is proven by the next look.
+            if left.len() == found {
+                break (false, left, more);
             }
-            tracing::info!(table = %compared.table.name, "much of it just changed: once more");
-        }
-        let note = "more of its rows change at once than can be looked at one by one";
-        self.note(&compared.table, Verdict::Unsettled, note);
-        Ok(())
+        };
+        self.findings(|findings| {
+            let (table, keying) = (&compared.whole, &compared.keying);
+            for row in &rows {
+                findings.suspect(table, keying, row);
+            }
+            if more {
+                findings.there_are_more(unit.table);
+            }
+            let (repaired, shown) = repairs.but(&rows);
+            findings.repaired(table, keying, repaired, shown);
+        });
+        if equal { Ok(()) } else { self.shared.state.deny(unit.table).await }
     }
 
-    /// None where too much of it changed meanwhile to tell.
-    async fn attempt(&mut self, unit: &Unit, compared: &Compared) -> Result<Option<()>, Failure> {
+    async fn attempt(&mut self, unit: &Unit, compared: &Compared) -> Result<Found, Failure> {
         let table = &compared.table;
+        let proven_at_s = seconds_now();
+        let position = applied(&self.shared).await?;
         let mut read = self.reduce(unit, compared).await?;
         if read.0.is_none() || read.1.is_none() {
             // It may be on its way.
-            let position = self.shared.source.position().await?;
-            wait(&self.shared, &position).await?;
+            let end = self.shared.source.position().await?;
+            wait(&self.shared, &end).await?;
             read = self.reduce(unit, compared).await?;
         }
         let (source, target) = match read {
@@ -97,21 +150,19 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
             (Some(_), None) => {
                 let note = "the table, or a column of it, is not on the target";
                 self.note(table, Verdict::Different, note);
-                return Ok(Some(()));
+                return Ok(Found::Unequal { rows: Vec::new(), more: false });
             }
             (None, _) => {
                 let note = "the table, or a column of it, is not on the source any more; verify \
                             again once the run has taken note of that";
                 self.note(table, Verdict::Unsettled, note);
-                return Ok(Some(()));
+                return Ok(Found::Unequal { rows: Vec::new(), more: false });
             }
         };
-        let position = self.shared.source.position().await?;
         let digest = source.buckets.total();
         match self.examine(unit, compared, &source, &target).await? {
             Found::Equal => {}
-            Found::Unequal => return Ok(Some(())),
-            Found::Again => return Ok(None),
+            other => return Ok(other),
         }
         let proof = Proof {
             plan: self.shared.plan,
@@ -119,6 +170,7 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
             digest,
             bytes: source.bytes,
             position,
+            proven_at_s,
         };
         self.shared.state.record(&proof).await?;
         self.findings(|findings| findings.proven(table.id, &proof));
@@ -126,7 +178,7 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         self.shared.progress.table_rows(compared.place, digest.rows, rest);
         failpoint::reached("unit-proven");
         tracing::debug!(table = %table.name, unit = unit.number, rows = digest.rows, "equal");
-        Ok(Some(()))
+        Ok(Found::Equal)
     }
 
     fn note(&self, table: &Table, verdict: Verdict, note: &str) {
@@ -143,7 +195,7 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         unit: &Unit,
         compared: &Compared,
     ) -> Result<(Option<Reduced>, Option<Reduced>), Failure> {
-        let table = &compared.table;
+        let table = &compared.whole;
         let estimated = if unit.from.is_none() && unit.until.is_none() {
             table.estimated_rows
         } else {
@@ -152,10 +204,11 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         };
         let buckets = Buckets::for_rows(estimated);
         let Worker { shared, source, target } = self;
+        compared.learn_forms((&mut *source, &mut *target)).await?;
         let shown = |bytes| shared.progress.table_rows(compared.place, 0, bytes);
         tokio::try_join!(
-            reduce(source, (table, scope(unit)), (shared, buckets.emptied()), shown),
-            reduce(target, (table, scope(unit)), (shared, buckets), |_| {}),
+            reduce(source, compared.rows(scope(unit)), (shared, buckets.emptied()), shown),
+            reduce(target, compared.rows(scope(unit)), (shared, buckets), |_| {}),
         )
     }
 
@@ -167,7 +220,7 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         source: &Reduced,
         target: &Reduced,
     ) -> Result<Found, Failure> {
-        let mut unequal = false;
+        let mut unequal = Vec::new();
         let mut room = MOST_SUSPECTS;
         for group in source.buckets.differing(&target.buckets, MOST_HELD) {
             let wanted: BTreeSet<usize> = group.into_iter().collect();
@@ -176,22 +229,19 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
             let too_many = keys.len() > room;
             let suspects: Vec<Suspect> = keys.into_iter().take(room).map(Suspect::new).collect();
             room -= suspects.len();
-            for suspect in self.settle(compared, suspects).await? {
-                if suspect.standing != Standing::Equal {
-                    unequal = true;
-                    self.findings(|findings| {
-                        findings.suspect(&compared.table, &compared.keying, &suspect);
-                    });
-                }
-            }
-            if too_many && unequal {
-                self.findings(|findings| findings.there_are_more(unit.table));
+            let settled = self.settle(compared, suspects).await?.into_iter();
+            unequal.extend(settled.filter(|suspect| suspect.standing != Standing::Equal));
+            if too_many && unequal.is_empty() {
+                return Ok(Found::Again);
             }
             if too_many {
-                return Ok(if unequal { Found::Unequal } else { Found::Again });
+                return Ok(Found::Unequal { rows: unequal, more: true });
             }
         }
-        Ok(if unequal { Found::Unequal } else { Found::Equal })
+        Ok(match unequal.is_empty() {
+            true => Found::Equal,
+            false => Found::Unequal { rows: unequal, more: false },
+        })
     }
 
     /// The keys of rows in wanted buckets that are not on both sides just so.
@@ -201,10 +251,10 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         compared: &Compared,
         wanted: impl Fn(u128) -> bool,
     ) -> Result<BTreeSet<Key>, Failure> {
-        let Compared { table, keying, .. } = compared;
+        let keying = &compared.keying;
         let mut held: HashMap<u128, (i64, Key)> = HashMap::new();
         let Worker { shared, source, target } = self;
-        each_row(source, (table, scope(unit)), shared, |line| {
+        each_row(source, compared.rows(scope(unit)), &shared.pace, |line| {
             let hash = hash(line);
             if wanted(hash) {
                 held.entry(hash).or_insert_with(|| (0, keying.key(line, hash))).0 += 1;
@@ -213,7 +263,7 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
         .await?;
         let position = shared.source.position().await?;
         wait(shared, &position).await?;
-        each_row(target, (table, scope(unit)), shared, |line| {
+        each_row(target, compared.rows(scope(unit)), &shared.pace, |line| {
             let hash = hash(line);
             if wanted(hash) {
                 held.entry(hash).or_insert_with(|| (0, keying.key(line, hash))).0 -= 1;
@@ -225,6 +275,16 @@ impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
     }
 }
 
+/// How far the target is.
+async fn applied<S: Lull, T: Proofs>(shared: &Shared<S, T>) -> Result<Position, Failure> {
+    if let Some(position) = shared.state.applied().await?.position {
+        return Ok(position);
+    }
+    // Tables are being copied again.
+    wait(shared, &shared.source.position().await?).await?;
+    Ok(shared.state.applied().await?.position.ok_or(VerifyError::NotCopied)?)
+}
+
 fn scope(unit: &Unit) -> Scope<'_> {
     Scope::Range { from: unit.from.as_ref(), until: unit.until.as_ref() }
 }
@@ -232,12 +292,12 @@ fn scope(unit: &Unit) -> Scope<'_> {
 /// Reads rows and reduces them. None where the table, or a column of it, is not there.
 async fn reduce<S, T, R: PresentReader>(
     reader: &mut R,
-    what: (&Table, Scope<'_>),
+    wanted: Wanted<'_>,
     (shared, mut buckets): (&Shared<S, T>, Buckets),
     shown: impl Fn(u64),
 ) -> Result<Option<Reduced>, Failure> {
     let mut bytes = 0;
-    let there = each_row(reader, what, shared, |line| {
+    let there = each_row(reader, wanted, &shared.pace, |line| {
         buckets.add(hash(line));
         bytes += line.len() as u64 + 1;
         if bytes % SHOWN_EVERY < line.len() as u64 + 1 {
@@ -251,21 +311,27 @@ async fn reduce<S, T, R: PresentReader>(
 /// Progress is shown each time that so many more bytes were read.
 const SHOWN_EVERY: u64 = 1 << 20;
 
-/// Reads rows, and gives the line of each. Returns whether the table, with all its columns, is there.
-pub(super) async fn each_row<S, T, R: PresentReader>(
+/// Reads rows, and gives the line of each in its form. Returns whether the table, with all its columns,
+/// is there. Told to end, it does so in the middle of an answer, after which the reader is not to be used
+/// again.
+pub(super) async fn each_row<R: PresentReader>(
     reader: &mut R,
-    (table, scope): (&Table, Scope<'_>),
-    shared: &Shared<S, T>,
+    Wanted { table, forms, scope }: Wanted<'_>,
+    pace: &Pace,
     mut each: impl FnMut(&[u8]),
 ) -> Result<bool, Failure> {
     let Some(mut rows) = reader.read(table, scope).await? else { return Ok(false) };
-    let mut lines = Lines::default();
+    let (mut lines, mut writer) = (Lines::default(), forms.writer());
     let mut count = 0;
     while let Some(buffer) = rows.next().await? {
-        shared.pace.pass(buffer.len()).await;
+        pace.pass(buffer.len()).await;
+        if pace.is_over() {
+            // The answer is given up, and its connection with the worker.
+            return Err(VerifyError::Stopped.into());
+        }
         lines.feed(&buffer, |line| {
             count += 1;
-            each(line);
+            each(writer.line(line));
         });
     }
     if !lines.are_whole() || count != rows.rows() {

@@ -44,8 +44,15 @@ pub(super) async fn plan<S: Source>(
     if let Some(sample) = sample {
         units = chosen(units, sample);
     }
-    let begun_at_s = seconds_now();
-    Ok(VerificationPlan { id: rand::random(), tables: patterns.clone(), sample, begun_at_s, units })
+    Ok(VerificationPlan {
+        id: rand::random(),
+        tables: patterns.clone(),
+        sample,
+        incremental: false,
+        begun_at_s: seconds_now(),
+        definitions: tables.to_vec(),
+        units,
+    })
 }
 
 async fn cut<S: Source>(

@@ -9,18 +9,20 @@ use std::time::{Duration, SystemTime};
 use super::rows::Keying;
 use super::suspect::{Standing, Suspect};
 use crate::model::verification::{
-    Difference, DifferenceKind, Digest, NamedValue, Proof, TableVerdict, ValuePair, Verdict,
-    VerificationPlan,
+    Difference, DifferenceKind, Digest, NamedValue, Proof, TableProof, TableVerdict, TakenOver,
+    ValuePair, Verdict, VerificationPlan, earliest,
 };
-use crate::model::{Table, TableId};
+use crate::model::{Position, Table, TableId};
 
 /// Rows that the report names, at most.
-const MOST_NAMED: usize = 1000;
+pub(super) const MOST_NAMED: usize = 1000;
 
 /// Everything that was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     tables: BTreeMap<TableId, TableVerdict>,
+    /// Everything up to there was on the target before any unit was read that is equal.
+    positions: BTreeMap<TableId, Position>,
     differences: Vec<Difference>,
 }
 
@@ -37,16 +39,22 @@ impl Findings {
             equal_units: 0,
             different_rows: 0,
             unsettled_rows: 0,
+            repaired_rows: 0,
             more: false,
+            taken_over: None,
             note: None,
         };
         let mut findings = Findings {
             tables: tables.iter().map(|table| (table.id, verdict(table))).collect(),
+            positions: BTreeMap::new(),
             differences: Vec::new(),
         };
         for proof in proofs {
             if let Some(unit) = plan.units.iter().find(|unit| unit.number == proof.unit) {
                 findings.proven(unit.table, proof);
+                if plan.incremental {
+                    findings.taken_over(unit.table, proof);
+                }
             }
         }
         findings
@@ -54,12 +62,41 @@ impl Findings {
 
     /// A unit is equal.
     pub(super) fn proven(&mut self, table: TableId, proof: &Proof) {
-        if let Some(table) = self.tables.get_mut(&table) {
-            table.equal_units += 1;
-            table.rows += proof.digest.rows;
-            table.bytes += proof.bytes;
-            table.digest = table.digest.with(proof.digest);
-        }
+        let Some(found) = self.tables.get_mut(&table) else { return };
+        found.equal_units += 1;
+        found.rows += proof.digest.rows;
+        found.bytes += proof.bytes;
+        found.digest = found.digest.with(proof.digest);
+        let position = earliest(self.positions.remove(&table), proof.position.clone());
+        self.positions.insert(table, position);
+    }
+
+    /// A unit is equal for an earlier proof.
+    fn taken_over(&mut self, table: TableId, proof: &Proof) {
+        let Some(found) = self.tables.get_mut(&table) else { return };
+        let proven_at = moment(proof.proven_at_s);
+        let before = found.taken_over.take();
+        let (units, rows) = before.as_ref().map_or((0, 0), |before| (before.units, before.rows));
+        let (position, earlier) = before.map(|before| (before.position, before.proven_at)).unzip();
+        found.taken_over = Some(TakenOver {
+            units: units + 1,
+            rows: rows + proof.digest.rows,
+            position: earliest(position, proof.position.clone()),
+            // Texts of this form sort by time.
+            proven_at: earlier.map_or(proven_at.clone(), |earlier| earlier.min(proven_at)),
+        });
+    }
+
+    /// The proofs of those tables of which every unit is equal.
+    pub(super) fn proofs<'a>(&self, tables: impl Iterator<Item = &'a Table>) -> Vec<TableProof> {
+        let proof = |table: &Table| {
+            let found = self.tables.get(&table.id)?;
+            let equal = found.verdict == Verdict::Equal && found.equal_units == found.units;
+            let position = self.positions.get(&table.id).filter(|_| equal)?;
+            let (table, position) = (table.clone(), position.clone());
+            Some(TableProof { table, digest: found.digest, position })
+        };
+        tables.filter_map(proof).collect()
     }
 
     /// Something else is to be said of a table.
@@ -94,6 +131,21 @@ impl Findings {
         if self.differences.len() < MOST_NAMED {
             self.differences.push(difference(table, keying, suspect));
         }
+    }
+
+    /// So many rows were put right, these among them.
+    pub(super) fn repaired(
+        &mut self,
+        table: &Table,
+        keying: &Keying,
+        rows: u64,
+        shown: Vec<&Suspect>,
+    ) {
+        let Some(found) = self.tables.get_mut(&table.id) else { return };
+        found.repaired_rows += rows;
+        let room = MOST_NAMED.saturating_sub(self.differences.len());
+        let named = |suspect| Difference { repaired: true, ..difference(table, keying, suspect) };
+        self.differences.extend(shown.into_iter().take(room).map(named));
     }
 
     /// The verdict, table by table, and the rows.
@@ -142,6 +194,7 @@ fn difference(table: &Table, keying: &Keying, suspect: &Suspect) -> Difference {
             .filter(|_| differing)
             .map(|place| columns[*place].to_owned())
             .collect(),
+        repaired: false,
         source_rows: source.digest.rows,
         target_rows: target.digest.rows,
         values: if shows { places.iter().map(value).collect() } else { Vec::new() },

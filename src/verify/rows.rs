@@ -2,7 +2,8 @@
 //!
 //! In: the buffers of a reader, of whatever engine: a line for each row, a tab between two fields, and
 //! neither within a value. Out: whole lines, one after the other. Nothing here knows what a value
-//! means; NULL is written like no value, so two rows are equal where their lines are.
+//! means; NULL is written like no value, so two rows are equal where their lines are, once
+//! `canonical` has brought them into one form.
 
 use twox_hash::XxHash3_128;
 
@@ -100,7 +101,8 @@ impl Keying {
     }
 }
 
-fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The fields of a row.
+pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b'\t')
 }
 

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::compare::{Worker, each_row};
@@ -18,7 +19,7 @@ use super::{Compared, Shared, VerifyError};
 use crate::model::verification::Digest;
 use crate::model::{Failure, Position};
 use crate::source::{Lull, PresentReader, Scope};
-use crate::target::{Proofs, Target};
+use crate::target::{Mend, Proofs, Target};
 
 /// Keys in one query.
 const KEYS_AT_ONCE: usize = 200;
@@ -47,7 +48,7 @@ pub(super) enum Waited {
     Alone(Option<Position>),
 }
 
-impl<S: Lull, T: Target + Proofs, R: PresentReader> Worker<S, T, R> {
+impl<S: Lull, T: Target + Proofs + Mend, R: PresentReader> Worker<S, T, R> {
     /// Settles suspects.
     ///
     /// # Errors
@@ -151,7 +152,7 @@ async fn look<S, T, R: PresentReader>(
     keys: &[&[u8]],
     shared: &Shared<S, T>,
 ) -> Result<HashMap<Key, Seen>, Failure> {
-    let Compared { table, keying, .. } = compared;
+    let Compared { whole: table, keying, .. } = compared;
     let wanted: HashSet<&[u8]> = keys.iter().copied().collect();
     let mut seen: HashMap<Key, Seen> = HashMap::new();
     let mut take = |line: &[u8]| {
@@ -163,11 +164,11 @@ async fn look<S, T, R: PresentReader>(
     };
     if keying.is_by_key() && reader.finds(table, keys) {
         for keys in keys.chunks(KEYS_AT_ONCE) {
-            each_row(reader, (table, Scope::Keys(keys)), shared, &mut take).await?;
+            each_row(reader, compared.rows(Scope::Keys(keys)), &shared.pace, &mut take).await?;
         }
     } else {
         let all = Scope::Range { from: None, until: None };
-        each_row(reader, (table, all), shared, &mut take).await?;
+        each_row(reader, compared.rows(all), &shared.pace, &mut take).await?;
     }
     Ok(seen)
 }
@@ -176,41 +177,95 @@ fn digest(seen: &HashMap<Key, Seen>, key: &[u8]) -> Digest {
     seen.get(key).map(|seen| seen.digest).unwrap_or_default()
 }
 
-/// Waits until the target has applied everything up to a position. Without a run at work nothing comes
-/// any more, unless the log up to there holds nothing for the target anyway.
+/// What is looked at to see how far the target is.
+pub(super) struct Pulse<'a, S, T> {
+    source: &'a S,
+    state: &'a T,
+    stop: &'a watch::Receiver<bool>,
+    /// No run was at work when it was looked for last.
+    alone: Option<&'a AtomicBool>,
+}
+
+impl<'a, S: Lull, T: Proofs> Pulse<'a, S, T> {
+    pub(super) fn new(source: &'a S, state: &'a T, stop: &'a watch::Receiver<bool>) -> Self {
+        Pulse { source, state, stop, alone: None }
+    }
+
+    fn of(shared: &'a Shared<S, T>) -> Self {
+        let alone = Some(&shared.alone);
+        Pulse { source: &shared.source, state: &shared.state, stop: &shared.stop, alone }
+    }
+
+    /// Waits until the target has applied everything up to a position. Without a run at work nothing
+    /// comes any more, unless the log up to there holds nothing for the target anyway.
+    pub(super) async fn wait(&self, position: &Position) -> Result<Waited, Failure> {
+        loop {
+            if let Some(waited) = self.wait_within(position, SAY).await? {
+                return Ok(waited);
+            }
+            tracing::info!(%position, "waiting until the target has applied what the source has");
+        }
+    }
+
+    /// The same; None where it takes longer than `patience`.
+    async fn wait_within(
+        &self,
+        position: &Position,
+        patience: Duration,
+    ) -> Result<Option<Waited>, Failure> {
+        let begun = Instant::now();
+        let mut alone_since = None;
+        loop {
+            let applied = self.state.applied().await?;
+            if applied.position.as_ref().is_some_and(|applied| applied.reaches(position)) {
+                return Ok(Some(Waited::Applied));
+            }
+            if *self.stop.borrow() {
+                return Err(VerifyError::Stopped.into());
+            }
+            if applied.running {
+                alone_since = None;
+                self.is_alone(false);
+            } else {
+                let since = *alone_since.get_or_insert_with(Instant::now);
+                let before = self.alone.is_some_and(|alone| alone.load(Ordering::Relaxed));
+                if since.elapsed() >= RUN_PATIENCE || before {
+                    self.is_alone(true);
+                    let quiet = match &applied.position {
+                        Some(applied) => self.source.is_quiet_since(applied).await?,
+                        None => false,
+                    };
+                    let alone = || Waited::Alone(applied.position);
+                    return Ok(Some(if quiet { Waited::Applied } else { alone() }));
+                }
+            }
+            if begun.elapsed() >= patience {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn is_alone(&self, is_alone: bool) {
+        if let Some(alone) = self.alone {
+            alone.store(is_alone, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Waits as [`Pulse::wait`] does.
 pub(super) async fn wait<S: Lull, T: Proofs>(
     shared: &Shared<S, T>,
     position: &Position,
 ) -> Result<Waited, Failure> {
-    let mut alone_since = None;
-    let mut said = Instant::now();
-    loop {
-        let applied = shared.state.applied().await?;
-        if applied.position.as_ref().is_some_and(|applied| applied.reaches(position)) {
-            return Ok(Waited::Applied);
-        }
-        if *shared.stop.borrow() {
-            return Err(VerifyError::Stopped.into());
-        }
-        if applied.running {
-            alone_since = None;
-            shared.alone.store(false, Ordering::Relaxed);
-        } else {
-            let since = *alone_since.get_or_insert_with(Instant::now);
-            let alone = since.elapsed() >= RUN_PATIENCE || shared.alone.load(Ordering::Relaxed);
-            if alone {
-                shared.alone.store(true, Ordering::Relaxed);
-                let quiet = match &applied.position {
-                    Some(applied) => shared.source.is_quiet_since(applied).await?,
-                    None => false,
-                };
-                return Ok(if quiet { Waited::Applied } else { Waited::Alone(applied.position) });
-            }
-        }
-        if said.elapsed() >= SAY {
-            said = Instant::now();
-            tracing::info!(%position, "waiting until the target has applied what the source has");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    Pulse::of(shared).wait(position).await
+}
+
+/// The same; None where it takes longer than `patience`.
+pub(super) async fn wait_within<S: Lull, T: Proofs>(
+    shared: &Shared<S, T>,
+    position: &Position,
+    patience: Duration,
+) -> Result<Option<Waited>, Failure> {
+    Pulse::of(shared).wait_within(position, patience).await
 }

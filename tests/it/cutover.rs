@@ -93,11 +93,21 @@ async fn a_switch_that_fails_undoes_everything() {
     let folder = tempfile::tempdir().unwrap();
     let mut promises = Promises::start(&pair, 3, &folder.path().join("never"));
     promises.more_on_source(50).await;
+    let rehearsed = async || Dunlin::run(&pair, "cutover", &["--dry-run"]).await.expect_code(0);
+    Dunlin::run(&pair, "verify", &[]).await.expect_code(0);
+    assert!(rehearsed().await.stdout.contains("every table was proven equal"));
     let failed = Dunlin::run(&pair, "cutover", &words(&["--switch", "exit 3"])).await;
     failed.expect_code(5).expect_said("error[CUTOVER_UNDONE]").expect_said("exit status: 3");
+    // Whatever the command reached may have written to the target.
+    assert!(rehearsed().await.stdout.contains("it is not proven that both sides are equal"));
     let slow = ["--switch", "sleep 60", "--max-downtime", "1s"];
     let failed = Dunlin::run(&pair, "cutover", &words(&slow)).await;
-    failed.expect_code(5).expect_said("error[CUTOVER_UNDONE]");
+    // What was broken off may have moved the traffic, or not.
+    failed.expect_code(5).expect_said("error[CUTOVER_UNDECIDED]");
+    assert_refuses(&pair.on_source().await, "DELETE FROM promise").await;
+    run.finished().await.expect_code(5).expect_said("error[CUTOVER_UNDECIDED]");
+    Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
+    let run = Dunlin::start(&pair, "run", &[]);
     promises.more_on_source(50).await;
     assert_goes_on(&pair, 1).await;
     let source = pair.on_source().await;
@@ -208,7 +218,14 @@ async fn what_stands_against_it_is_said_before_anything_is_changed() {
     early.expect_said("error[MIGRATION_MISSING]");
     catch_up(&pair).await;
     let unverified = Dunlin::run(&pair, "cutover", &[]).await.expect_code(5);
-    unverified.expect_said("error[UNVERIFIED]");
+    unverified.expect_said("error[UNVERIFIED]").expect_said("table public.promise");
+    let rehearsed = Dunlin::run(&pair, "cutover", &["--dry-run"]).await.expect_code(0);
+    assert!(rehearsed.stdout.contains("dunlin verify"), "{}", rehearsed.stdout);
+    Dunlin::run(&pair, "verify", &[]).await.expect_code(0);
+    let rehearsed = Dunlin::run(&pair, "cutover", &["--dry-run"]).await.expect_code(0);
+    assert!(rehearsed.stdout.contains("proven equal"), "{}", rehearsed.stdout);
+    let outdated = Dunlin::run(&pair, "cutover", &["--verified-within", "0s"]).await;
+    outdated.expect_code(5).expect_said("error[UNVERIFIED]").expect_said("old");
     pair.source_sql(
         "BEGIN; INSERT INTO promise (writer, n) VALUES (1, 1); PREPARE TRANSACTION 'x'",
     )
@@ -276,6 +293,81 @@ async fn connections_that_are_cut_while_the_fence_closes_undo_it() {
     open.batch_execute("COMMIT").await.unwrap();
     assert_goes_on(&pair, 1).await;
     run.interrupt().await.expect_code(0);
+}
+
+/// Whether a role of the source can log in.
+async fn may_connect(pair: &TestPair, role: &str) -> bool {
+    let url = pair.source.url(DATABASE).replace("postgres@", &format!("{role}@"));
+    dunlin::demo::server::connect(&url).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_read_only_database_ends_its_sessions_and_is_opened_again_by_an_abort() {
+    let (pair, run) = following(TABLE).await;
+    let held = pair.on_source().await;
+    let read_only = words(&["--fence", "database-read-only", "--max-downtime", "60s"]);
+    let mut killed =
+        Dunlin::start_with_failpoint(&pair, "cutover", &read_only, "traffic-switching");
+    killed.reaches("traffic-switching").await;
+    killed.kill().await;
+    assert!(held.batch_execute("SELECT 1").await.is_err(), "a session outlived the fence");
+    let source = pair.on_source().await;
+    assert_refuses(&source, "CREATE TABLE elsewhere ()").await;
+    assert_refuses(&source, "BEGIN READ WRITE; DELETE FROM promise").await;
+    run.finished().await.expect_code(5).expect_said("error[CUTOVER_UNDECIDED]");
+    Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
+    let run = Dunlin::start(&pair, "run", &[]);
+    assert_goes_on(&pair, 1).await;
+    let done = Dunlin::run(&pair, "cutover", &read_only).await.expect_code(0);
+    assert!(done.stdout.contains("RESET default_transaction_read_only"), "{}", done.stdout);
+    run.finished().await.expect_code(0);
+    // Its own database refuses dunlin nothing that ending the migration takes.
+    Dunlin::run(&pair, "complete", &[]).await.expect_code(0);
+    let left = "SELECT count(*) FROM pg_replication_slots";
+    assert_eq!(number::<i64>(&pair.on_source().await, left).await, 0);
+}
+
+#[tokio::test]
+async fn roles_that_are_fenced_can_log_in_again_where_the_switch_fails() {
+    let (pair, run) = following(TABLE).await;
+    pair.source_sql("CREATE ROLE app LOGIN; CREATE ROLE batch LOGIN; CREATE ROLE resting NOLOGIN")
+        .await;
+    let fence = ["--fence", "roles:app,resting", "--accept-warnings"];
+    let refused = words(&["--fence", "roles:postgres,nobody"]);
+    let refused = Dunlin::run(&pair, "cutover", &refused).await.expect_code(5);
+    refused.expect_said("dunlin itself logs in by this role");
+    let failed = words(&[&fence[..], &["--switch", "exit 1"]].concat());
+    Dunlin::run(&pair, "cutover", &failed).await.expect_code(5);
+    assert!(may_connect(&pair, "app").await, "the role stays locked out");
+    assert!(!may_connect(&pair, "resting").await, "a role may log in that might not before");
+    Dunlin::run(&pair, "cutover", &words(&fence)).await.expect_code(0);
+    run.finished().await.expect_code(0);
+    assert!(!may_connect(&pair, "app").await);
+    assert!(may_connect(&pair, "batch").await);
+    assert_refuses(&pair.on_source().await, "DELETE FROM promise").await;
+}
+
+#[tokio::test]
+async fn the_hook_is_told_of_the_fence_and_of_its_undoing() {
+    let (pair, run) = following(TABLE).await;
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let hook = format!("hook:echo >> {}", said.display());
+    let words = words(&["--fence", &hook, "--max-downtime", "60s"]);
+    let told = || std::fs::read_to_string(&said).unwrap_or_default();
+    let mut killed = Dunlin::start_with_failpoint(&pair, "cutover", &words, "hook-closed");
+    killed.reaches("hook-closed").await;
+    killed.kill().await;
+    assert_eq!(told(), "fence\n");
+    assert_goes_on(&pair, 1).await;
+    Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
+    assert_eq!(told(), "fence\nunfence\n");
+    let failing = [&words[..], &["--switch", "exit 1"]].concat();
+    Dunlin::run(&pair, "cutover", &failing).await.expect_code(5);
+    assert_eq!(told(), "fence\nunfence\n".repeat(2));
+    Dunlin::run(&pair, "cutover", &words).await.expect_code(0);
+    assert_eq!(told(), "fence\nunfence\n".repeat(2) + "fence\n");
+    run.finished().await.expect_code(0);
 }
 
 /// Moves tables of an owner by a role that has what `dunlin grants` prints and nothing else.

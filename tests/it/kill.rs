@@ -39,21 +39,32 @@ const PLAIN: &[(&str, u32)] = &[
 /// The points that only a certain course of events leads to, each in a test of its own.
 const PARTICULAR: &[&str] = &[
     "tables-published",
+    "snapshot-low-read",
     "tables-reset",
     "partitions-settled",
     "table-altered",
+    "marks-awaited",
+    "verification-begun",
     "unit-proven",
+    "rows-mended",
     "definition-intended",
     "definition-run",
     "definition-recorded",
+    "way-back-published",
+    "way-back-armed",
     "cutover-begun",
+    "hook-closed",
     "fence-closed",
     "log-drained",
     "sequences-carried",
+    "changes-compared",
     "source-sealing",
     "source-sealed",
+    "target-unsealed",
     "traffic-switching",
     "traffic-switched",
+    "way-back-begun",
+    "way-back-removed",
 ];
 
 #[test]

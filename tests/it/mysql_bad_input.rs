@@ -82,11 +82,13 @@ async fn sources_without_a_log_or_without_gtids() {
     pair.source_sql("CREATE TABLE orders (id int PRIMARY KEY)").await;
     assert!(found(&pair, "warn").await.contains(&"GTID_OFF".to_owned()));
 
-    let usual = ServerOptions::from(Release::MARIADB_11_8);
-    let pair = MySqlPair::with(usual.clone().with("skip_log_bin", "ON"), usual).await;
-    pair.source_sql("CREATE TABLE orders (id int PRIMARY KEY)").await;
-    assert_eq!(found(&pair, "block").await, ["BINLOG_OFF"]);
-    refused(&pair, &[], Code::BinlogOff).await;
+    for release in [Release::MYSQL_9_7, Release::MARIADB_11_8] {
+        let usual = ServerOptions::from(release);
+        let pair = MySqlPair::with(usual.clone().with("skip_log_bin", "ON"), usual).await;
+        pair.source_sql("CREATE TABLE orders (id int PRIMARY KEY)").await;
+        assert_eq!(found(&pair, "block").await, ["BINLOG_OFF"]);
+        refused(&pair, &[], Code::BinlogOff).await.expect_said("set log_bin in the server's");
+    }
 }
 
 #[tokio::test]
@@ -148,6 +150,36 @@ async fn a_mariadb_target_that_is_not_set_up() {
         assert_eq!(found(&pair, "block").await, [code.as_str()], "{setting}");
         refused(&pair, &[], code).await.expect_said("hint: SET GLOBAL ");
         pair.target_sql(&format!("SET GLOBAL {usual}")).await;
+    }
+}
+
+/// A table that the source made while it was not strict, and a target that is.
+#[tokio::test]
+async fn tables_that_a_strict_target_would_refuse() {
+    // A row of it with all its values would fit on no page.
+    let columns: Vec<_> = (1..=40).map(|n| format!("c{n} CHAR(255)")).collect();
+    let columns = columns.join(", ");
+    for release in [Release::MYSQL_9_7, Release::MARIADB_11_8] {
+        let pair = MySqlPair::of(release).await;
+        pair.source_sql(&format!(
+            "SET GLOBAL innodb_strict_mode = OFF; SET SESSION innodb_strict_mode = OFF;
+             CREATE TABLE wide (id int PRIMARY KEY, {columns}) CHARACTER SET latin1;
+             INSERT INTO wide (id, c1) VALUES (1, 'a')"
+        ))
+        .await;
+        if release == Release::MYSQL_9_7 {
+            pair.target_sql("CREATE USER mover@'%'; GRANT ALL ON app.* TO mover@'%'").await;
+            pair.target_sql("GRANT ALL ON dunlin.* TO mover@'%'").await;
+            let target = pair.target_url().replace("root@", "mover@");
+            let run = ["run", "--source", &pair.source_url(), "--target", &target];
+            let run = [&run[..], &["--until", "snapshot", "--retry-for", "0s"]].concat();
+            let finished = halted(started(&run).await, Code::SchemaRestoreFailed);
+            finished.expect_said("app.wide").expect_said("innodb_strict_mode = OFF");
+        }
+        Dunlin::run(&pair, "run", &["--until", "snapshot"]).await.expect_code(0);
+        pair.source_sql("ALTER TABLE wide ADD KEY (c1); INSERT INTO wide (id) VALUES (2)").await;
+        Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+        pair.assert_equal().await;
     }
 }
 

@@ -14,28 +14,28 @@ use tokio::time::interval;
 use crate::support::mysql::{MySqlPair, row};
 use crate::support::{Dunlin, wait_until};
 
-const SCHEMA: &str =
+pub const SCHEMA: &str =
     "CREATE TABLE promise (id bigint PRIMARY KEY AUTO_INCREMENT, writer int, n int);
 CREATE TABLE audit (n bigint PRIMARY KEY AUTO_INCREMENT, promise bigint);
 CREATE TRIGGER audited AFTER INSERT ON promise FOR EACH ROW INSERT INTO audit (promise) VALUES (NEW.id);
 CREATE USER app@'%' IDENTIFIED BY ''; GRANT ALL ON app.* TO app@'%'";
 
 /// An application's account, which may not write where the server is read-only.
-const USER: &str = "CREATE USER app@'%' IDENTIFIED BY ''; GRANT ALL ON app.* TO app@'%'";
+pub const USER: &str = "CREATE USER app@'%' IDENTIFIED BY ''; GRANT ALL ON app.* TO app@'%'";
 
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a writer was told of its inserts: None where the answer never came.
 type Told = Vec<((i32, i32), Option<bool>)>;
 
-struct Writers {
+pub struct Writers {
     stop: watch::Sender<bool>,
     written: [watch::Receiver<u64>; 2],
     tasks: JoinSet<(Told, Option<Duration>)>,
 }
 
 impl Writers {
-    fn start(pair: &MySqlPair, count: i32, gate: &Path) -> Writers {
+    pub fn start(pair: &MySqlPair, count: i32, gate: &Path) -> Writers {
         let (stop, stopped) = watch::channel(false);
         let (counts, written): (Vec<_>, Vec<_>) = (0..2).map(|_| watch::channel(0)).unzip();
         let ports = [pair.source.port(), pair.target.port()];
@@ -47,13 +47,13 @@ impl Writers {
         Writers { stop, written: written.try_into().unwrap(), tasks }
     }
 
-    async fn more(&mut self, side: usize, inserts: u64) {
+    pub async fn more(&mut self, side: usize, inserts: u64) {
         let goal = *self.written[side].borrow() + inserts;
         self.written[side].wait_for(|count| *count >= goal).await.unwrap();
     }
 
     /// Every commit that was promised is on this server exactly once, and nothing that was refused.
-    async fn assert_kept(mut self, session: &mut Conn) {
+    pub async fn assert_kept(mut self, session: &mut Conn) {
         self.stop.send_replace(true);
         let (mut told, mut pause) = (Vec::new(), None);
         while let Some(ended) = self.tasks.join_next().await {
@@ -76,7 +76,7 @@ impl Writers {
     }
 }
 
-async fn connect(port: u16) -> Conn {
+pub async fn connect(port: u16) -> Conn {
     let mut ticks = interval(RECONNECT_INTERVAL);
     loop {
         ticks.tick().await;
@@ -134,7 +134,7 @@ async fn wait_for_phase(pair: &MySqlPair, phase: &str) {
     .await;
 }
 
-async fn following(release: Release) -> (MySqlPair, Dunlin) {
+pub async fn following(release: Release) -> (MySqlPair, Dunlin) {
     let pair = MySqlPair::of(release).await;
     pair.source_sql(SCHEMA).await;
     pair.target_sql(USER).await;
@@ -151,7 +151,12 @@ async fn assert_goes_on(pair: &MySqlPair, n: i32) {
 }
 
 async fn assert_refuses(pair: &MySqlPair) {
-    let mut session = connect(pair.source.port()).await;
+    assert_refuses_at(pair.source.port()).await;
+}
+
+/// An application may not write to the server at this port.
+pub async fn assert_refuses_at(port: u16) {
+    let mut session = connect(port).await;
     let insert = "INSERT INTO promise (writer, n) VALUES (-1, -1)";
     let error = session.query_drop(insert).await.unwrap_err();
     // ER_OPTION_PREVENTS_STATEMENT.
@@ -159,7 +164,7 @@ async fn assert_refuses(pair: &MySqlPair) {
 }
 
 /// Patient, for a machine under load.
-fn words<'a>(further: &[&'a str]) -> Vec<&'a str> {
+pub fn words<'a>(further: &[&'a str]) -> Vec<&'a str> {
     [&["--accept-unverified", "--log-level", "debug", "--max-downtime", "50s"], further].concat()
 }
 
@@ -207,30 +212,92 @@ async fn mysql_9_7_cuts_over() {
 }
 
 #[tokio::test]
+async fn mariadb_10_11_cuts_over() {
+    cuts_over(Release::MARIADB_10_11).await;
+}
+
+#[tokio::test]
 async fn mariadb_11_8_cuts_over() {
     cuts_over(Release::MARIADB_11_8).await;
 }
 
-async fn kill_at(pair: &MySqlPair, failpoint: &str) {
-    let words = words(&[]);
-    let mut cutover = Dunlin::start_with_failpoint(pair, "cutover", &words, failpoint);
-    cutover.reaches(failpoint).await;
-    cutover.kill().await;
+async fn tells_the_hook(release: Release) {
+    let (pair, run) = following(release).await;
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let hook = format!("hook:echo >> {}", said.display());
+    let words = words(&["--fence", &hook]);
+    let told = || std::fs::read_to_string(&said).unwrap_or_default();
+    let mut killed = Dunlin::start_with_failpoint(&pair, "cutover", &words, "hook-closed");
+    killed.reaches("hook-closed").await;
+    killed.kill().await;
+    assert_eq!(told(), "fence\n");
+    assert_goes_on(&pair, 1).await;
+    Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
+    assert_eq!(told(), "fence\nunfence\n");
+    let failing = [&words[..], &["--switch", "exit 1"]].concat();
+    Dunlin::run(&pair, "cutover", &failing).await.expect_code(5);
+    assert_eq!(told(), "fence\nunfence\n".repeat(2));
+    assert_goes_on(&pair, 2).await;
+    Dunlin::run(&pair, "cutover", &words).await.expect_code(0);
+    assert_eq!(told(), "fence\nunfence\n".repeat(2) + "fence\n");
+    run.finished().await.expect_code(0);
+    assert_refuses(&pair).await;
 }
 
 #[tokio::test]
-async fn kills_leave_the_source_open_before_the_seal_and_closed_behind_it() {
-    let (pair, run) = following(Release::MYSQL_9_7).await;
-    for (n, point) in (0..).zip(["fence-closed", "log-drained", "source-sealing"]) {
-        kill_at(&pair, point).await;
-        assert_goes_on(&pair, n).await;
+async fn the_hook_is_told_of_the_fence_on_mysql_9_7() {
+    tells_the_hook(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn the_hook_is_told_of_the_fence_on_mariadb_11_8() {
+    tells_the_hook(Release::MARIADB_11_8).await;
+}
+
+/// What writes to a MariaDB server that is read-only is named, and so is what opens it.
+#[tokio::test]
+async fn what_writes_past_the_seal_is_named() {
+    let mut pair = MySqlPair::of(Release::MARIADB_11_8).await;
+    pair.source_sql(SCHEMA).await;
+    pair.target_sql(USER).await;
+    pair.source_sql(
+        "CREATE USER shop@'%'; GRANT READ ONLY ADMIN ON *.* TO shop@'%'; SET GLOBAL event_scheduler = ON;
+         CREATE DEFINER = app@'%' EVENT quiet ON SCHEDULE EVERY 9 YEAR STARTS NOW() + INTERVAL 9 YEAR
+             DO DELETE FROM promise;
+         CREATE DEFINER = shop@'%' EVENT tick ON SCHEDULE EVERY 9 YEAR STARTS NOW() + INTERVAL 9 YEAR
+             DO DELETE FROM promise",
+    )
+    .await;
+    pair.target_sql("CREATE USER shop@'%'").await;
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    let rehearsal = ["--dry-run", "--way-back"];
+    let told = Dunlin::run(&pair, "cutover", &rehearsal).await.expect_code(5).stdout;
+    for said in [
+        "event app.tick runs as shop@%",
+        "fix: SET GLOBAL event_scheduler = OFF",
+        "'shop'@'%' may write to the source",
+        "a restart of the server lets writers in",
+    ] {
+        assert!(told.contains(said), "{said} in {told}");
     }
-    kill_at(&pair, "source-sealed").await;
+    assert!(!told.contains("app.quiet") && !told.contains("root"), "{told}");
+    pair.source_sql("SET GLOBAL event_scheduler = OFF").await;
+    Dunlin::run(&pair, "cutover", &rehearsal).await.expect_code(0);
+    let refused = Dunlin::run(&pair, "cutover", &words(&["--way-back"])).await.expect_code(5);
+    refused.expect_said("'shop'@'%' may write to the source");
+    let accepted = words(&["--way-back", "--accept-warnings"]);
+    Dunlin::run(&pair, "cutover", &accepted).await.expect_code(0);
+    let until = "only until a restart of its server";
+    let status =
+        async |pair: &MySqlPair| Dunlin::run(pair, "status", &[]).await.expect_code(0).stdout;
+    assert!(status(&pair).await.contains(until), "{}", status(&pair).await);
+    pair.source.stop().unwrap();
+    pair.source.start().unwrap();
+    let opened = Dunlin::run(&pair, "reverse", &[]).await.expect_code(5);
+    opened.expect_said("takes writes from anybody").expect_said("read_only");
+    pair.source_sql("SET GLOBAL read_only = ON").await;
+    Dunlin::run(&pair, "reverse", &["--until", "caught-up"]).await.expect_code(0);
     assert_refuses(&pair).await;
-    Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
-    assert_goes_on(&pair, 10).await;
-    kill_at(&pair, "traffic-switching").await;
-    run.finished().await.expect_code(5).expect_said("error[CUTOVER_UNDECIDED]");
-    Dunlin::run(&pair, "cutover", &["--finish"]).await.expect_code(0);
-    assert_refuses(&pair).await;
+    assert!(status(&pair).await.contains(until), "{}", status(&pair).await);
 }

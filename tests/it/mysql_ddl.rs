@@ -1,11 +1,12 @@
 //! Definitions that are changed on a MySQL or MariaDB source while its log is followed.
 
-use dunlin::demo::mysql::{Release, Server};
+use dunlin::demo::mysql::{Release, Server, ServerOptions};
 use mysql_async::prelude::Queryable;
 
-use crate::support::Dunlin;
 use crate::support::binary::Finished;
-use crate::support::mysql::MySqlPair;
+use crate::support::mysql::{MySqlPair, row};
+use crate::support::steps::Held;
+use crate::support::{Dunlin, wait_until};
 
 const TABLES: &str = "
 CREATE TABLE account (id bigint PRIMARY KEY AUTO_INCREMENT, owner varchar(40) NOT NULL,
@@ -53,6 +54,10 @@ const DEFINITIONS: &[&str] = &[
      INSERT INTO pile VALUES (1, 'p', NULL)",
     "ALTER TABLE picked DROP PRIMARY KEY, ADD id int NOT NULL, ADD PRIMARY KEY (id);
      UPDATE picked SET id = 5",
+    "CREATE TABLE stamp (id int PRIMARY KEY); INSERT INTO stamp VALUES (1), (2);
+     SET SESSION explicit_defaults_for_timestamp = OFF; ALTER TABLE stamp ADD made timestamp;
+     UPDATE stamp SET id = 3 WHERE id = 2;
+     SET SESSION explicit_defaults_for_timestamp = ON; ALTER TABLE stamp ADD seen timestamp",
     "ALTER TABLE later CONVERT TO CHARACTER SET latin1; INSERT INTO later VALUES (12, 'é')",
 ];
 
@@ -120,6 +125,29 @@ async fn mariadb_10_11_definitions_are_carried_at_their_places() {
     carries_definitions(Release::MARIADB_10_11).await;
 }
 
+/// On such a target the first TIMESTAMP column that does not say otherwise is NOT NULL and changes with
+/// each change of its row.
+#[tokio::test]
+async fn timestamps_are_what_they_are_on_the_source_whatever_the_targets_default_is() {
+    for release in [Release::MYSQL_9_7, Release::MARIADB_11_8] {
+        let target = ServerOptions::from(release).with("explicit_defaults_for_timestamp", "OFF");
+        let pair = MySqlPair::with(release.into(), target).await;
+        pair.source_sql(
+            "CREATE TABLE seen (id int PRIMARY KEY, at timestamp NOT NULL, n int);
+             CREATE TABLE later (id int PRIMARY KEY, n int);
+             INSERT INTO seen VALUES (1, '2020-02-02 02:02:02', 1); INSERT INTO later VALUES (1, 1)",
+        )
+        .await;
+        Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+        pair.source_sql(
+            "ALTER TABLE later ADD at timestamp; UPDATE seen SET n = 2; UPDATE later SET n = 2",
+        )
+        .await;
+        Dunlin::run(&pair, "run", CARRY).await.expect_code(0);
+        assert_same(&pair).await;
+    }
+}
+
 /// Before a definition is run, behind it, and when it is recorded.
 const POINTS: [&str; 3] = ["definition-intended", "definition-run", "definition-recorded"];
 
@@ -146,6 +174,35 @@ async fn mysql_9_7_definitions_survive_kills() {
 #[tokio::test]
 async fn mariadb_11_8_definitions_survive_kills() {
     survives_kills(Release::MARIADB_11_8, 1).await;
+}
+
+/// One that was asleep between its intent and the definition, while another process carried that out and
+/// went on.
+#[tokio::test]
+async fn who_lost_the_migration_runs_no_definition() {
+    let pair = begun(Release::MYSQL_9_7).await;
+    pair.source_sql("TRUNCATE TABLE heap; INSERT INTO heap VALUES (2, 'y')").await;
+    let (source, target) = (pair.source_url(), pair.target_url());
+    let mut command = Dunlin::command(&["run", "--source", &source, "--target", &target]);
+    command.args(CARRY);
+    let asleep = Held::at(command, "definition-intended").await;
+
+    let mut session = pair.target.connect("app").await.unwrap();
+    let claims = "SELECT DISTINCT processlist_id FROM performance_schema.metadata_locks \
+         JOIN performance_schema.threads ON thread_id = owner_thread_id \
+         WHERE object_type = 'USER LEVEL LOCK'";
+    let claims: Vec<u64> = session.query(claims).await.unwrap();
+    assert!(!claims.is_empty());
+    for claim in claims {
+        session.query_drop(format!("KILL {claim}")).await.unwrap();
+    }
+    Dunlin::run(&pair, "run", CARRY).await.expect_code(0);
+    assert_same(&pair).await;
+
+    asleep.let_go();
+    let told = asleep.dunlin.finished().await;
+    assert_ne!(told.code(), 0, "{told:?}");
+    assert_same(&pair).await;
 }
 
 async fn halted(pair: &MySqlPair, arguments: &[&str]) -> Finished {
@@ -252,14 +309,23 @@ RENAME TABLE account TO _account_old, _account_new TO account;
 INSERT INTO account (owner, balance, fresh) VALUES ('fresh', 5, 6);
 ";
 
-#[tokio::test]
-async fn a_table_that_a_tool_exchanges_is_carried_with_its_shadow() {
-    let pair = begun(Release::MYSQL_9_7).await;
+async fn a_tool_exchanges_a_table(release: Release) {
+    let pair = begun(release).await;
     pair.source_sql("ALTER TABLE transfer DROP FOREIGN KEY of_account").await;
     pair.source_sql(ONLINE).await;
     pair.source_sql("DROP TABLE _account_old").await;
     Dunlin::run(&pair, "run", CARRY).await.expect_code(0);
     assert_same(&pair).await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_a_table_that_a_tool_exchanges_is_carried_with_its_shadow() {
+    a_tool_exchanges_a_table(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_10_11_a_table_that_a_tool_exchanges_is_carried_with_its_shadow() {
+    a_tool_exchanges_a_table(Release::MARIADB_10_11).await;
 }
 
 /// Some tables are copied before their columns come, others behind it.
@@ -278,4 +344,55 @@ async fn columns_that_come_amid_the_copy_are_carried() {
     }
     Dunlin::run(&pair, "run", CARRY).await.expect_code(0);
     assert_same(&pair).await;
+}
+
+const LOADING: &str = "SELECT count(*) FROM information_schema.PROCESSLIST
+    WHERE INFO LIKE 'LOAD DATA LOCAL %account%'";
+
+/// Emptied between the snapshot and the copy, as a table is that is emptied all the time: what it
+/// held at the snapshot is not copied, now or later. One that was altered before it was emptied is.
+async fn emptied_before_the_copy(release: Release) {
+    let pair = MySqlPair::of(release).await;
+    pair.source_sql(TABLES).await;
+    let words = ["--workers", "1", "--until", "snapshot"];
+    let mut run = Dunlin::start_with_failpoint(&pair, "run", &words, "chunks-planned");
+    run.reaches("chunks-planned").await;
+    run.kill().await;
+    let mut locker = pair.on_target().await;
+    locker.query_drop("BEGIN; SELECT * FROM account FOR UPDATE").await.unwrap();
+    let mut observer = pair.on_target().await;
+    let run = Dunlin::start(&pair, "run", &words);
+    wait_until("the first table is copied", async || row::<i64>(&mut observer, LOADING).await > 0)
+        .await;
+    pair.source_sql(
+        "INSERT INTO heap VALUES (3, 'before'); DELETE FROM heap WHERE a = 1 LIMIT 1; \
+         TRUNCATE TABLE heap; INSERT INTO heap VALUES (4, 'gone'); TRUNCATE heap; \
+         INSERT INTO heap VALUES (5, 'stays'); DELETE FROM transfer WHERE id = 1; \
+         TRUNCATE TABLE transfer; INSERT INTO transfer VALUES (1, 1, 2, '2026-01-01'); \
+         ALTER TABLE label ADD COLUMN tag varchar(20) DEFAULT 'a'; TRUNCATE TABLE label; \
+         INSERT INTO label VALUES ('three', '3', 'b')",
+    )
+    .await;
+    locker.query_drop("COMMIT").await.unwrap();
+    let finished = run.finished().await.expect_code(0);
+    let followed: Vec<&str> =
+        finished.stderr.lines().filter(|line| line.contains("was emptied")).collect();
+    for (table, spared) in [("app.heap", true), ("app.transfer", true), ("app.label", false)] {
+        let emptied =
+            |line: &&str| line.contains("it is followed from there") && line.contains(table);
+        assert_eq!(followed.iter().any(emptied), spared, "{table}:\n{}", finished.stderr);
+    }
+    pair.source_sql("TRUNCATE TABLE heap; INSERT INTO heap VALUES (6, 'last'), (NULL, NULL)").await;
+    Dunlin::run(&pair, "run", CARRY).await.expect_code(0);
+    assert_same(&pair).await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_tables_that_are_emptied_all_the_time_need_no_copy() {
+    emptied_before_the_copy(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_tables_that_are_emptied_all_the_time_need_no_copy() {
+    emptied_before_the_copy(Release::MARIADB_11_8).await;
 }

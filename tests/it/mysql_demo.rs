@@ -13,7 +13,6 @@ use crate::support::pair::DATABASE;
 async fn moves_under_applications(release: Release) {
     let pair = MySqlPair::of(release).await;
     load(&pair.source, DATABASE, Size::SMALL).await.unwrap();
-    // No faster: a table that is emptied twice a second is copied again and again.
     let options = WriterOptions { seed: 1, size: Size::SMALL, speed: 1.0, largest_rows: 1000 };
     let writers = start_writers(&pair.source, DATABASE, options);
     writers.commit_more(300).await;

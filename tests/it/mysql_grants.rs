@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 
 use crate::bad_input::{halted, ids, started};
 use crate::support::binary::Finished;
-use crate::support::mysql::{MySqlPair, batch};
+use crate::support::mysql::{MySqlPair, batch, row};
 
 /// Tables, and objects that run as another account.
 const OBJECTS: &str = "
@@ -93,6 +93,54 @@ async fn moves_with_what_grants_prints(release: Release) {
     pair.assert_equal().await;
 }
 
+/// There and back with what `dunlin grants` prints for both sides, on both servers.
+async fn goes_back_with_what_grants_prints(release: Release) {
+    let mover = Mover::new(release).await;
+    let pair = &mover.pair;
+    let (engine, of_cutover) = match release.is_mariadb() {
+        true => ("mariadb", "-- On MariaDB: GRANT PROCESS"),
+        false => ("mysql", "-- GRANT PROCESS, "),
+    };
+    pair.source_sql("SET GLOBAL log_bin_trust_function_creators = ON").await;
+    let mut more = String::new();
+    for side in ["source", "target"] {
+        let words = ["grants", "--engine", engine, "--side", side, "--role", "mover"];
+        let printed = started(&words).await.expect_code(0).stdout;
+        batch(&pair.source, &printed).await;
+        batch(&pair.target, &printed).await;
+        let rest = printed.lines().filter(|line| line.starts_with(of_cutover));
+        more.extend(rest.map(|line| &line[line.find("GRANT").unwrap()..]));
+    }
+    mover.dunlin(&["run", "--until", "caught-up"]).await.expect_code(0);
+    let rehearsal = ["cutover", "--dry-run", "--way-back", "--accept-unverified"];
+    let told = mover.dunlin(&rehearsal).await.expect_code(5).stdout;
+    for said in ["the account lacks PROCESS", "CONNECTION", "ADMIN ON *.* TO `mover`@`%`"] {
+        assert!(told.contains(said), "{said} in {told}");
+    }
+    batch(&pair.source, &more).await;
+    batch(&pair.target, &more).await;
+    let told = mover.dunlin(&rehearsal).await.expect_code(0).stdout;
+    assert!(!told.contains("lacks") && told.contains("may not see which others"), "{told}");
+    let patient = ["--accept-unverified", "--accept-warnings", "--max-downtime", "50s"];
+    mover.dunlin(&[&["cutover", "--way-back"][..], &patient].concat()).await.expect_code(0);
+    pair.target_sql("INSERT INTO orders (total) VALUES (7)").await;
+    mover.dunlin(&["reverse", "--until", "caught-up"]).await.expect_code(0);
+    pair.assert_equal().await;
+    mover.dunlin(&[&["cutover", "--back"][..], &patient].concat()).await.expect_code(0);
+    mover.dunlin(&["complete"]).await.expect_code(0);
+    pair.source_sql("INSERT INTO orders (total) VALUES (8)").await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_goes_back_with_what_grants_prints() {
+    goes_back_with_what_grants_prints(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_10_11_goes_back_with_what_grants_prints() {
+    goes_back_with_what_grants_prints(Release::MARIADB_10_11).await;
+}
+
 #[tokio::test]
 async fn mysql_9_7_moves_with_what_grants_prints() {
     moves_with_what_grants_prints(Release::MYSQL_9_7).await;
@@ -106,4 +154,41 @@ async fn mariadb_10_11_moves_with_what_grants_prints() {
 #[tokio::test]
 async fn mariadb_11_8_moves_with_what_grants_prints() {
     moves_with_what_grants_prints(Release::MARIADB_11_8).await;
+}
+
+/// Where the target's binary log ends.
+async fn logged(pair: &MySqlPair) -> String {
+    let end = match pair.target.release().is_mariadb() {
+        false => "SELECT @@gtid_executed",
+        true => "SELECT @@gtid_binlog_pos",
+    };
+    row::<(String,)>(&mut pair.on_target().await, end).await.0
+}
+
+async fn writes_past_the_log(release: Release, privilege: &str) {
+    let mover = Mover::new(release).await;
+    mover.grant().await;
+    let run = ["run", "--until", "caught-up", "--target-binlog", "off"];
+    halted(mover.dunlin(&run).await, Code::PrivilegeMissing);
+    let pair = &mover.pair;
+    pair.target_sql(&format!("GRANT {privilege} ON *.* TO mover@'%'")).await;
+    let before = logged(pair).await;
+    mover.dunlin(&run).await.expect_code(0);
+    pair.source_sql("INSERT INTO orders (total) VALUES (9); ALTER TABLE item ADD note text").await;
+    mover.dunlin(&run).await.expect_code(0);
+    assert_eq!(logged(pair).await, before);
+    pair.source_sql("DELETE FROM orders WHERE total = 18").await;
+    mover.dunlin(&["run", "--until", "caught-up"]).await.expect_code(0);
+    assert_ne!(logged(pair).await, before);
+    pair.assert_equal().await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_writes_past_the_targets_log() {
+    writes_past_the_log(Release::MYSQL_9_7, "SESSION_VARIABLES_ADMIN").await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_writes_past_the_targets_log() {
+    writes_past_the_log(Release::MARIADB_11_8, "BINLOG ADMIN").await;
 }

@@ -42,6 +42,11 @@ async fn mysql_9_7_fifty_random_kills_lose_nothing() {
 }
 
 #[tokio::test]
+async fn mariadb_10_11_random_kills_lose_nothing() {
+    random_kills(Release::MARIADB_10_11, 20).await;
+}
+
+#[tokio::test]
 async fn mariadb_11_8_random_kills_lose_nothing() {
     random_kills(Release::MARIADB_11_8, 20).await;
 }

@@ -1,6 +1,10 @@
 //! What befalls the source's log and its server: thrown away, reset, stalled, taken over by another
 //! server; and a target that is slow for long.
 
+use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
 use dunlin::demo::mysql::release::Flavour;
 use dunlin::demo::mysql::{Release, Server, ServerOptions};
 use mysql_async::prelude::Queryable;
@@ -71,6 +75,11 @@ async fn mysql_9_7_without_gtids_halts_where_the_log_was_thrown_away() {
 }
 
 #[tokio::test]
+async fn mariadb_10_11_halts_where_the_log_was_thrown_away() {
+    log_is_thrown_away(Release::MARIADB_10_11.into()).await;
+}
+
+#[tokio::test]
 async fn mariadb_11_8_halts_where_the_log_was_thrown_away() {
     log_is_thrown_away(Release::MARIADB_11_8.into()).await;
 }
@@ -116,6 +125,11 @@ async fn semi_synchronous_stall(release: Release) {
 #[tokio::test]
 async fn mysql_9_7_a_commit_that_stalls_at_the_snapshot_is_not_lost() {
     semi_synchronous_stall(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_10_11_a_commit_that_stalls_at_the_snapshot_is_not_lost() {
+    semi_synchronous_stall(Release::MARIADB_10_11).await;
 }
 
 #[tokio::test]
@@ -240,6 +254,11 @@ async fn mysql_9_7_another_server_takes_over() {
 }
 
 #[tokio::test]
+async fn mariadb_10_11_another_server_takes_over() {
+    another_server_takes_over(Release::MARIADB_10_11).await;
+}
+
+#[tokio::test]
 async fn mariadb_11_8_another_server_takes_over() {
     another_server_takes_over(Release::MARIADB_11_8).await;
 }
@@ -326,6 +345,70 @@ async fn mysql_9_7_waits_for_a_slow_target() {
 }
 
 #[tokio::test]
+async fn mariadb_10_11_waits_for_a_slow_target() {
+    slow_target(Release::MARIADB_10_11).await;
+}
+
+#[tokio::test]
 async fn mariadb_11_8_waits_for_a_slow_target() {
     slow_target(Release::MARIADB_11_8).await;
+}
+
+/// Where the first compressed transaction behind this place of a log stands: its offset and length.
+fn payload_behind(log: &[u8], start: usize) -> (usize, usize) {
+    const TRANSACTION_PAYLOAD: u8 = 40;
+    let length = |at: usize| u32::from_le_bytes(log[at + 9..at + 13].try_into().unwrap()) as usize;
+    let mut at = start;
+    while log[at + 4] != TRANSACTION_PAYLOAD {
+        at += length(at);
+    }
+    (at, length(at))
+}
+
+/// A compressed transaction that is damaged in the source's file: once so that its checksum shows it,
+/// and once so that only unpacking does.
+#[tokio::test]
+async fn mysql_9_7_a_damaged_payload_halts_before_its_rows() {
+    let packed =
+        ServerOptions::from(Release::MYSQL_9_7).with("binlog_transaction_compression", "ON");
+    let pair = MySqlPair::with(packed, Release::MYSQL_9_7.into()).await;
+    pair.source_sql(
+        "CREATE TABLE item (id INT PRIMARY KEY, v TEXT); INSERT INTO item VALUES (1, 'a')",
+    )
+    .await;
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    let mut source = pair.on_source().await;
+    let (folder,): (String,) = row(&mut source, "SELECT @@log_bin_basename").await;
+    let end = "SHOW BINARY LOG STATUS";
+    let (name, start, ..): (String, usize, String, String, String) = row(&mut source, end).await;
+    let file = Path::new(&folder).with_file_name(name);
+    pair.source_sql("INSERT INTO item VALUES (2, REPEAT('b', 5000)), (3, REPEAT('c', 5000))").await;
+    pair.source_sql("INSERT INTO item VALUES (4, 'd')").await;
+
+    let whole = fs::read(&file).unwrap();
+    let (at, length) = payload_behind(&whole, start);
+    let mut flipped = whole[at..at + length].to_vec();
+    flipped[length / 2] ^= 1;
+    let mut unpackable = whole[at..at + length].to_vec();
+    // What every frame of zstd begins with.
+    let frame = unpackable.windows(4).position(|bytes| bytes == [0x28, 0xB5, 0x2F, 0xFD]).unwrap();
+    unpackable[frame] ^= 1;
+    let sum = crc32fast::hash(&unpackable[..length - 4]).to_le_bytes();
+    unpackable[length - 4..].copy_from_slice(&sum);
+    for (damaged, expected) in [(flipped, "checksum"), (unpackable, "decompressed")] {
+        overwrite(&file, at, &damaged);
+        let halted = Dunlin::run(&pair, "run", &["--until", "caught-up"]).await;
+        halted.expect_halt("LOG_UNREADABLE").expect_said(expected);
+        let (count,): (u32,) = row(&mut pair.on_target().await, "SELECT count(*) FROM item").await;
+        assert_eq!(count, 1);
+    }
+    overwrite(&file, at, &whole[at..at + length]);
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    pair.assert_equal().await;
+}
+
+fn overwrite(file: &Path, at: usize, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.seek(SeekFrom::Start(at as u64)).unwrap();
+    file.write_all(bytes).unwrap();
 }

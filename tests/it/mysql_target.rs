@@ -10,13 +10,14 @@ use dunlin::demo::mysql::server::MySql;
 use dunlin::demo::private::PrivateServer;
 use dunlin::model::selection::Patterns;
 use dunlin::model::{
-    Batch, Bracket, Cell, Chunk, ChunkRange, Code, Column, ColumnOrder, Identity, Lsn,
+    Batch, Bracket, Cell, Chunk, ChunkRange, Code, Column, ColumnOrder, Disposition, Identity, Lsn,
     OnDropColumn, Phase, Plan, Position, Relation, RelationColumn, RowForm, RowIdentity,
     SequenceValue, Shape, SourceIdentity, Step, Table, TableEffect, TableId, TableName, UpdateSet,
     ValueRef,
 };
 use dunlin::target::mysql::{MySqlTarget, Options, Remembered};
-use dunlin::target::{Applied, Applier, BuildStage, Checkpoint, ChunkLoader, Target};
+use dunlin::target::{Applied, Applier, BuildStage, Checkpoint, ChunkLoader, Proofs, Target};
+use futures_util::FutureExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 
@@ -33,6 +34,7 @@ pub async fn target(server: &Server) -> MySqlTarget {
     let options = Options {
         name: "it's".to_owned(),
         on_drop_column: OnDropColumn::Drop,
+        binlog: true,
         remembered: Remembered::default(),
     };
     MySqlTarget::connect(&endpoint, options).await.unwrap()
@@ -116,6 +118,7 @@ async fn tables(session: &mut Conn, names: &[&str]) -> Vec<Table> {
             correlation: None,
             root: None,
             partitions: None,
+            cascades: None,
             binary_travels: false,
         });
     }
@@ -228,6 +231,7 @@ async fn shape(applier: &mut impl Applier, table: &Table) -> Arc<Shape> {
         name: table.name.clone(),
         columns: columns.collect(),
         full: true,
+        cascades: false,
     });
     applier.describe(table, &relation).await.unwrap();
     let primary_key: Vec<u16> = table.primary_key.iter().map(|&index| index as u16).collect();
@@ -487,4 +491,23 @@ async fn mysql_only_the_newest_writes() {
 #[tokio::test]
 async fn mariadb_only_the_newest_writes() {
     only_the_newest_writes(Release::MARIADB_11_8).await;
+}
+
+/// The driver would take the rest of an answer for the next one's, and a migration that is there for
+/// none.
+#[tokio::test]
+async fn a_look_that_is_dropped_half_way_leaves_no_answer_behind() {
+    let pair = MySqlPair::of(Release::MYSQL_9_7).await;
+    let target = target(&pair.target).await;
+    begin(&target, &[]).await;
+    for _ in 0..20 {
+        assert!(target.is_asked_to_stand_by().now_or_never().is_none());
+        assert!(target.load().await.unwrap().is_some());
+        assert!(target.status().now_or_never().is_none());
+        assert!(target.load().await.unwrap().is_some());
+    }
+    // Where nobody sees to it, the session is as good as lost, and says so.
+    assert!(target.unfinished().now_or_never().is_none());
+    let lost = target.load().await.unwrap_err();
+    assert!(matches!(lost.disposition(), Disposition::Retry), "{lost}");
 }

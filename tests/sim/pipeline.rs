@@ -165,6 +165,7 @@ impl World {
             flush: trouble.flush,
             batches: receiver,
             stop: stop_seen,
+            tap: None,
         };
         let reader = Reader {
             sender,
@@ -330,6 +331,7 @@ fn a_zombie_is_fenced() {
         flush: Duration::ZERO,
         batches: receiver,
         stop: stop_seen,
+        tap: None,
     };
     let batches = log::batches(world.rest(), &mut Dice::new(Vec::new()), Idling::Never);
     let (server, durable_of_reader) = (Arc::clone(&world.server), durable_seen.clone());

@@ -120,6 +120,7 @@ fn spec(id: u32, name: &str, columns: &[&str], key: &[usize]) -> Spec {
             correlation: None,
             root: None,
             partitions: None,
+            cascades: None,
             binary_travels: true,
             columns_ever: first as u16,
             kept: Vec::new(),
@@ -180,6 +181,7 @@ impl Spec {
             name: self.table.name.clone(),
             columns,
             full: self.full,
+            cascades: false,
         })
     }
 

@@ -5,11 +5,13 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod auditor;
 pub mod binary;
 pub mod carry;
 pub mod compare;
 pub mod kinds;
 pub mod mysql;
+pub mod mysql_kinds;
 pub mod mysql_scene;
 pub mod pair;
 pub mod promises;
@@ -17,6 +19,8 @@ pub mod proxy;
 pub mod scene;
 pub mod secured;
 pub mod standby;
+pub mod steps;
+pub mod verified;
 pub mod wait;
 
 pub use binary::Dunlin;

@@ -71,7 +71,11 @@ const STANDING: &str = "SELECT epoch, \
 impl MySqlScene {
     /// Two servers of one release, loaded and written to.
     pub async fn start(release: Release, seed: u64) -> MySqlScene {
-        let pair = MySqlPair::of(release).await;
+        MySqlScene::over(MySqlPair::of(release).await, seed).await
+    }
+
+    /// The same over two servers that are there, and empty.
+    pub async fn over(pair: MySqlPair, seed: u64) -> MySqlScene {
         pair.source_sql(TABLES).await;
         let (stop, written) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let mut sessions = Vec::new();
@@ -128,12 +132,17 @@ impl MySqlScene {
         Standing { epoch, steps, transactions }
     }
 
-    /// Ends the writers, brings everything over and compares.
-    pub async fn finish(self) {
+    /// Ends the writers.
+    pub async fn still(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        for session in self.sessions {
+        for session in self.sessions.drain(..) {
             session.await.unwrap();
         }
+    }
+
+    /// Ends the writers, brings everything over and compares.
+    pub async fn finish(mut self) {
+        self.still().await;
         let words = [WORDS, &["--until", "caught-up"]].concat();
         Dunlin::run(&self.pair, "run", &words).await.expect_code(0);
         self.pair.assert_equal().await;

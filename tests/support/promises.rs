@@ -78,6 +78,11 @@ impl Promises {
         format!("touch '{}'", self.gate.display())
     }
 
+    /// The command that moves it back.
+    pub fn switch_back(&self) -> String {
+        format!("rm '{}'", self.gate.display())
+    }
+
     /// Waits until so many inserts more were committed on the source.
     pub async fn more_on_source(&mut self, inserts: u64) {
         let goal = *self.on_source.borrow() + inserts;

@@ -1,6 +1,8 @@
 //! A connection that can be cut, or freeze while both ends think it stands.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,6 +15,8 @@ use tokio::task::JoinSet;
 enum Mode {
     /// They pass.
     Pass,
+    /// Those of connections that stand pass; new ones are closed at once.
+    Refuse,
     /// They stop, in both directions; connections stay open.
     Freeze,
     /// Those to the server stop; its own pass.
@@ -21,11 +25,13 @@ enum Mode {
     FreezeFromServer,
 }
 
-/// A proxy on a free port before one server. Dropping it cuts every connection.
+/// A proxy on a free port before one server, or several in turn. Dropping it cuts every connection.
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     cut: watch::Sender<u64>,
+    held: Arc<Mutex<Vec<u8>>>,
+    open: watch::Receiver<usize>,
     _accepting: JoinSet<()>,
 }
 
@@ -38,13 +44,28 @@ enum Direction {
 impl Proxy {
     /// Starts a proxy before the server on this port of 127.0.0.1.
     pub async fn start(server_port: u16) -> Proxy {
+        Proxy::before(&[server_port]).await
+    }
+
+    /// Starts a proxy before several servers, which take connections in turn.
+    pub async fn before(server_ports: &[u16]) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, modes) = watch::channel(Mode::Pass);
         let (cut, cuts) = watch::channel(0);
+        let held = Arc::<Mutex<Vec<u8>>>::default();
+        let (opened, open) = watch::channel(0);
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, server_port, modes, cuts));
-        Proxy { address, mode, cut, _accepting: accepting }
+        let server_ports = server_ports.to_vec();
+        let line = Line {
+            server_ports,
+            next: AtomicUsize::new(0),
+            modes,
+            held: Arc::clone(&held),
+            opened,
+        };
+        accepting.spawn(line.accept(listener, cuts));
+        Proxy { address, mode, cut, held, open, _accepting: accepting }
     }
 
     /// The URL of a database behind it.
@@ -77,53 +98,86 @@ impl Proxy {
         self.mode.send_replace(Mode::FreezeFromServer);
     }
 
+    /// Whether this text to the server was held back by a freeze.
+    pub fn holds(&self, text: &str) -> bool {
+        let held = self.held.lock().unwrap();
+        held.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    /// How many connections stand.
+    pub fn connections(&self) -> usize {
+        *self.open.borrow()
+    }
+
+    /// Closes new connections at once, as if nobody served there.
+    pub fn refuse(&self) {
+        self.mode.send_replace(Mode::Refuse);
+    }
+
     /// Lets everything through again, what was held back first.
     pub fn thaw(&self) {
         self.mode.send_replace(Mode::Pass);
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    server_port: u16,
+/// What connections have in common.
+struct Line {
+    server_ports: Vec<u16>,
+    /// How many connections have come.
+    next: AtomicUsize,
     modes: watch::Receiver<Mode>,
-    cuts: watch::Receiver<u64>,
-) {
-    let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
-        let (modes, mut cuts) = (modes.clone(), cuts.clone());
-        cuts.mark_unchanged();
-        connections.spawn(async move {
-            let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
-                return;
-            };
-            let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
-            tokio::select! {
-                () = pass(from_client, to_server, modes.clone(), Direction::ToServer) => {}
-                () = pass(from_server, to_client, modes, Direction::FromServer) => {}
-                _ = cuts.changed() => {}
-            }
-        });
-    }
+    held: Arc<Mutex<Vec<u8>>>,
+    opened: watch::Sender<usize>,
 }
 
-async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut modes: watch::Receiver<Mode>,
-    direction: Direction,
-) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+impl Line {
+    async fn accept(self, listener: TcpListener, cuts: watch::Receiver<u64>) {
+        let line = Arc::new(self);
+        let mut connections = JoinSet::new();
+        while let Ok((client, _)) = listener.accept().await {
+            let (line, mut cuts) = (Arc::clone(&line), cuts.clone());
+            cuts.mark_unchanged();
+            line.opened.send_modify(|open| *open += 1);
+            connections.spawn(async move {
+                line.connect(client, cuts).await;
+                line.opened.send_modify(|open| *open -= 1);
+            });
+        }
+    }
+
+    async fn connect(&self, client: TcpStream, mut cuts: watch::Receiver<u64>) {
+        if *self.modes.borrow() == Mode::Refuse {
+            return;
+        }
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.server_ports.len();
+        let Ok(server) = TcpStream::connect(("127.0.0.1", self.server_ports[turn])).await else {
+            return;
+        };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::select! {
+            () = self.pass(from_client, to_server, Direction::ToServer) => {}
+            () = self.pass(from_server, to_client, Direction::FromServer) => {}
+            _ = cuts.changed() => {}
+        }
+    }
+
+    async fn pass(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction) {
+        let (mut modes, mut buffer) = (self.modes.clone(), vec![0; 64 * 1024]);
         let passes = |mode: &Mode| match mode {
-            Mode::Pass => true,
+            Mode::Pass | Mode::Refuse => true,
             Mode::Freeze => false,
             Mode::FreezeToServer => direction == Direction::FromServer,
             Mode::FreezeFromServer => direction == Direction::ToServer,
         };
-        if modes.wait_for(passes).await.is_err() || to.write_all(&buffer[..length]).await.is_err() {
-            return;
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let read = &buffer[..length];
+            if direction == Direction::ToServer && !passes(&modes.borrow()) {
+                self.held.lock().unwrap().extend_from_slice(read);
+            }
+            if modes.wait_for(passes).await.is_err() || to.write_all(read).await.is_err() {
+                return;
+            }
         }
     }
 }

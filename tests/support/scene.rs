@@ -123,10 +123,11 @@ impl Scene {
         ledger(&self.observer).await
     }
 
-    /// Lets the writers end and a run catch up; then both sides must be equal.
-    pub async fn finish(self) {
+    /// Lets the writers end and a run catch up; then both sides must be equal. Returns them.
+    pub async fn finish(self) -> TestPair {
         self.writers.stop().await.unwrap();
         finish(&self.pair, WORDS).await;
+        self.pair
     }
 }
 
@@ -173,8 +174,13 @@ pub async fn end_holder(pair: &TestPair) {
 
 /// The seed of a test's random choices, which is printed: `DUNLIN_TEST_SEED` where it is set.
 pub fn seed() -> u64 {
+    seed_or(rand::random_range(1..1_000_000))
+}
+
+/// The same, with a seed for where none is set.
+pub fn seed_or(usual: u64) -> u64 {
     let chosen = env::var("DUNLIN_TEST_SEED").map(|seed| seed.parse().expect("a number"));
-    let seed = chosen.unwrap_or_else(|_| rand::random_range(1..1_000_000));
+    let seed = chosen.unwrap_or(usual);
     eprintln!("DUNLIN_TEST_SEED={seed}");
     seed
 }

@@ -39,7 +39,8 @@ INSERT INTO kind (
     day, clock, clock6, moment, moment6, instant, instant3, y,
     c, v, latin, chinese, wide, tiny, plain, medium, large, fixed, varied, tb, bl, mb, lb,
     e, members, j, shape, spot, line, area, unseen
-    /*!90000 , embedding */ /*M!110701 , embedding */
+    /*!90000 , embedding */
+    /*M!100500 , six */ /*M!100700 , uid */ /*M!101000 , four */ /*M!110701 , embedding */
 )
 WITH RECURSIVE numbers (n) AS (
     SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < @per_mille * 60
@@ -65,5 +66,8 @@ SELECT
     ST_GeomFromText(CONCAT('POINT(', n, ' ', -n, ')')), ST_GeomFromText('LINESTRING(0 0, 1 1)'),
     ST_GeomFromText('POLYGON((0 0, 1 0, 1 1, 0 0))'), n
     /*!90000 , STRING_TO_VECTOR(CONCAT('[', n, ', 0.5, -1.5e-38, 0]')) */
+    /*M!100500 , IF(n % 5 = 0, CONCAT('::ffff:10.1.2.', n % 256), CONCAT('fe80::', HEX(n % 65536))) */
+    /*M!100700 , INSERT(INSERT(MD5(n), 13, 1, '4'), 17, 1, '8') */
+    /*M!101000 , CONCAT('10.', n % 256, '.0.1') */
     /*M!110701 , VEC_FromText(CONCAT('[', n, ', 0.5, -1.5e-38, 0]')) */
 FROM numbers;

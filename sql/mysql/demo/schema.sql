@@ -106,5 +106,8 @@ CREATE TABLE kind (
     j JSON, shape GEOMETRY, spot POINT, line LINESTRING, area POLYGON,
     unseen INT INVISIBLE
     /*!90000 , embedding VECTOR(4) */
+    /*M!100500 , six INET6 */
+    /*M!100700 , uid UUID */
+    /*M!101000 , four INET4 */
     /*M!110701 , embedding VECTOR(4) */
 ) CHARACTER SET utf8mb4;

@@ -123,12 +123,13 @@ impl ServerError {
                  `dunlin complete`, then `dunlin run --truncate-target '*'`",
             ),
             1153 | 1162 | 1301 => too_large(),
-            1236 => dump::disposition(&self.message),
+            // The latter is MariaDB's where another replica has our number.
+            1236 | 4052 => dump::disposition(&self.message),
             1180 => refused_at_commit(),
             // CHECK constraints, of MySQL and of MariaDB, have the SQLSTATE of other errors.
             3819 | 4025 => refused(),
             _ if self.state.starts_with("22") || self.state.starts_with("23") => refused(),
-            1048 | 1264 | 1265 | 1292 | 1364 | 1366 | 1406 | 1452 | 1526 => refused(),
+            1048 | 1264 | 1265 | 1292 | 1300 | 1364 | 1366 | 1406 | 1452 | 1526 => refused(),
             _ => {
                 Halt::with(Code::StatementFailed, "see the cause; then run the same command again")
             }

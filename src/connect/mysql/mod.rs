@@ -8,6 +8,7 @@
 pub mod described;
 mod dial;
 pub mod error;
+pub mod key;
 pub mod privileges;
 pub mod quote;
 pub mod session;

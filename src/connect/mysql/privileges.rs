@@ -80,12 +80,13 @@ impl Privileges {
             || self
                 .databases
                 .iter()
-                .any(|(pattern, privileges)| granted(privileges) && matches(pattern, database))
+                .any(|(pattern, privileges)| granted(privileges) && is_meant(pattern, database))
     }
 }
 
-/// Whether a name fits a pattern of GRANT: `%` and `_` as in LIKE, a backslash before either.
-fn matches(pattern: &str, name: &str) -> bool {
+/// Whether a database is meant by a pattern of GRANT: `%` and `_` as in LIKE, a backslash before either.
+#[must_use]
+pub fn is_meant(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     fits(&pattern, &name)

@@ -6,35 +6,36 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error};
 
 use super::Server;
-use super::server::connect;
+use super::server::connect_as;
 use super::transactions::ACTIVITIES;
 use crate::demo::DemoError;
 use crate::demo::activity::Activity;
+use crate::demo::whereabouts::Whereabouts;
 use crate::demo::writers::{Application, Transaction, WriterOptions, Writers};
 
 /// What an application shrugs at and goes on: a lock waited for in vain, a deadlock, a server that
-/// shuts down, a table that was changed meanwhile (`ER_LOCK_WAIT_TIMEOUT`, `ER_LOCK_DEADLOCK`,
-/// `ER_SERVER_SHUTDOWN`, `ER_TABLE_DEF_CHANGED`).
-const PASSING: &[u16] = &[1205, 1213, 1053, 1412];
+/// shuts down, a table that was changed meanwhile, a database that is moved (`ER_LOCK_WAIT_TIMEOUT`,
+/// `ER_LOCK_DEADLOCK`, `ER_SERVER_SHUTDOWN`, `ER_TABLE_DEF_CHANGED`,
+/// `ER_OPTION_PREVENTS_STATEMENT`).
+const PASSING: &[u16] = &[1205, 1213, 1053, 1412, 1290];
 
 /// Applications of a MySQL or MariaDB database.
 #[derive(Clone, Debug)]
 pub(in crate::demo) struct MySqlApplication {
-    port: u16,
-    database: String,
-}
-
-impl MySqlApplication {
-    /// Those of a server's database.
-    pub(super) fn of(server: &Server, database: &str) -> MySqlApplication {
-        MySqlApplication { port: server.port(), database: database.to_owned() }
-    }
+    /// The ports of the servers.
+    pub(super) ports: Whereabouts<u16>,
+    /// The database.
+    pub(super) database: String,
+    /// The account, which has no password.
+    pub(super) user: &'static str,
 }
 
 /// Starts a session for each activity on a server's database, as [`Writers::start`] does on Postgres.
 #[must_use]
 pub fn start_writers(server: &Server, database: &str, options: WriterOptions) -> Writers {
-    Writers::of(&MySqlApplication::of(server, database), options)
+    let ports = Whereabouts::fixed(server.port());
+    let database = database.to_owned();
+    Writers::of(&MySqlApplication { ports, database, user: "root" }, options)
 }
 
 impl Application for MySqlApplication {
@@ -43,7 +44,7 @@ impl Application for MySqlApplication {
     const ACTIVITIES: &'static [Activity] = ACTIVITIES;
 
     async fn open(&self) -> Result<Conn, DemoError> {
-        connect(self.port, Some(&self.database)).await
+        connect_as(self.user, *self.ports.now(), Some(&self.database)).await
     }
 
     async fn transact(

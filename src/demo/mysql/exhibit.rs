@@ -14,6 +14,7 @@ use crate::demo::DemoError;
 use crate::demo::digest::TableComparison;
 use crate::demo::exhibit::{Content, DATABASE, Exhibit};
 use crate::demo::load::Size;
+use crate::demo::whereabouts::Whereabouts;
 
 const BYTES: &str = "SELECT CAST(SUM(size) AS SIGNED) FROM (SELECT data_length + index_length AS size \
      FROM information_schema.tables WHERE table_schema = DATABASE()) AS sizes";
@@ -25,6 +26,9 @@ const ANALYZE: &str = "SELECT CONCAT('ANALYZE NO_WRITE_TO_BINLOG TABLE ', \
      FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'";
 const LEFT_BEHIND: &str = "SELECT CONCAT('database ', schema_name) FROM information_schema.schemata \
      WHERE schema_name = 'dunlin'";
+
+/// A read-only server refuses it, unlike the superuser. Accounts are not moved: both servers have it.
+const ACCOUNT: &str = "CREATE USER shop@'%' IDENTIFIED BY ''; GRANT ALL ON app.* TO shop@'%'";
 
 /// Room for what is moved and for its log, as an operator would set it.
 const SETTINGS: [(&str, &str); 2] =
@@ -64,12 +68,15 @@ impl Exhibit for MySql {
         None
     }
 
-    fn application(server: &Server) -> MySqlApplication {
-        MySqlApplication::of(server, DATABASE)
+    fn application(servers: [&Server; 2], moved: PathBuf) -> MySqlApplication {
+        let ports = Whereabouts::moving(servers.map(Server::port), moved);
+        MySqlApplication { ports, database: DATABASE.to_owned(), user: "shop" }
     }
 
     async fn create_database(server: &Server) -> Result<(), DemoError> {
-        server.create_database(DATABASE).await
+        server.create_database(DATABASE).await?;
+        let made = server.connect(DATABASE).await?.query_drop(ACCOUNT).await;
+        made.map_err(DemoError::statement("make the applications' account"))
     }
 
     async fn load(server: &Server, size: Size) -> Result<Content, DemoError> {

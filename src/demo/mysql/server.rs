@@ -182,10 +182,18 @@ impl Server {
 /// # Errors
 /// When the server refuses it.
 pub async fn connect(port: u16, database: Option<&str>) -> Result<Conn, DemoError> {
+    connect_as("root", port, database).await
+}
+
+/// As [`connect`], by an account without a password.
+///
+/// # Errors
+/// When the server refuses it.
+pub async fn connect_as(user: &str, port: u16, database: Option<&str>) -> Result<Conn, DemoError> {
     let options = OptsBuilder::default()
         .ip_or_hostname("127.0.0.1")
         .tcp_port(port)
-        .user(Some("root"))
+        .user(Some(user))
         .db_name(database)
         .prefer_socket(false)
         .max_allowed_packet(Some(LARGEST_PACKET));

@@ -45,6 +45,7 @@ proptest! {
         let (a, b) = (set_of(&one), set_of(&other));
         prop_assert_eq!(a.reaches(&b), one.is_superset(&other));
         prop_assert_eq!(a.without(&b), set_of(&one.difference(&other).copied().collect()));
+        prop_assert_eq!(a.clone().with(&b), set_of(&one.union(&other).copied().collect()));
         prop_assert_eq!(a.count(), one.len() as u64);
         for index in 0..4 {
             for number in 1..31 {

@@ -88,16 +88,22 @@ fn rest(missing: f64, gained: f64, passed: Duration) -> Option<Duration> {
 
 fn stream_line(now: &StreamFigures, before: Option<&StreamFigures>, passed: Duration) -> String {
     let earlier = |figure: fn(&StreamFigures) -> u64| before.map_or(0, figure);
-    let lag_bytes = now.lag_bytes.map(|lag| format!(", {}", BinaryBytes(lag)));
+    let lag = match (now.lag_bytes, now.lag_transactions) {
+        (Some(bytes), _) => format!(", {}", BinaryBytes(bytes)),
+        (None, Some(transactions)) => format!(", {} tx", HumanCount(transactions)),
+        (None, None) => String::new(),
+    };
     let mut line = format!(
-        "stream: lag {:.1}s{}  {} tx/s  {} rows/s  {}  queue {}",
+        "stream: lag {:.1}s{lag}  {} tx/s  {} rows/s",
         now.lag_seconds,
-        lag_bytes.unwrap_or_default(),
         HumanCount(per_second(now.transactions, earlier(|f| f.transactions), passed)),
         HumanCount(per_second(now.rows, earlier(|f| f.rows), passed)),
-        byte_rate(now.bytes, earlier(|f| f.bytes), passed),
-        BinaryBytes(now.queue_bytes),
     );
+    // Where positions do not tell bytes, there are none to be counted.
+    if now.bytes > 0 {
+        line.push_str(&format!("  {}", byte_rate(now.bytes, earlier(|f| f.bytes), passed)));
+    }
+    line.push_str(&format!("  queue {}", BinaryBytes(now.queue_bytes)));
     if let Some(retained) = now.retained_wal_bytes {
         line.push_str(&format!("  slot retains {}", BinaryBytes(retained)));
     }
@@ -114,6 +120,7 @@ pub(super) fn log(now: &View, before: &View, passed: Duration) {
         return tracing::info!(
             lag_seconds = figures.lag_seconds,
             lag_bytes = figures.lag_bytes,
+            lag_transactions = figures.lag_transactions,
             transactions_per_second =
                 per_second(figures.transactions, earlier.transactions, passed),
             rows_per_second = per_second(figures.rows, earlier.rows, passed),
@@ -237,13 +244,23 @@ mod tests {
             rows: 12_000,
             bytes: 4 << 20,
             lag_bytes: Some(8192),
+            lag_transactions: None,
             lag_seconds: 0.34,
             queue_bytes: 65536,
             retained_wal_bytes: Some(48 << 20),
             safe_wal_size_bytes: Some(-5),
         };
         let now = View { stream: Some(figures), ..View::default() };
-        let lines = lines(&now, &View::default(), Duration::from_secs(2), 10);
-        insta::assert_snapshot!(lines.join("\n"), @r#"stream: lag 0.3s, 8.00 KiB  1,500 tx/s  6,000 rows/s  2.00 MiB/s  queue 64.00 KiB  slot retains 48.00 MiB, room 0 B"#);
+        let seen = lines(&now, &View::default(), Duration::from_secs(2), 10);
+        insta::assert_snapshot!(seen.join("\n"), @r#"stream: lag 0.3s, 8.00 KiB  1,500 tx/s  6,000 rows/s  2.00 MiB/s  queue 64.00 KiB  slot retains 48.00 MiB, room 0 B"#);
+        let counted = StreamFigures {
+            transactions: 10,
+            lag_transactions: Some(1234),
+            lag_seconds: 2.0,
+            ..StreamFigures::default()
+        };
+        let now = View { stream: Some(counted), ..View::default() };
+        let seen = lines(&now, &View::default(), Duration::from_secs(2), 10);
+        insta::assert_snapshot!(seen.join("\n"), @"stream: lag 2.0s, 1,234 tx  5 tx/s  0 rows/s  queue 0 B");
     }
 }

@@ -170,6 +170,7 @@ pub(super) fn since(
             id: table.id,
             kept: table.kept.clone(),
             columns_ever: table.columns_ever.max(now.columns_ever),
+            cascades: table.cascades.clone(),
             ..now.clone()
         },
     }))
@@ -226,6 +227,7 @@ mod tests {
             correlation: None,
             root: None,
             partitions: None,
+            cascades: None,
             binary_travels: false,
         }
     }
@@ -245,7 +247,7 @@ mod tests {
         };
         let name = TableName { schema: "shop".into(), name: "t".into() };
         let columns = columns.iter().map(column).collect();
-        Relation { table: TableId(7), name, columns, full: true }
+        Relation { table: TableId(7), name, columns, full: true, cascades: false }
     }
 
     fn names(table: &Table) -> Vec<&str> {

@@ -15,13 +15,34 @@ use crate::model::{BinlogPosition, Failure, Position};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings(HashMap<String, String>);
 
+/// The statement whose rows they are.
+pub(super) const SETTINGS: &str = include_str!("../../../sql/mysql/source_settings.sql");
+
 impl Settings {
     pub(super) async fn read(control: &Control) -> Result<Self, Failure> {
-        let text = include_str!("../../../sql/mysql/source_settings.sql");
-        let rows = control.rows(text, "read the server's settings").await?;
-        Ok(Settings(
-            rows.iter().map(|row| (row.text(0).to_ascii_lowercase(), row.text(1))).collect(),
-        ))
+        let rows = control.rows(SETTINGS, "read the server's settings").await?;
+        Ok(Settings::of(rows.iter().map(|row| (row.text(0), row.text(1)))))
+    }
+
+    /// Out of names and values.
+    pub(super) fn of(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
+        Settings(pairs.into_iter().map(lower).collect())
+    }
+
+    /// The server's name for itself, which is one of its own among those that have the same data. MySQL
+    /// refuses to replicate between two with the same; MariaDB has none, and `server_uid` only in some
+    /// versions.
+    pub(super) fn server(&self) -> String {
+        let own = |name| self.text(name);
+        match (own("server_uuid"), own("server_uid")) {
+            ("", uid) => {
+                let (host, port, id) = (own("hostname"), own("port"), own("server_id"));
+                let uid = if uid.is_empty() { String::new() } else { format!(", {uid}") };
+                format!("{host}:{port}, server {id}{uid}")
+            }
+            (uuid, _) => uuid.to_owned(),
+        }
     }
 
     /// Its value; empty where the server has no such variable.
@@ -49,8 +70,8 @@ impl Settings {
     }
 
     #[cfg(test)]
-    pub(super) fn of(pairs: &[(&str, &str)]) -> Self {
-        Settings(pairs.iter().map(|&(name, value)| (name.into(), value.into())).collect())
+    pub(super) fn these(pairs: &[(&str, &str)]) -> Self {
+        Settings::of(pairs.iter().map(|&(name, value)| (name.into(), value.into())))
     }
 }
 
@@ -81,10 +102,7 @@ const BY_GTID: &str = "of shared GTIDs";
 
 /// What tells one source from every other: cluster, and server within it.
 pub(super) fn identity(positioning: Positioning, settings: &Settings) -> (String, String) {
-    let server = match settings.text("server_uuid") {
-        "" => format!("server {} at port {}", settings.text("server_id"), settings.text("port")),
-        uuid => uuid.to_owned(),
-    };
+    let server = settings.server();
     match positioning {
         Positioning::Gtid | Positioning::MariaGtid => (BY_GTID.to_owned(), server),
         Positioning::File => (server.clone(), server),
@@ -113,6 +131,37 @@ pub(super) async fn position(
             Ok(Position::Binlog(place))
         }
     }
+}
+
+/// Everything that can be seen by now, and perhaps more: what has been executed, and before that what
+/// has a name.
+pub(super) async fn named(control: &Control) -> Result<Position, Failure> {
+    let doing = "read which transactions have names";
+    let owned = control.one("SELECT @@GLOBAL.gtid_owned", doing).await?.text(0);
+    let executed = control.one("SELECT @@GLOBAL.gtid_executed", doing).await?.text(0);
+    let owned = owned_set(&owned).ok_or(SourceError::Answer { asked: "gtid_owned" })?;
+    gtid_set(&format!("{executed},{owned}"))
+}
+
+/// A set out of `UUID[:TAG]:NUMBER#SESSION[:NUMBER#SESSION...]`, where the next UUID follows without
+/// anything in between (`Owned_gtids::to_string` in rpl_gtid.h): it begins eight digits before a dash.
+fn owned_set(text: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.trim().is_empty() {
+        let source = rest.get(rest.find('-')?.checked_sub(8)?..)?;
+        let (uuid, behind) = source.split_at_checked(36)?;
+        let end = match behind.find('-') {
+            Some(dash) => dash.checked_sub(8)?,
+            None => behind.len(),
+        };
+        let numbers = behind.get(..end)?.split(':');
+        let bare: Vec<&str> =
+            numbers.map(|number| number.split('#').next().unwrap_or("")).collect();
+        parts.push(format!("{uuid}{}", bare.join(":")));
+        rest = &behind[end..];
+    }
+    Some(parts.join(","))
 }
 
 /// Reads a set of MySQL's GTIDs as the server prints it, over several lines where it is long.
@@ -160,28 +209,50 @@ pub(super) async fn log_status(control: &Control) -> Result<LogStatus, Failure> 
     })
 }
 
+/// The size of all files of the binary log that there are.
+pub(super) async fn log_bytes(control: &Control) -> Result<u64, Failure> {
+    let files = control.rows("SHOW BINARY LOGS", "read the size of the binary log").await?;
+    Ok(files.iter().map(|file| file.number(1)).sum())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_a_server_does_not_know_is_absent() {
-        let settings = Settings::of(&[("log_bin", "ON"), ("binlog_expire_logs_seconds", "864.5")]);
+        let settings =
+            Settings::these(&[("log_bin", "ON"), ("binlog_expire_logs_seconds", "864.5")]);
         assert!(settings.on("log_bin") && !settings.on("gtid_mode") && !settings.has("gtid_mode"));
         assert_eq!(settings.number("binlog_expire_logs_seconds"), Some(864));
         assert_eq!(settings.number("server_id"), None);
     }
 
     #[test]
+    fn names_that_are_owned_make_a_set() {
+        let [one, other] =
+            ["22097a16-e77a-11f1-9eb5-02fc00000001", "bbbbbbbb-aaaa-aaaa-aaaa-aaaaaaaaaaaa"];
+        let owned = format!("{one}:7#12:5#11{one}:tag1:9#14{other}:1#13");
+        let set = owned_set(&owned).unwrap();
+        assert_eq!(set, format!("{one}:7:5,{one}:tag1:9,{other}:1"));
+        let expected = gtid_set(&format!("{one}:5:7:tag1:9,{other}:1")).unwrap();
+        assert_eq!(gtid_set(&format!(",{set}")).unwrap(), expected);
+        assert_eq!(owned_set("").as_deref(), Some(""));
+        for wrong in ["7#12", "a-b", "22097a16-e77a"] {
+            assert_eq!(owned_set(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn servers_that_share_gtids_are_one_cluster() {
-        let settings = Settings::of(&[("server_uuid", "u1"), ("gtid_mode", "ON")]);
+        let settings = Settings::these(&[("server_uuid", "u1"), ("gtid_mode", "ON")]);
         let gtid = Positioning::of(Flavour::MySql, &settings);
         assert_eq!(identity(gtid, &settings), (BY_GTID.to_owned(), "u1".to_owned()));
-        let settings = Settings::of(&[("server_uuid", "u1"), ("gtid_mode", "OFF_PERMISSIVE")]);
+        let settings = Settings::these(&[("server_uuid", "u1"), ("gtid_mode", "OFF_PERMISSIVE")]);
         let file = Positioning::of(Flavour::MySql, &settings);
         assert_eq!(identity(file, &settings), ("u1".to_owned(), "u1".to_owned()));
-        let settings = Settings::of(&[("server_id", "7"), ("port", "3306")]);
+        let settings = Settings::these(&[("server_id", "7"), ("hostname", "db"), ("port", "3306")]);
         let maria = Positioning::of(Flavour::MariaDb, &settings);
-        assert_eq!(identity(maria, &settings).1, "server 7 at port 3306");
+        assert_eq!(identity(maria, &settings).1, "db:3306, server 7");
     }
 }

@@ -6,16 +6,17 @@
 
 use super::catalog::{self, LogStatus, Positioning, Settings};
 use super::control::{Control, TextRow};
-use super::objects;
-use super::relations::{self, Tables};
-use super::{MySqlSource, Shared};
+use super::relations::Tables;
+use super::{MySqlSource, Shared, accounts, agreed, foreign_key, objects, peculiar, unlocked};
+use crate::connect::mysql::described::character_set;
 use crate::connect::mysql::privileges::{Privileges, grant};
 use crate::connect::mysql::quote::{quote_literal, quote_name};
 use crate::connect::mysql::{Flavour, ServerVersion};
-use crate::model::handover::{ServerFacts, SourceSurvey};
+use crate::model::foreign_key::ForeignKey;
+use crate::model::handover::{DefaultCharacterSet, ServerFacts, SourceSurvey};
 use crate::model::report::Finding;
 use crate::model::selection::Selection;
-use crate::model::{Code, Failure, Table};
+use crate::model::{Code, Failure, Table, TableName};
 
 /// A binary log that is thrown away sooner than this is easily lost.
 const LITTLE_LOG_SECONDS: u64 = 24 * 3600;
@@ -36,12 +37,13 @@ pub(super) async fn survey(
     let privileges = control.privileges().await?;
     let account = control.one("SELECT CURRENT_USER()", "read our own account").await?.text(0);
     let wanted = source.wanted(selection);
-    let found = relations::tables(control, &wanted).await?;
+    let found = source.find(&wanted).await?;
     selection.check(found.all.iter())?;
     survey.findings.extend(log(control.version().flavour, &settings));
     survey.findings.extend(positions(control.version().flavour, &settings));
     survey.findings.extend(retention(&settings));
-    survey.findings.extend(lacking(control.version().flavour, &privileges, &account));
+    let may_lock = source.shared.options.may_lock;
+    survey.findings.extend(lacking(control.version().flavour, may_lock, &privileges, &account));
     survey.findings.extend(locks(control.version().flavour, &privileges, &account));
     survey.findings.extend(hidden(&privileges, &account));
     if privileges.any(&CLIENT) && settings.on("log_bin") {
@@ -49,17 +51,26 @@ pub(super) async fn survey(
     }
     survey.findings.extend(unreadable(control, &found.tables, &account).await?);
     survey.findings.extend(refused(&found));
-    survey.findings.extend(keyless(source, &found.tables));
-    survey.findings.extend(prepared(control).await?);
+    survey.findings.extend(match may_lock {
+        true => keyless(source, &found.tables),
+        false if source.shared.positioning == Positioning::MariaGtid => {
+            keyless(source, &found.tables).into_iter().chain(agreed::findings()).collect()
+        }
+        false => unlocked::findings(source.shared.positioning, &found.tables),
+    });
+    survey.findings.extend(prepared(control, source.shared.positioning).await?);
     survey.findings.extend(replica(control, &settings, &privileges).await?);
     survey.findings.extend(cascades(source, &found.tables).await?);
     survey.findings.extend(objects::hidden(control, &found.tables, &privileges, &account).await?);
     survey.findings.extend(room(control, &settings, connections).await?);
+    survey.findings.push(accounts::finding(control, &found.tables, &account).await?);
     let beside = objects::beside(control, &found.tables, &wanted).await?;
     survey.facts = Some(ServerFacts {
         lock: Some(lock(control).await?),
         definers: beside.definers,
         functions: beside.functions,
+        own: peculiar::parts(control, &found, &beside.names).await?,
+        character_sets: character_sets(control, &found.tables).await?,
         ..facts(source, &settings)
     });
     survey.at_cutover = beside.acting;
@@ -178,17 +189,22 @@ const CLIENT: [&str; 5] =
     ["REPLICATION CLIENT", "BINLOG MONITOR", "REPLICATION MASTER ADMIN", "SUPER", "ALL PRIVILEGES"];
 
 /// Privileges on the whole server that are missing.
-fn lacking(flavour: Flavour, privileges: &Privileges, account: &str) -> Vec<Finding> {
+fn lacking(
+    flavour: Flavour,
+    may_lock: bool,
+    privileges: &Privileges,
+    account: &str,
+) -> Vec<Finding> {
     let mut needed: Vec<(&[&str], &str, &str)> = vec![
         (&["REPLICATION SLAVE", "REPLICATION REPLICA"], "REPLICATION SLAVE", "read the binary log"),
         (&CLIENT, "REPLICATION CLIENT", "ask where the binary log ends"),
     ];
-    if flavour == Flavour::MySql {
+    if flavour == Flavour::MySql && may_lock {
         needed.push((
             &["RELOAD", "FLUSH_TABLES"],
             "RELOAD",
             "hold all tables still while the snapshot is taken (without it each table is locked, \
-             which takes LOCK TABLES)",
+             which takes LOCK TABLES; where neither may be had: --lock none)",
         ));
     }
     let lacking = needed.into_iter().filter(|(any, _, _)| !privileges.any(any));
@@ -291,12 +307,18 @@ fn keyless(source: &MySqlSource, tables: &[Table]) -> Vec<Finding> {
 
 /// Transactions that were prepared before the snapshot and may commit after it: their rows are in
 /// the log before it.
-async fn prepared(control: &Control) -> Result<Option<Finding>, Failure> {
+async fn prepared(control: &Control, positioning: Positioning) -> Result<Option<Finding>, Failure> {
     let Some(rows) = control.permitted("XA RECOVER", "look for prepared transactions").await?
     else {
         let seen = "the account may not ask for prepared XA transactions (XA RECOVER takes \
                     XA_RECOVER_ADMIN): one that is there now and commits later would be lost";
-        return Ok(Some(Finding::warn("XA_UNKNOWN", "source", seen)));
+        return Ok(Some(match positioning {
+            Positioning::File => Finding::block(Code::PrivilegeMissing, "source", seen)
+                .with_hint("GRANT XA_RECOVER_ADMIN: without GTIDs, nobody would notice it"),
+            Positioning::Gtid | Positioning::MariaGtid => {
+                Finding::warn("XA_UNKNOWN", "source", seen)
+            }
+        }));
     };
     Ok((!rows.is_empty()).then(|| {
         let seen = format!(
@@ -363,26 +385,31 @@ fn lagging(row: &TextRow) -> Option<Finding> {
     )
 }
 
-/// Foreign keys whose cascades change child rows without a word in the log.
+/// Foreign keys to tables that are not copied, whose cascades change child rows without a word in
+/// the log.
 async fn cascades(source: &MySqlSource, tables: &[Table]) -> Result<Vec<Finding>, Failure> {
-    let cascades = source.unlogged_cascades(tables).await?;
-    Ok(cascades
-        .iter()
-        .map(|key| {
-            let seen = format!(
-                "its foreign key {} has {}: the server logs the change of a row of {}, and not \
-                 what follows from it here",
-                key.name, key.rules, key.parent
-            );
-            Finding::block(Code::CascadeUnlogged, format!("table {}", key.table), seen).with_hint(
-                format!(
-                    "replace what the key does by statements of the application and make it \
-                     RESTRICT, or leave both tables out: --exclude '{}' --exclude '{}'",
-                    key.table, key.parent
-                ),
-            )
-        })
-        .collect())
+    if source.shared.habits.logs_cascades {
+        return Ok(Vec::new());
+    }
+    let copied = |name: &TableName| tables.iter().any(|table| table.name == *name);
+    let keys = foreign_key::read(&source.shared.control).await?;
+    let lone = keys.iter().filter(|key| copied(&key.table) && !copied(&key.parent));
+    let finding = |key: &ForeignKey| {
+        let seen = format!(
+            "its foreign key {} has {}: the server does not log what follows here from a change of \
+             a row of {}, which is not copied",
+            key.name,
+            key.rules()?,
+            key.parent
+        );
+        let hint =
+            format!("copy {} too, or leave this table out: --exclude '{}'", key.parent, key.table);
+        Some(
+            Finding::block(Code::CascadeUnlogged, format!("table {}", key.table), seen)
+                .with_hint(hint),
+        )
+    };
+    Ok(lone.filter_map(finding).collect())
 }
 
 async fn room(
@@ -411,8 +438,29 @@ fn facts(source: &MySqlSource, settings: &Settings) -> ServerFacts {
         encoding: settings.text("character_set_server").to_owned(),
         collation: settings.text("collation_server").to_owned(),
         largest_row_bytes: settings.number("max_allowed_packet"),
+        dialect: Some(objects::dialect(source.shared.control.version())),
         ..ServerFacts::default()
     }
+}
+
+/// The character sets that the selected tables and their databases have for what names none.
+async fn character_sets(
+    control: &Control,
+    tables: &[Table],
+) -> Result<Vec<DefaultCharacterSet>, Failure> {
+    let text = include_str!("../../../sql/mysql/character_sets.sql");
+    let rows = control.rows(text, "read the default character sets").await?;
+    let read = |row: &TextRow| DefaultCharacterSet {
+        database: row.text(0),
+        table: row.maybe(1),
+        name: character_set(&row.text(2)).to_owned(),
+    };
+    let concerned = |set: &DefaultCharacterSet| {
+        tables.iter().map(|table| &table.name).any(|name| {
+            name.schema == set.database && set.table.as_ref().is_none_or(|it| *it == name.name)
+        })
+    };
+    Ok(rows.iter().map(read).filter(concerned).collect())
 }
 
 /// Takes a lock that only this server has, until the session ends.
@@ -439,7 +487,7 @@ mod tests {
 
     fn settings(other: (&str, &str)) -> Settings {
         let kept = READY.iter().copied().filter(|(name, _)| *name != other.0);
-        Settings::of(&kept.chain([other]).collect::<Vec<_>>())
+        Settings::these(&kept.chain([other]).collect::<Vec<_>>())
     }
 
     fn ids(settings: &Settings) -> Vec<String> {
@@ -451,7 +499,7 @@ mod tests {
 
     #[test]
     fn each_setting_has_its_code() {
-        assert_eq!(ids(&Settings::of(READY)), [] as [&str; 0]);
+        assert_eq!(ids(&Settings::these(READY)), [] as [&str; 0]);
         for (setting, id) in [
             (("log_bin", "OFF"), "BINLOG_OFF"),
             (("server_id", "0"), "SERVER_ID"),

@@ -33,6 +33,14 @@ impl TextRow {
         TextRow { fields, names: Arc::from([]) }
     }
 
+    #[cfg(test)]
+    pub(super) fn with_names(fields: &[(&str, &str)]) -> Self {
+        TextRow {
+            fields: fields.iter().map(|(_, value)| Some((*value).to_owned())).collect(),
+            names: fields.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        }
+    }
+
     /// None where it is NULL.
     pub(super) fn maybe(&self, index: usize) -> Option<String> {
         self.fields.get(index)?.clone()
@@ -85,6 +93,14 @@ impl Control {
         let session = Arc::clone(&self.session);
         let (text, act) = (text.to_owned(), act.to_owned());
         to_the_end(async move { ask(&mut *session.lock().await, &text, &act).await }).await
+    }
+
+    /// Runs statements in order.
+    pub(super) async fn all(&self, statements: &[&str], act: &str) -> Result<(), Failure> {
+        for statement in statements {
+            self.rows(statement, act).await?;
+        }
+        Ok(())
     }
 
     /// Asks for one row.

@@ -18,6 +18,17 @@ pub enum SourceError {
         /// The privileges that are missing.
         privileges: &'static str,
     },
+    /// Without a lock the snapshot cannot be told from what comes after it.
+    #[error("take a snapshot without a lock: {why}")]
+    LockNeeded {
+        /// What is missing.
+        why: &'static str,
+    },
+    /// What is in the log does not get committed.
+    #[error(
+        "take a snapshot without a lock, which waits for transactions to commit that have names"
+    )]
+    Uncommitted,
     /// Transactions are prepared at the moment of the snapshot.
     #[error(
         "take a snapshot beside {count} prepared XA transactions, whose rows are in the log before it"
@@ -26,6 +37,12 @@ pub enum SourceError {
         /// How many.
         count: usize,
     },
+    /// Nobody would notice one of these that commits later.
+    #[error(
+        "see whether XA transactions are prepared: without GTIDs, one that is there now and commits \
+         later would be lost"
+    )]
+    PreparedUnseen,
     /// The snapshot is gone with its connections.
     #[error("read under a snapshot that is not held any more")]
     SnapshotGone,
@@ -125,6 +142,26 @@ pub enum SourceError {
 /// How to begin anew.
 const ANEW: &str = "begin anew with `dunlin complete`, then `dunlin run --truncate-target '*'`";
 
+/// How to do without a lock.
+const OR_NONE: &str =
+    "; or, on MySQL with GTIDs, have the snapshot taken without a lock: --lock none";
+
+/// How to do with one.
+pub(super) const WITH_A_LOCK: &str =
+    "let the tables be locked for some milliseconds: leave --lock none out";
+
+/// What to do about transactions that do not commit.
+const WAIT_OR_KILL: &str = "SELECT @@GLOBAL.gtid_owned on the source names them and their sessions: wait for them or end \
+     them (KILL), then run the same command again; --slot-timeout waits longer";
+
+/// What to do about transactions that are prepared.
+const END_PREPARED: &str = "commit them or roll them back (XA RECOVER CONVERT XID lists them), then run the same \
+     command again";
+
+/// What to do where nobody can tell whether there are any.
+const SEE_PREPARED: &str = "GRANT XA_RECOVER_ADMIN ON *.* to dunlin's account on the source, then run the same command \
+     again";
+
 impl Fault for SourceError {
     fn disposition(&self) -> Disposition {
         match self {
@@ -142,13 +179,14 @@ impl Fault for SourceError {
             ),
             SourceError::LockRefused { privileges } => Halt::with(
                 Code::PrivilegeMissing,
-                format!("on the source: GRANT {privileges} to the account that dunlin uses"),
+                format!(
+                    "on the source: GRANT {privileges} to the account that dunlin uses{OR_NONE}"
+                ),
             ),
-            SourceError::Prepared { .. } => Halt::with(
-                Code::XaPrepared,
-                "commit them or roll them back (XA RECOVER CONVERT XID lists them), then run the \
-                 same command again",
-            ),
+            SourceError::LockNeeded { .. } => Halt::with(Code::LockNeeded, WITH_A_LOCK),
+            SourceError::Uncommitted => Halt::with(Code::SnapshotHeldUp, WAIT_OR_KILL),
+            SourceError::Prepared { .. } => Halt::with(Code::XaPrepared, END_PREPARED),
+            SourceError::PreparedUnseen => Halt::with(Code::PrivilegeMissing, SEE_PREPARED),
             SourceError::BeyondReach { .. } => Halt::with(
                 Code::StateUnreadable,
                 format!("it is a position of another engine: check --name and --target, or {ANEW}"),

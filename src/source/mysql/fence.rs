@@ -15,20 +15,26 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
+use super::bypass::Bypass;
 use super::catalog::{self, Positioning, Settings};
-use super::control::{Control, TextRow};
-use super::{MySqlSource, PROGRAM};
+use super::control::Control;
+use super::obstacles::{self, Obstacle};
+use super::{MySqlSource, check};
+use crate::connect::mysql::Flavour;
 use crate::connect::mysql::privileges::grant;
-use crate::connect::mysql::{Flavour, connect};
-use crate::model::report::Finding;
+use crate::connect::mysql::quote::quote_literal;
+use crate::model::report::{Finding, Severity};
 use crate::model::{
     Code, Disposition, Failure, Fault, Halt, Leftover, Manner, Position, SequenceValue,
 };
 use crate::source::Source;
-use crate::source::fence::{FenceOrder, FencedSource, WriteFence};
+use crate::source::fence::{FenceError, FenceOrder, FencedSource, WriteFence};
 
 /// How often it is looked who is in the way.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a session may take to end once it is told to.
+const END_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long a fence may be idle beyond the cutover's own limit, before the server opens it.
 const SLACK: Duration = Duration::from_secs(2);
@@ -39,41 +45,19 @@ const LOCK_TIMED_OUT: u16 = 1205;
 /// `ER_NO_SUCH_THREAD`.
 const NO_SUCH_THREAD: u16 = 1094;
 
-/// What a server that waits for the global read lock says of its sessions.
-const WAITING: &str = "Waiting for";
+/// Who it is that is not found.
+const UNSEEN: &str = "a session that cannot be told, such as one that rests with LOCK TABLES,";
 
-/// Writers cannot be kept out.
-#[derive(Debug, thiserror::Error)]
-pub enum FenceError {
-    /// Somebody does not let go.
-    #[error("keep writers out of the source: {who} is in the way")]
-    HeldOpen {
-        /// Who.
-        who: String,
-    },
-    /// What is to be undone cannot be read.
-    #[error("read what a fence left on the source")]
-    Left {
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-}
+/// What to do about a session that cannot be ended.
+const END_IT: &str = "end it (KILL), then run the same command again";
 
-impl Fault for FenceError {
-    fn disposition(&self) -> Disposition {
-        match self {
-            FenceError::HeldOpen { .. } => {
-                Halt::with(Code::CutoverRefused, "end it (KILL), then run the same command again")
-            }
-            FenceError::Left { .. } => Halt::with(
-                Code::StateUnreadable,
-                "use the version of dunlin that began the cutover; on the source, SET GLOBAL \
-                 read_only = OFF lets writers in",
-            ),
-        }
-    }
-}
+/// What lets writers in, whatever else is known.
+const LIFT: &str = "on the source, SET GLOBAL read_only = OFF lets writers in";
+
+/// What to do about a source that anybody may have written to.
+const GO_ON: &str = "see who has written there since the cutover. Where nobody has, as where MariaDB was only \
+                     started anew, SET GLOBAL read_only = ON there, then the same command again; else go on \
+                     without a way back: `dunlin complete`";
 
 /// What makes the server read-only, and takes that back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +83,33 @@ impl Seal {
         }
     }
 
+    /// To be run in order: accounts that may write a server that is read-only are let through, as on
+    /// MariaDB they are in any case.
+    fn let_through(self) -> &'static [&'static str] {
+        match self {
+            Seal::MySql => &["SET PERSIST read_only = ON", "SET PERSIST super_read_only = OFF"],
+            Seal::MariaDb => &["SET GLOBAL read_only = ON"],
+        }
+    }
+
+    /// As [`Self::open`], without forgetting what is kept over a restart.
+    fn admit(self) -> &'static [&'static str] {
+        match self {
+            Seal::MySql => &["SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF"],
+            Seal::MariaDb => &["SET GLOBAL read_only = OFF"],
+        }
+    }
+
+    /// What opens it besides.
+    fn until(self) -> Option<&'static str> {
+        match self {
+            Seal::MySql => None,
+            Seal::MariaDb => {
+                Some("a restart of its server, unless its configuration says read_only = 1")
+            }
+        }
+    }
+
     /// To be run in order. A setting that is not kept is taken for one that is not to be kept.
     fn open(self) -> &'static [&'static str] {
         match self {
@@ -106,19 +117,90 @@ impl Seal {
                 "SET GLOBAL super_read_only = OFF",
                 "SET GLOBAL read_only = OFF",
                 "RESET PERSIST IF EXISTS super_read_only",
+                "RESET PERSIST IF EXISTS read_only",
             ],
             Seal::MariaDb => &["SET GLOBAL read_only = OFF"],
         }
     }
 }
 
-fn refused(seen: impl Into<String>) -> Finding {
+/// What a fence leaves, as it is recorded.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sealed {
+    seal: Seal,
+    /// Of several hosts with the same data it is this one: its name for itself.
+    server: String,
+}
+
+pub(super) fn refused(seen: impl Into<String>) -> Finding {
     Finding::block(Code::CutoverRefused, "source", seen)
 }
 
+/// A session that can seal the server does not end.
+#[derive(Debug, thiserror::Error)]
+#[error("end session {id} of the source, which belongs to a cutover")]
+struct Lingers {
+    id: String,
+}
+
+impl Fault for Lingers {
+    fn disposition(&self) -> Disposition {
+        let id = &self.id;
+        let hint = format!(
+            "see in SHOW PROCESSLIST what it waits for; KILL {id} on the source, then run the same \
+             command again"
+        );
+        Halt::with(Code::CutoverRefused, hint)
+    }
+}
+
+/// A server's name for itself.
+async fn server(control: &Control) -> Result<String, Failure> {
+    Ok(Settings::read(control).await?.server())
+}
+
 impl MySqlSource {
+    /// The name of a lock by which the session of a fence is known, also once our process is gone.
+    fn fence_lock(&self) -> String {
+        quote_literal(&format!("dunlin fence {}", self.shared.options.name))
+    }
+
+    /// How this server was sealed, and a session of its own to change that: the one that we have may
+    /// have been cut off with that of the fence. An error where it is another server that was.
+    async fn sealed(&self, left: &Leftover) -> Result<(Seal, Control), Failure> {
+        let Sealed { seal, server: sealed } = serde_json::from_value(left.handle.clone())
+            .map_err(|source| FenceError::Left { source, remedy: LIFT })?;
+        let control = self.control_session().await?;
+        let found = server(&control).await?;
+        if sealed != found {
+            return Err(FenceError::Elsewhere { sealed, found }.into());
+        }
+        Ok((seal, control))
+    }
+
+    /// Ends the session of a fence, unless it has ended. Until then a statement of it may still be under
+    /// way, and seal the server.
+    async fn end_fence(&self, control: &Control) -> Result<(), Failure> {
+        let since = Instant::now();
+        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+        let held = format!("SELECT IS_USED_LOCK({})", self.fence_lock());
+        loop {
+            ticks.tick().await;
+            let holder = control.one(&held, "look for the session of a fence").await?;
+            let Some(id) = holder.maybe(0) else { return Ok(()) };
+            if since.elapsed() >= END_PATIENCE {
+                return Err(Lingers { id }.into());
+            }
+            match control.rows(&format!("KILL {id}"), "end the session of the fence").await {
+                // It has ended by itself.
+                Err(error) if error.number() != Some(NO_SUCH_THREAD) => return Err(error.into()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
     async fn control_session(&self) -> Result<Control, Failure> {
-        Ok(Control::new(connect(&self.shared.endpoint, PROGRAM).await?))
+        self.shared.site.session().await
     }
 
     /// Transactions that are prepared and can be committed at any time, by anybody.
@@ -149,11 +231,18 @@ impl FencedSource for MySqlSource {
         let control = &self.shared.control;
         let flavour = control.version().flavour;
         let mut findings = Vec::new();
-        if !matches!(order.manner, None | Some(Manner::MysqlReadOnly)) {
+        if !matches!(&order.manner, None | Some(Manner::MysqlReadOnly)) {
             let seen = "this fence is none of MySQL or MariaDB";
             findings.push(refused(seen).with_hint("use --fence mysql-read-only"));
         }
-        if Settings::read(control).await?.on("read_only") {
+        if check::replicates(control).await? {
+            let seen = "it is a replica, whose source's writers cannot be kept out from here";
+            findings.push(refused(seen).with_hint(
+                "stop the applications and the replication (STOP REPLICA; RESET REPLICA ALL), then \
+                 run the same command again",
+            ));
+        }
+        if !order.sealed && Settings::read(control).await?.on("read_only") {
             let seen = "it is read-only already, so what is written to it comes from elsewhere";
             findings
                 .push(refused(seen).with_hint("cut over from the server that takes the writes"));
@@ -165,12 +254,18 @@ impl FencedSource for MySqlSource {
             Flavour::MySql => (&["RELOAD", "FLUSH_TABLES"], &["SYSTEM_VARIABLES_ADMIN"]),
             Flavour::MariaDb => (&["RELOAD"], &["READ ONLY ADMIN", "READ_ONLY ADMIN", "SUPER"]),
         };
-        for wanted in [locking, sealing] {
+        // To write to a server that is read-only, as the way back does.
+        let passing: &[&str] = match (order.way_back, flavour) {
+            (true, Flavour::MySql) => &["CONNECTION_ADMIN", "SUPER"],
+            (true, Flavour::MariaDb) | (false, _) => sealing,
+        };
+        for wanted in [locking, sealing, passing] {
             if !held.any(wanted) {
                 let seen = format!("the account lacks {}", wanted.join(" or "));
                 findings.push(refused(seen).with_fix(grant(wanted[0], "*.*", &account)));
             }
         }
+        findings.extend(Bypass::new(control, &account).findings(order.way_back).await?);
         findings.extend(self.prepared().await?);
         Ok(findings)
     }
@@ -181,25 +276,46 @@ impl FencedSource for MySqlSource {
         let settings = format!("lock_wait_timeout = {patience}, wait_timeout = {idle}");
         let doing = "prepare the fence on the source";
         locker.rows(&format!("SET SESSION {settings}"), doing).await?;
+        // One of a cutover that was killed may still be there.
+        self.end_fence(&guard).await?;
+        locker.rows(&format!("SELECT GET_LOCK({}, 0)", self.fence_lock()), doing).await?;
         let id = locker.one("SELECT CONNECTION_ID()", doing).await?.number(0);
+        let guard_id = guard.one("SELECT CONNECTION_ID()", doing).await?.number(0);
         Ok(ReadLock {
             seal: Seal::of(locker.version().flavour),
+            server: server(&guard).await?,
             source: self.clone(),
             locker,
             guard,
             id,
+            guard_id,
             positioning: self.shared.positioning,
             grace: order.grace,
         })
     }
 
     async fn unfence(&self, left: &Leftover) -> Result<(), Failure> {
-        let seal: Seal = serde_json::from_value(left.handle.clone())
-            .map_err(|source| FenceError::Left { source })?;
-        for statement in seal.open() {
-            self.shared.control.rows(statement, "let writers in on the source").await?;
+        let (seal, control) = self.sealed(left).await?;
+        self.end_fence(&control).await?;
+        control.all(seal.open(), "let writers in on the source").await
+    }
+
+    async fn let_through(&self, left: &Leftover) -> Result<(), Failure> {
+        let (seal, control) = self.sealed(left).await?;
+        if !Settings::read(&control).await?.on("read_only") {
+            return Err(FenceError::Opened { remedy: GO_ON }.into());
         }
-        Ok(())
+        control.all(seal.let_through(), "let the way back through").await
+    }
+
+    async fn admit(&self, left: &Leftover) -> Result<(), Failure> {
+        let (seal, control) = self.sealed(left).await?;
+        control.all(seal.admit(), "let writers in on the source").await
+    }
+
+    async fn refuse(&self, left: &Leftover) -> Result<(), Failure> {
+        let (seal, control) = self.sealed(left).await?;
+        control.all(seal.let_through(), "have the source refuse writes again").await
     }
 
     /// Its log tells of every transaction by itself.
@@ -213,32 +329,22 @@ pub struct ReadLock {
     /// Looks who is in the way, and ends the other session where that is needed.
     guard: Control,
     id: u64,
+    guard_id: u64,
     seal: Seal,
+    server: String,
     positioning: Positioning,
     grace: Duration,
 }
 
-/// A session that is at a statement, and does not wait for a lock itself.
-fn is_in_the_way(row: &TextRow) -> bool {
-    let command = row.named("Command").unwrap_or_default();
-    let resting = ["Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID", "Connect", "Killed"];
-    let waits = row.named("State").is_some_and(|state| state.starts_with(WAITING));
-    let system = row.named("User").is_some_and(|user| user == "system user");
-    !resting.contains(&command.as_str()) && !waits && !system
-}
-
 impl ReadLock {
-    /// Ends statements that the lock still waits for. Returns one of them.
+    /// Ends the sessions that the lock still waits for. Returns one of them.
     async fn clear(&self, asked: &mut HashSet<u64>) -> Result<Option<String>, Failure> {
-        let rows = self.guard.rows("SHOW FULL PROCESSLIST", "look who is in the way").await?;
         let mut first = None;
-        for row in rows.iter().filter(|row| is_in_the_way(row)) {
-            let id = row.named("Id").and_then(|id| id.parse().ok()).unwrap_or_default();
-            let own = self.guard.one("SELECT CONNECTION_ID()", "tell our own session").await?;
-            if id == self.id || id == own.number(0) || !asked.insert(id) {
+        for Obstacle { id, user } in obstacles::find(&self.guard, self.id).await? {
+            if id == self.guard_id || !asked.insert(id) {
                 continue;
             }
-            let who = format!("process {id} of {}", row.named("User").unwrap_or_default());
+            let who = format!("process {id} of {user}");
             match self.guard.rows(&format!("KILL {id}"), "end a session of the source").await {
                 Ok(_) => {
                     tracing::warn!(%who, "its session is ended: it was in the way of the fence")
@@ -253,9 +359,12 @@ impl ReadLock {
 
 impl WriteFence for ReadLock {
     fn left(&self) -> Leftover {
+        let sealed = Sealed { seal: self.seal, server: self.server.clone() };
         Leftover {
-            handle: serde_json::to_value(self.seal).unwrap_or_default(),
+            handle: serde_json::to_value(sealed).unwrap_or_default(),
+            hook: None,
             lift: format!("on the source: {}", self.seal.open().join("; ")),
+            until: self.seal.until().map(str::to_owned),
         }
     }
 
@@ -269,22 +378,29 @@ impl WriteFence for ReadLock {
         let locked = loop {
             tokio::select! {
                 locked = &mut locking => break locked,
-                _ = ticks.tick(), if since.elapsed() >= self.grace => {
-                    who = self.clear(&mut asked).await?.or(who);
+                _ = ticks.tick() => {
+                    if since.elapsed() >= self.grace {
+                        who = self.clear(&mut asked).await?.or(who);
+                    }
                 }
             }
         };
         match locked {
             Ok(_) => Ok(()),
             Err(error) if error.number() == Some(LOCK_TIMED_OUT) => {
-                let who = who.unwrap_or_else(|| "a session that holds a lock".to_owned());
-                Err(FenceError::HeldOpen { who }.into())
+                let who = who.unwrap_or_else(|| UNSEEN.to_owned());
+                Err(FenceError::HeldOpen { who, remedy: END_IT }.into())
             }
             Err(error) => Err(error.into()),
         }
     }
 
     async fn end(&mut self) -> Result<Position, Failure> {
+        // The lock waits for none that was prepared since it was looked.
+        if self.source.prepared().await?.is_some_and(|found| found.severity == Severity::Block) {
+            let what = "an XA transaction was prepared";
+            return Err(FenceError::Changed { what }.into());
+        }
         catalog::position(&self.guard, self.positioning).await
     }
 
@@ -306,23 +422,8 @@ impl WriteFence for ReadLock {
     }
 
     async fn open(self) -> Result<(), Failure> {
-        // It may be waiting for the lock, where the server does not notice that its client is gone.
-        let end = format!("KILL {}", self.id);
-        let ended = self.guard.rows(&end, "end the session of the fence");
-        match ended.await {
-            // It has ended by itself.
-            Err(error) if error.number() != Some(NO_SUCH_THREAD) => return Err(error.into()),
-            Ok(_) | Err(_) => {}
-        }
-        // It can still seal until it is gone.
-        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
-        loop {
-            ticks.tick().await;
-            let rows = self.guard.rows("SHOW PROCESSLIST", "wait for the end of the fence").await?;
-            let id = self.id.to_string();
-            if !rows.iter().any(|row| row.named("Id").as_ref() == Some(&id)) {
-                return Ok(());
-            }
-        }
+        // It may be waiting for the lock, where the server does not notice that its client is gone; and it
+        // can still seal until it is gone.
+        self.source.end_fence(&self.guard).await
     }
 }

@@ -8,11 +8,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::binlog::{Decoder, Registry};
+use super::control::is_denied;
 use super::error::SourceError;
 use super::replication::{EventStream, LogReader};
-use crate::config::endpoint::MySqlEndpoint;
-use crate::connect::mysql::Wire;
+use super::site::Site;
 use crate::connect::mysql::wire::{DumpFrom, EventBatch, EventReader, Replica};
+use crate::connect::mysql::{Flavour, Wire};
 use crate::model::{Failure, Position};
 use crate::source::BatchSender;
 use crate::source::thread::on_own_thread;
@@ -25,7 +26,7 @@ const FIRST_SERVER_ID: u32 = 1 << 31;
 
 /// Reads the log from `from` on until the receiver is gone, or tables are defined anew.
 pub(super) async fn read(
-    endpoint: MySqlEndpoint,
+    site: Site,
     from: Position,
     registry: Registry,
     out: BatchSender,
@@ -33,17 +34,48 @@ pub(super) async fn read(
 ) -> Result<(), Failure> {
     let decoder = Decoder::new(registry, from.clone());
     on_own_thread(async move {
-        let wire = Wire::connect(&endpoint).await?;
+        let wire = site.wire().await?;
         let reader = dump(wire, &from, silence / HEARTBEATS).await?;
         LogReader::new(Events::new(reader), decoder, silence).read(&out).await
     })
     .await
 }
 
-/// Asks for the log. The number that we give ourselves is a new one each time: a server ends the
-/// dump of whoever has the same.
-async fn dump(wire: Wire, from: &Position, heartbeat: Duration) -> Result<EventReader, Failure> {
-    let server_id = FIRST_SERVER_ID | rand::random::<u32>();
+/// The numbers that other replicas of a server are known by there; none where the account may not
+/// see them.
+async fn taken(wire: &mut Wire) -> Result<Vec<u32>, Failure> {
+    let version = wire.version();
+    let text = match version.flavour {
+        Flavour::MySql if version.number >= 80_022 => "SHOW REPLICAS",
+        Flavour::MySql | Flavour::MariaDb => "SHOW SLAVE HOSTS",
+    };
+    let rows = match wire.rows(text).await {
+        Err(error) if is_denied(error.server().map(|server| server.number)) => {
+            return Ok(Vec::new());
+        }
+        rows => rows?,
+    };
+    Ok(rows.iter().filter_map(|row| row.first()?.as_ref()?.parse().ok()).collect())
+}
+
+/// The first number drawn that nobody else has.
+fn free_number(taken: &[u32], mut draw: impl FnMut() -> u32) -> u32 {
+    loop {
+        let number = FIRST_SERVER_ID | draw();
+        if !taken.contains(&number) {
+            return number;
+        }
+    }
+}
+
+/// Asks for the log. A server ends the dump of whoever has our number, so the number is one that nobody
+/// has, and a new one each time: whoever takes it from us is left alone.
+async fn dump(
+    mut wire: Wire,
+    from: &Position,
+    heartbeat: Duration,
+) -> Result<EventReader, Failure> {
+    let server_id = free_number(&taken(&mut wire).await?, rand::random);
     let replica = Replica { server_id, heartbeat };
     let reader = match from {
         Position::MySql(executed) => wire.dump(&replica, &DumpFrom::Gtids(executed)).await?,
@@ -106,6 +138,13 @@ impl EventStream for Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_another_replica_has_is_not_taken() {
+        let mut drawn = [7, 8, 9].into_iter();
+        let taken = [7, FIRST_SERVER_ID | 7, FIRST_SERVER_ID | 8];
+        assert_eq!(free_number(&taken, || drawn.next().unwrap()), FIRST_SERVER_ID | 9);
+    }
 
     #[test]
     fn beyond_four_gib_a_file_is_read_from_its_beginning() {

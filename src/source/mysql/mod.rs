@@ -5,27 +5,35 @@
 //! session lives as long as the source. Nothing is written on the server: it keeps its binary log by
 //! its own rule, and the snapshot lives in this process.
 
+mod accounts;
+mod agreed;
 mod alteration;
 pub mod binlog;
+mod bypass;
 mod catalog;
 mod check;
 mod control;
 mod create_table;
+mod emptied;
 mod error;
 pub mod fence;
 mod fields;
+mod foreign_key;
 mod held;
-mod key;
 mod log;
 mod objects;
+mod obstacles;
+mod peculiar;
 pub mod present;
 mod quiet;
 mod range;
 mod relations;
 pub mod replication;
 mod rows;
+mod site;
 mod snapshot;
 mod split;
+mod unlocked;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,9 +43,9 @@ use tokio::sync::watch;
 use self::catalog::{Positioning, Settings};
 use self::control::Control;
 use self::held::Handle;
-use self::objects::Cascade;
 use self::relations::Wanted;
 use self::rows::MySqlReader;
+use self::site::Site;
 use super::{BatchSender, Catalog, Source};
 use crate::config::NamedTables;
 use crate::config::endpoint::MySqlEndpoint;
@@ -46,8 +54,9 @@ use crate::connect::mysql::quote::quote_literal;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Position, Relation,
-    SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
+    Alteration, Bracket, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Position,
+    Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
+    TableId,
 };
 
 pub use error::SourceError;
@@ -64,6 +73,8 @@ pub struct Options {
     pub insert_only: NamedTables,
     /// Connections that read under the snapshot at once.
     pub workers: usize,
+    /// Whether tables may be locked while the snapshot is taken.
+    pub may_lock: bool,
     /// How long to wait for the lock under which the snapshot is taken.
     pub lock_timeout: Duration,
     /// How long the stream may be silent.
@@ -79,7 +90,7 @@ pub struct MySqlSource {
 }
 
 struct Shared {
-    endpoint: MySqlEndpoint,
+    site: Site,
     control: Control,
     positioning: Positioning,
     habits: binlog::Habits,
@@ -97,7 +108,7 @@ const ALL_DATABASES: &str = "all databases";
 
 impl Shared {
     fn database(&self) -> &str {
-        self.endpoint.database().unwrap_or(ALL_DATABASES)
+        self.site.endpoint().database().unwrap_or(ALL_DATABASES)
     }
 }
 
@@ -119,20 +130,21 @@ impl MySqlSource {
         let positioning = Positioning::of(control.version().flavour, &settings);
         let habits = binlog::Habits {
             folds_case: settings.number("lower_case_table_names") == Some(1),
-            logs_cascades: objects::logs_cascades(control.version(), &settings),
+            logs_cascades: foreign_key::are_logged(control.version(), &settings),
+            explicit_timestamps: settings.on("explicit_defaults_for_timestamp"),
         };
-        let shared = Shared { endpoint, control, positioning, habits, options };
+        let site = Site::of(endpoint, settings.server());
+        let shared = Shared { site, control, positioning, habits, options };
         Ok(MySqlSource { shared: Arc::new(shared) })
     }
 
     fn wanted(&self, selection: &Selection) -> Wanted {
-        let database = self.shared.endpoint.database().map(str::to_owned);
+        let database = self.shared.site.endpoint().database().map(str::to_owned);
         Wanted { selection: selection.clone(), database }
     }
 
     async fn found(&self) -> Result<relations::Tables, Failure> {
-        let wanted = self.wanted(&self.shared.options.selection);
-        relations::tables(&self.shared.control, &wanted).await
+        self.find(&self.wanted(&self.shared.options.selection)).await
     }
 
     /// These tables as they are now. One that is being emptied is not to be seen for a moment.
@@ -158,31 +170,37 @@ impl MySqlSource {
         }
     }
 
-    /// Foreign keys that change rows of these tables without a word in the log.
-    async fn unlogged_cascades(&self, tables: &[Table]) -> Result<Vec<Cascade>, Failure> {
-        match self.shared.habits.logs_cascades {
-            true => Ok(Vec::new()),
-            false => objects::cascades(&self.shared.control, tables).await,
+    async fn find(&self, wanted: &Wanted) -> Result<relations::Tables, Failure> {
+        let Shared { control, habits, .. } = &*self.shared;
+        let mut found = relations::tables(control, wanted).await?;
+        if !habits.logs_cascades {
+            foreign_key::mark(control, &mut found.tables).await?;
         }
+        Ok(found)
     }
 
     async fn take_snapshot(&self) -> Result<HeldSnapshot, Failure> {
-        let Shared { endpoint, control, positioning, options, .. } = &*self.shared;
+        let Shared { site, control, positioning, options, .. } = &*self.shared;
         options.held.release();
         let tables = self.found().await?.tables.into_iter().map(|table| table.name);
         let order = snapshot::Order {
-            endpoint,
+            site,
             control,
             positioning: *positioning,
             connections: options.workers,
             patience: options.lock_timeout,
             tables: tables.collect(),
         };
-        let (wires, position) = snapshot::take(&order).await?;
+        let (wires, Bracket { low, high }) = match options.may_lock {
+            true => snapshot::take(&order).await?,
+            false if *positioning == Positioning::MariaGtid => agreed::take(&order).await?,
+            false => unlocked::take(&order).await?,
+        };
         let handle = options.held.keep(wires);
         let handle = serde_json::to_value(handle);
         Ok(HeldSnapshot {
-            position,
+            high: Some(high).filter(|high| *high != low),
+            position: low,
             handle: handle.map_err(|source| SourceError::Handle { source })?,
         })
     }
@@ -258,17 +276,19 @@ impl Source for MySqlSource {
     }
 
     async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {
-        match self.unlogged_cascades(tables).await?.into_iter().next() {
-            None => Ok(()),
-            Some(Cascade { table, name, rules, .. }) => {
-                let table = table.to_string();
-                Err(SourceError::CascadeUnlogged { table, key: name, rules }.into())
-            }
+        match self.shared.habits.logs_cascades {
+            true => Ok(()),
+            false => foreign_key::refuse_new(&self.shared.control, tables).await,
         }
     }
 
     async fn begin(&self) -> Result<HeldSnapshot, Failure> {
         self.take_snapshot().await
+    }
+
+    async fn retain(&self) -> Result<(), Failure> {
+        // The server keeps its log by a rule of its own.
+        std::future::ready(Ok(())).await
     }
 
     async fn hold_again(&self) -> Result<HeldSnapshot, Failure> {
@@ -279,9 +299,25 @@ impl Source for MySqlSource {
         let handle = handle(held)?;
         for mut lent in self.shared.options.held.idle(handle) {
             let (wire, sound) = lent.begin()?;
-            *sound = wire.execute("DO 0").await.is_ok();
+            *sound = self.shared.site.prove(wire).await.is_ok();
         }
         Ok(self.shared.options.held.is_held(handle))
+    }
+
+    async fn emptied(
+        &self,
+        held: &HeldSnapshot,
+        table: &Table,
+    ) -> Result<Option<Position>, Failure> {
+        let Shared { site, options, habits, .. } = &*self.shared;
+        let stretch = emptied::Stretch {
+            site,
+            habits: *habits,
+            from: held.position.clone(),
+            until: self.position().await?,
+            silence: options.source_timeout,
+        };
+        emptied::since(stretch, table).await
     }
 
     async fn release(&self, _held: &HeldSnapshot) -> Result<(), Failure> {
@@ -296,8 +332,8 @@ impl Source for MySqlSource {
         longest: Duration,
     ) -> Result<Transfer, Failure> {
         let begun = Instant::now();
-        let Shared { endpoint, control, .. } = &*self.shared;
-        let mut wire = snapshot::session(endpoint, control).await?;
+        let Shared { site, control, .. } = &*self.shared;
+        let mut wire = snapshot::session(site, control).await?;
         let walk = control.walk(table).await?;
         let mut reading = rows::Reading::begin(&mut wire, table, &ChunkRange::Whole, walk).await?;
         let mut bytes = 0;
@@ -311,11 +347,11 @@ impl Source for MySqlSource {
     }
 
     fn footprint(&self) -> Vec<String> {
-        vec![
-            "source: nothing is stored; a lock on all tables while the snapshot is taken, for \
-             milliseconds"
-                .to_owned(),
-        ]
+        let lock = match self.shared.options.may_lock {
+            true => "a lock on all tables while the snapshot is taken, for milliseconds",
+            false => "no lock is taken",
+        };
+        vec![format!("source: nothing is stored; {lock}")]
     }
 
     async fn split(
@@ -333,8 +369,11 @@ impl Source for MySqlSource {
         tables: &[Table],
         wanted: &[TableId],
     ) -> Result<Vec<Alteration>, Failure> {
-        let tables: Vec<&Table> =
-            tables.iter().filter(|table| wanted.contains(&table.id)).collect();
+        let all = tables;
+        let tables: Vec<&Table> = all.iter().filter(|table| wanted.contains(&table.id)).collect();
+        if !self.shared.habits.logs_cascades {
+            foreign_key::expect_unchanged(&self.shared.control, all, &tables).await?;
+        }
         let mut read = Vec::new();
         for (table, now) in tables.iter().zip(self.as_of_now(&tables).await?) {
             let described = self.described(table).await?;
@@ -369,6 +408,10 @@ impl Source for MySqlSource {
         catalog::position(&self.shared.control, self.shared.positioning).await
     }
 
+    async fn log_bytes(&self) -> Result<u64, Failure> {
+        catalog::log_bytes(&self.shared.control).await
+    }
+
     async fn health(&self) -> Result<SourceHealth, Failure> {
         let position = self.position().await?;
         // The server keeps its binary log by its own rule, not on our account.
@@ -384,6 +427,15 @@ impl Source for MySqlSource {
         Ok(Drift::default())
     }
 
+    /// A server that was reset gives names anew: what it then has under one that is on the target already
+    /// it would leave out.
+    async fn confirm(&self, from: &Position) -> Result<(), Failure> {
+        match self.position().await?.reaches(from) {
+            true => Ok(()),
+            false => Err(SourceError::Behind { position: from.clone() }.into()),
+        }
+    }
+
     async fn stream(
         &self,
         from: Position,
@@ -391,15 +443,11 @@ impl Source for MySqlSource {
         out: BatchSender,
         _durable: watch::Receiver<Position>,
     ) -> Result<(), Failure> {
-        // A server that was reset gives names anew: what it then has under one that is on the target
-        // already it would leave out.
-        if !self.position().await?.reaches(&from) {
-            return Err(SourceError::Behind { position: from }.into());
-        }
-        let Shared { endpoint, options, habits, .. } = &*self.shared;
+        self.confirm(&from).await?;
+        let Shared { site, options, habits, .. } = &*self.shared;
         let wanted = self.wanted(&options.selection);
         let registry = binlog::Registry::new(tables).selecting(wanted, *habits);
-        log::read(endpoint.clone(), from, registry, out, options.source_timeout).await
+        log::read(site.clone(), from, registry, out, options.source_timeout).await
     }
 
     async fn remove(&self) -> Result<Removal, Failure> {

@@ -5,12 +5,12 @@
 //! over with the settings that it was made under. A foreign key to a table that is not copied is left
 //! out, since no row on the target could satisfy it, and that is said.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use super::catalog::Settings;
 use super::control::{Control, TextRow};
 use super::create_table::CreateTable;
 use super::error::SourceError;
+use super::foreign_key;
 use super::relations::{Tables, Wanted};
 use crate::connect::mysql::privileges::{Privileges, grant};
 use crate::connect::mysql::quote::{quote_ident, quote_level, quote_literal, quote_name};
@@ -21,74 +21,12 @@ use crate::model::ddl::{
 use crate::model::report::Finding;
 use crate::model::{Code, Failure, SequenceValue, Table, TableName};
 
-/// Servers that log what a foreign key's cascade does to child rows begin with this version of
-/// MySQL.
-const LOGS_CASCADES_SINCE: u32 = 90_600;
-
-/// Whether the log holds what cascades do. They are carried out beneath the server, which does not
-/// see them, before MySQL 9.6 and where `innodb_native_foreign_keys` is on since; and in MariaDB.
-pub(super) fn logs_cascades(version: ServerVersion, settings: &Settings) -> bool {
-    version.flavour == Flavour::MySql
-        && version.number >= LOGS_CASCADES_SINCE
-        && !settings.on("innodb_native_foreign_keys")
-}
-
-/// A foreign key whose rules change rows of its table by themselves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cascade {
-    pub(super) table: TableName,
-    pub(super) name: String,
-    pub(super) parent: TableName,
-    /// `ON DELETE CASCADE`, `ON UPDATE SET NULL`...
-    pub(super) rules: String,
-}
-
-/// A foreign key as the catalog has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ForeignKey {
-    table: TableName,
-    name: String,
-    parent: TableName,
-    on_update: String,
-    on_delete: String,
-}
-
-/// Foreign keys of `tables` that change their rows when a parent's row changes.
-pub(super) async fn cascades(control: &Control, tables: &[Table]) -> Result<Vec<Cascade>, Failure> {
-    let names: HashSet<&TableName> = tables.iter().map(|table| &table.name).collect();
-    let keys = foreign_keys(control).await?;
-    let cascades = keys.into_iter().filter(|key| names.contains(&key.table)).filter_map(|key| {
-        let rules = key.cascading()?;
-        Some(Cascade { table: key.table, name: key.name, parent: key.parent, rules })
-    });
-    Ok(cascades.collect())
-}
-
-impl ForeignKey {
-    /// Its rules that write rows, if there is one.
-    fn cascading(&self) -> Option<String> {
-        let rules = [("ON DELETE", &self.on_delete), ("ON UPDATE", &self.on_update)];
-        let writes = |rule: &str| matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT");
-        let told: Vec<String> = rules
-            .iter()
-            .filter(|(_, rule)| writes(rule))
-            .map(|(event, rule)| format!("{event} {rule}"))
-            .collect();
-        (!told.is_empty()).then(|| told.join(" "))
+/// Whose words a server's definitions are in.
+pub(super) fn dialect(version: ServerVersion) -> Dialect {
+    match version.flavour {
+        Flavour::MySql => Dialect::MySql,
+        Flavour::MariaDb => Dialect::MariaDb,
     }
-}
-
-async fn foreign_keys(control: &Control) -> Result<Vec<ForeignKey>, Failure> {
-    let text = include_str!("../../../sql/mysql/source_foreign_keys.sql");
-    let rows = control.rows(text, "read the foreign keys").await?;
-    let key = |row: &TextRow| ForeignKey {
-        table: TableName { schema: row.text(0), name: row.text(1) },
-        name: row.text(2),
-        parent: TableName { schema: row.text(3), name: row.text(4) },
-        on_update: row.text(5),
-        on_delete: row.text(6),
-    };
-    Ok(rows.iter().map(key).collect())
 }
 
 /// Reads the schema of `tables` and of all that hangs on them.
@@ -100,14 +38,11 @@ pub(super) async fn schema(
 ) -> Result<MySqlSchema, Failure> {
     let names: BTreeSet<&TableName> = tables.iter().map(|table| &table.name).collect();
     let databases: BTreeSet<&String> = names.iter().map(|name| &name.schema).collect();
-    let keys = foreign_keys(control).await?;
+    let keys = foreign_key::read(control).await?;
     let counters: HashMap<&TableName, u64> =
         found.counters.iter().map(|(name, counter)| (name, *counter)).collect();
     let mut schema = MySqlSchema {
-        dialect: match control.version().flavour {
-            Flavour::MySql => Dialect::MySql,
-            Flavour::MariaDb => Dialect::MariaDb,
-        },
+        dialect: dialect(control.version()),
         databases: Vec::new(),
         tables: Vec::new(),
         sequences: Vec::new(),
@@ -227,6 +162,8 @@ pub(super) struct Beside {
     pub(super) definers: Vec<String>,
     /// There are functions or triggers.
     pub(super) functions: bool,
+    /// All of it, by name.
+    pub(super) names: Vec<String>,
 }
 
 /// Lists what hangs on `tables`.
@@ -243,6 +180,8 @@ pub(super) async fn beside(
         StoredKind::Event if listed.enabled => Some(format!("event {} enabled", listed.name)),
         _ => None,
     });
+    let named =
+        |listed: &Listed| format!("{} {}", shown(listed.kind).0.to_lowercase(), listed.name);
     let definers: BTreeSet<&String> = carried.iter().map(|listed| &listed.definer).collect();
     let is_function =
         |listed: &Listed| matches!(listed.kind, StoredKind::Function | StoredKind::Trigger);
@@ -250,6 +189,7 @@ pub(super) async fn beside(
         acting: acting.collect(),
         definers: definers.into_iter().cloned().collect(),
         functions: carried.iter().any(is_function),
+        names: carried.iter().map(named).collect(),
     })
 }
 
@@ -403,20 +343,6 @@ async fn sees_routines(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cascade_is_told_by_its_rules() {
-        let key = |on_delete: &str, on_update: &str| ForeignKey {
-            table: TableName { schema: "shop".into(), name: "lines".into() },
-            name: "fk".into(),
-            parent: TableName { schema: "shop".into(), name: "orders".into() },
-            on_update: on_update.into(),
-            on_delete: on_delete.into(),
-        };
-        assert_eq!(key("RESTRICT", "NO ACTION").cascading(), None);
-        let both = key("CASCADE", "SET NULL").cascading();
-        assert_eq!(both.as_deref(), Some("ON DELETE CASCADE ON UPDATE SET NULL"));
-    }
 
     #[test]
     fn objects_of_the_server_itself_are_passed_by() {

@@ -4,19 +4,23 @@
 //! one line for each. Each is a statement of its own, under a view of the rows that is made when it
 //! begins and given up at its end. The session's settings are the same on every server
 //! (`settings.rs` in connect) and values come in the character set in which they are stored, so equal
-//! values are equal bytes on both sides. Nothing is written.
+//! values are equal bytes on both sides; but for numbers that are filled with zeros, and for documents
+//! that one side keeps as text. Nothing is written.
 
 use std::collections::HashMap;
 
+use super::MySqlSource;
+use super::binlog::column::code;
 use super::control::NO_SUCH_INDEX;
 use super::error::SourceError;
-use super::key::KeyForm;
 use super::range::{self, Walk};
 use super::rows::Reading;
+use super::site::Site;
 use crate::config::endpoint::MySqlEndpoint;
-use crate::connect::mysql::quote::{quote_ident, quote_name};
-use crate::connect::mysql::{Wire, WireError};
-use crate::model::{Column, Failure, Table, TableId};
+use crate::connect::mysql::quote::quote_name;
+use crate::connect::mysql::wire::ResultColumn;
+use crate::connect::mysql::{Wire, WireError, key};
+use crate::model::{Failure, Table, TableId, ValueKind};
 use crate::source::{ChunkRows, Present, PresentReader, Scope};
 use bytes::Bytes;
 
@@ -26,14 +30,20 @@ const NOT_THERE: [u16; 3] = [1049, 1146, 1054];
 /// A MySQL or MariaDB server whose rows are read as they are now.
 #[derive(Clone)]
 pub struct MySqlPresent {
-    endpoint: MySqlEndpoint,
+    site: Site,
 }
 
 impl MySqlPresent {
     /// The server behind an endpoint. Does not connect.
     #[must_use]
     pub fn new(endpoint: MySqlEndpoint) -> Self {
-        MySqlPresent { endpoint }
+        MySqlPresent { site: Site::any(endpoint) }
+    }
+
+    /// The server that a source is with.
+    #[must_use]
+    pub fn of(source: &MySqlSource) -> Self {
+        MySqlPresent { site: source.shared.site.clone() }
     }
 }
 
@@ -41,7 +51,7 @@ impl Present for MySqlPresent {
     type Reader = MySqlPresentReader;
 
     async fn reader(&self) -> Result<MySqlPresentReader, Failure> {
-        let wire = Wire::connect(&self.endpoint).await?;
+        let wire = self.site.wire().await?;
         Ok(MySqlPresentReader { wire, walks: HashMap::new() })
     }
 }
@@ -80,8 +90,20 @@ fn is_not_there(error: &WireError) -> bool {
 impl PresentReader for MySqlPresentReader {
     type Rows<'a> = MySqlPresentRows<'a>;
 
+    async fn kinds(&mut self, table: &Table) -> Result<Option<Vec<ValueKind>>, Failure> {
+        match self.wire.query(&range::columns_there(table)).await {
+            Ok(set) => {
+                let kinds = set.columns().iter().map(kind).collect();
+                set.finish().await?;
+                Ok(Some(kinds))
+            }
+            Err(error) if is_not_there(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn finds(&self, table: &Table, keys: &[&[u8]]) -> bool {
-        !table.primary_key.is_empty() && keys.iter().all(|key| equal(table, key).is_some())
+        !table.primary_key.is_empty() && keys.iter().all(|key| key::equal(table, key).is_some())
     }
 
     async fn read<'a>(
@@ -103,45 +125,37 @@ impl PresentReader for MySqlPresentReader {
     }
 }
 
+/// The bits of a column's flags (mysql_com.h): it is filled with zeros, it is an ENUM, it is a SET.
+const ZEROFILL: u16 = 64;
+const LABELS: u16 = 256 | 2048;
+
+/// The number of the collation of what is no text.
+const BINARY: u16 = 63;
+
+/// What the values of a column are. MariaDB's JSON is a text with a check, which says nothing of
+/// blanks and the order of members.
+fn kind(column: &ResultColumn) -> ValueKind {
+    let is_text = column.collation != BINARY && column.flags & LABELS == 0;
+    let filled = if column.flags & ZEROFILL == 0 { 0 } else { column.length.cast_signed() };
+    match column.kind {
+        code::JSON => ValueKind::Document,
+        code::VARCHAR | code::BLOB | code::VAR_STRING | code::STRING if is_text => ValueKind::Text,
+        code::TINY
+        | code::SHORT
+        | code::INT24
+        | code::LONG
+        | code::LONGLONG
+        | code::NEWDECIMAL
+        | code::FLOAT
+        | code::DOUBLE => ValueKind::Number { shape: filled },
+        _ => ValueKind::Plain,
+    }
+}
+
 /// The statement that yields the rows with one of these keys.
 fn select_keys(table: &Table, keys: &[&[u8]]) -> String {
-    let conditions: Vec<_> = keys.iter().filter_map(|key| equal(table, key)).collect();
-    let condition =
-        if conditions.is_empty() { "FALSE".to_owned() } else { conditions.join(" OR ") };
+    let condition = key::one_of(table, keys);
     format!("SELECT {} FROM {} WHERE {condition}", range::columns(table), quote_name(&table.name))
-}
-
-/// `(a = 1 AND b = 2)`. None where a column equals no literal.
-fn equal(table: &Table, key: &[u8]) -> Option<String> {
-    let columns: Vec<&Column> = table.key_columns().collect();
-    let fields: Vec<&[u8]> = key.split(|byte| *byte == b'\t').collect();
-    if fields.len() != columns.len() {
-        return None;
-    }
-    let equals = |(column, field): (&&Column, &&[u8])| {
-        let literal = KeyForm::of(column)?.literal_of(column, &unescaped(field))?;
-        Some(format!("{} = {literal}", quote_ident(&column.name)))
-    };
-    let conditions: Option<Vec<_>> = columns.iter().zip(&fields).map(equals).collect();
-    Some(format!("({})", conditions?.join(" AND ")))
-}
-
-/// A field as it was before it was escaped. A key has no NULL.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut bytes = field.iter();
-    while let Some(byte) = bytes.next() {
-        plain.push(match byte {
-            b'\\' => match bytes.next() {
-                Some(b't') => b'\t',
-                Some(b'n') => b'\n',
-                Some(other) => *other,
-                None => b'\\',
-            },
-            other => *other,
-        });
-    }
-    plain
 }
 
 /// The rows, while they are read.

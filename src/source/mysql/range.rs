@@ -8,8 +8,8 @@
 //! [range optimization of row constructor expressions]:
 //!     https://dev.mysql.com/doc/refman/8.4/en/range-optimization.html
 
-use super::key::KeyForm;
 use crate::connect::mysql::described::data_type;
+use crate::connect::mysql::key::KeyForm;
 use crate::connect::mysql::quote::{quote_ident, quote_name};
 use crate::model::{ChunkRange, Column, KeyBound, Table};
 
@@ -187,6 +187,7 @@ mod tests {
             correlation: None,
             root: None,
             partitions: None,
+            cascades: None,
             binary_travels: false,
         }
     }

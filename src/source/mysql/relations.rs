@@ -93,12 +93,17 @@ pub(super) async fn tables(control: &Control, wanted: &Wanted) -> Result<Tables,
     Ok(found)
 }
 
+/// Which columns are read, and in which order.
+const OF_ALL_TABLES: &str = "\
+WHERE TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
+ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION";
+
 /// The same as it is read for the first time, which is enough where nothing new is found.
 pub(super) async fn tables_once(control: &Control, wanted: &Wanted) -> Result<Tables, Failure> {
     let text = include_str!("../../../sql/mysql/source_tables.sql");
     let tables = control.rows(text, "read the tables").await?;
-    let text = include_str!("../../../sql/mysql/source_columns.sql");
-    let columns = control.rows(text, "read the tables' columns").await?;
+    let text = format!("{}{OF_ALL_TABLES}", include_str!("../../../sql/mysql/columns.sql"));
+    let columns = control.rows(&text, "read the tables' columns").await?;
     let text = include_str!("../../../sql/mysql/source_keys.sql");
     let keys = control.rows(text, "read the tables' keys").await?;
     let numbers = control.table_numbers().await?;
@@ -186,6 +191,7 @@ fn table(
         correlation: None,
         root: None,
         partitions: None,
+        cascades: None,
         binary_travels: false,
         columns,
         name,

@@ -1,4 +1,6 @@
-//! Snapshots of one moment on several connections, and the exact position of that moment.
+//! Snapshots of one moment on several connections, and the exact position of that moment, under a
+//! lock. Where none may be had, they are taken in [`unlocked`](super::unlocked), on MariaDB in
+//! [`agreed`](super::agreed).
 //!
 //! In: an endpoint and how many connections are to see the moment. Out: the connections, each in a
 //! transaction that sees exactly what the returned position contains.
@@ -9,10 +11,8 @@
 //! statements and makes later ones wait behind it, so an attempt is short, and there is a pause
 //! before the next.
 //!
-//! MariaDB tells by `binlog_snapshot_file` and `binlog_snapshot_position` where a snapshot lies, but
-//! not in sessions that do not write to the binary log, as ours: connections that all said the same
-//! place were seen to see different rows. So the lock is taken there too, and the position is asked
-//! for under it.
+//! MariaDB could do without, but not in sessions that give up locks on tables once they are read, as
+//! ours. So the lock is taken there too, and the position is asked for under it.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,10 @@ use futures_util::future::try_join_all;
 use super::catalog::{self, Positioning};
 use super::control::{Control, TextRow, is_denied};
 use super::error::SourceError;
-use crate::config::endpoint::MySqlEndpoint;
+use super::site::Site;
 use crate::connect::mysql::quote::quote_name;
 use crate::connect::mysql::{Flavour, Wire, WireError};
-use crate::model::{Failure, Position, TableName};
+use crate::model::{Bracket, Failure, TableName};
 
 /// How long one attempt to lock keeps the source's writers waiting at most.
 const ATTEMPT_S: u64 = 2;
@@ -44,7 +44,7 @@ const LOCK_TIMED_OUT: u16 = 1205;
 
 /// What a snapshot is to be taken of.
 pub(super) struct Order<'a> {
-    pub(super) endpoint: &'a MySqlEndpoint,
+    pub(super) site: &'a Site,
     pub(super) control: &'a Control,
     pub(super) positioning: Positioning,
     /// Connections that are to see it.
@@ -56,37 +56,48 @@ pub(super) struct Order<'a> {
 }
 
 /// Takes a snapshot.
-pub(super) async fn take(order: &Order<'_>) -> Result<(Vec<Wire>, Position), Failure> {
-    let connecting = (0..order.connections.max(1)).map(|_| session(order.endpoint, order.control));
+pub(super) async fn take(order: &Order<'_>) -> Result<(Vec<Wire>, Bracket), Failure> {
+    let connecting = (0..order.connections.max(1)).map(|_| session(order.site, order.control));
     let mut wires = try_join_all(connecting).await?;
-    let mut locker = session(order.endpoint, order.control).await?;
+    let mut locker = session(order.site, order.control).await?;
     lock(order, &mut locker).await?;
     begin(&mut wires).await?;
     let position = catalog::position(order.control, order.positioning).await?;
-    refuse_prepared(order.control).await?;
+    refuse_prepared(order.control, order.positioning).await?;
     // Fails where the server ended the session, and its lock with it, before this moment.
     locker.execute("UNLOCK TABLES").await?;
     locker.close().await?;
     mark(&mut wires).await?;
-    Ok((wires, position))
+    Ok((wires, Bracket::exact(position)))
 }
 
 /// What is prepared now, and can commit only once the lock is gone, has its rows in the log before the
-/// snapshot, which does not show them.
-async fn refuse_prepared(control: &Control) -> Result<(), Failure> {
+/// snapshot, which does not show them. Where they cannot be seen, GTIDs tell later of one that was not
+/// followed from its beginning; a place in a file does not.
+pub(super) async fn refuse_prepared(
+    control: &Control,
+    positioning: Positioning,
+) -> Result<(), Failure> {
     match control.permitted("XA RECOVER", "look for prepared transactions").await? {
         Some(rows) if !rows.is_empty() => Err(SourceError::Prepared { count: rows.len() }.into()),
+        None if positioning == Positioning::File => Err(SourceError::PreparedUnseen.into()),
         Some(_) | None => Ok(()),
     }
 }
 
 /// A connection on which rows are read.
-pub(super) async fn session(endpoint: &MySqlEndpoint, control: &Control) -> Result<Wire, Failure> {
-    let mut wire = Wire::connect(endpoint).await?;
-    wire.execute(settings(control.version().flavour)).await?;
+pub(super) async fn session(site: &Site, control: &Control) -> Result<Wire, Failure> {
+    let mut wire = plain(site, control.version().flavour).await?;
     if control.version().flavour == Flavour::MariaDb {
         leave_log(&mut wire).await?;
     }
+    Ok(wire)
+}
+
+/// The same, on MariaDB without giving up locks.
+pub(super) async fn plain(site: &Site, flavour: Flavour) -> Result<Wire, Failure> {
+    let mut wire = site.wire().await?;
+    wire.execute(settings(flavour)).await?;
     Ok(wire)
 }
 
@@ -120,13 +131,13 @@ fn settings(flavour: Flavour) -> &'static str {
 }
 
 /// Begins a transaction with a snapshot on each connection, all at once.
-async fn begin(wires: &mut [Wire]) -> Result<(), WireError> {
+pub(super) async fn begin(wires: &mut [Wire]) -> Result<(), WireError> {
     let text = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
     try_join_all(wires.iter_mut().map(|wire| wire.execute(text))).await?;
     Ok(())
 }
 
-async fn mark(wires: &mut [Wire]) -> Result<(), WireError> {
+pub(super) async fn mark(wires: &mut [Wire]) -> Result<(), WireError> {
     let text = format!("SAVEPOINT {SAVEPOINT_NAME}");
     try_join_all(wires.iter_mut().map(|wire| wire.execute(&text))).await?;
     Ok(())

@@ -8,8 +8,8 @@
 //! uneven, never incomplete: a row belongs to the one range that the server's own comparison says.
 
 use super::control::Control;
-use super::key::KeyForm;
 use super::range::{Walk, above, key_list};
+use crate::connect::mysql::key::KeyForm;
 use crate::connect::mysql::quote::{quote_ident, quote_name};
 use crate::model::{ChunkRange, ColumnOrder, Failure, KeyBound, Table, pieces};
 

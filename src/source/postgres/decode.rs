@@ -368,7 +368,7 @@ impl Decoder {
         }
         let partition_of = self.root_of_partition();
         let known = if let Some(&table) = self.registry.tables.get(&oid) {
-            let relation = Arc::new(Relation { table, name, columns, full });
+            let relation = Arc::new(Relation { table, name, columns, full, cascades: false });
             let unchanged = matches!(self.relations.get(&oid), Some(Known::Copied(known))
                 if known.relation == relation);
             if !unchanged {

@@ -39,6 +39,12 @@ pub enum SourceError {
         /// The slot's name.
         slot: String,
     },
+    /// What others do is not to be seen.
+    #[error("see what sessions of other roles do as role {role}")]
+    ActivityHidden {
+        /// Our role.
+        role: String,
+    },
     /// There is no slot to be had.
     #[error("create a replication slot")]
     NoFreeSlot {
@@ -247,6 +253,11 @@ fn beside_slot(slot: &str, active: bool) -> String {
     )
 }
 
+/// What lets us see what others do.
+fn show(role: &str) -> String {
+    format!("on the source: GRANT pg_read_all_stats TO \"{role}\"")
+}
+
 impl Fault for SourceError {
     fn disposition(&self) -> Disposition {
         match self {
@@ -263,6 +274,7 @@ impl Fault for SourceError {
                 Halt::with(Code::TableUnlogged, log_it(table))
             }
             SourceError::UsedElsewhere { .. } => Halt::with(Code::MigrationMissing, SAME_AS_RUN),
+            SourceError::ActivityHidden { role } => Halt::with(Code::PrivilegeMissing, show(role)),
             SourceError::NoFreeSlot { .. } => Halt::with(Code::NoFreeSlot, FREE_SLOT),
             SourceError::SlotMissing { .. } | SourceError::SlotOther { .. } => {
                 Halt::with(Code::SlotMissing, format!("{OTHER_SERVER}; otherwise {ANEW}"))

@@ -8,26 +8,28 @@
 //! go: whoever waited is refused, also a session that sets itself read-write. Sequences are locked
 //! too before their values are read, since whoever is refused a row may still have taken a number.
 
+pub(super) mod backend;
+
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use super::catalog::{self, relation_oids};
-use super::{PostgresSource, Shared};
+use super::lockout::Lockout;
+use super::seal::{READ_WRITE, SCHEMA, Seal, Sealed};
+use super::{Options, PostgresSource, Shared};
+use crate::config::endpoint::SessionRole;
 use crate::connect::postgres::{Client, connect};
 use crate::connect::quote::{quote_ident, quote_literal};
 use crate::connect::{StatementError, attempting};
 use crate::model::report::Finding;
 use crate::model::selection::Selection;
-use crate::model::{
-    Code, Disposition, Failure, Fault, Halt, Leftover, Lsn, Manner, Position, SequenceValue,
-};
-use crate::source::fence::{FenceOrder, FencedSource, WriteFence};
-
-/// The schema of the functions that refuse writes.
-const SCHEMA: &str = "dunlin_fence";
+use crate::model::{Code, Failure, Leftover, Lsn, Manner, Position, SequenceValue};
+use crate::source::fence::{FenceError, FenceOrder, FencedSource, WriteFence};
+use backend::Backend;
 
 /// How often it is looked who is in the way.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -41,109 +43,23 @@ const DROP_PATIENCE: &str = "SET lock_timeout = '2s'";
 /// From this version on a session that waits for a lock notices that its client is gone.
 const NOTICES_CLIENTS_SINCE: u32 = 140_000;
 
+/// A commit is durable on the server itself, and waits for no standby, which may never come: until it has
+/// come nobody sees what was committed, and nobody could undo it.
+const LOCALLY: &str = "SET synchronous_commit = local";
+
 /// The SQLSTATE lock_not_available.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Writers cannot be kept out.
-#[derive(Debug, thiserror::Error)]
-pub enum FenceError {
-    /// Somebody does not let go of a table.
-    #[error("keep writers out of the source: {who} is in the way")]
-    HeldOpen {
-        /// Who.
-        who: String,
-    },
-    /// What is to be undone cannot be read.
-    #[error("read what a fence left on the source")]
-    Left {
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The server answered a position that is none.
-    #[error("read the end of the source's log")]
-    End {
-        /// Why.
-        #[source]
-        source: crate::model::position::ParsePositionError,
-    },
-}
+/// What to do about a session that cannot be ended.
+const END_IT: &str = "end it, or have dunlin's role be a member of pg_signal_backend, then run the same \
+                      command again";
 
-impl Fault for FenceError {
-    fn disposition(&self) -> Disposition {
-        match self {
-            FenceError::HeldOpen { .. } => Halt::with(
-                Code::CutoverRefused,
-                "end it, or have dunlin's role be a member of pg_signal_backend, then run the same \
-                 command again",
-            ),
-            FenceError::Left { .. } => Halt::with(
-                Code::StateUnreadable,
-                "use the version of dunlin that began the cutover; on the source, DROP SCHEMA \
-                 dunlin_fence CASCADE lets writers in",
-            ),
-            FenceError::End { .. } => {
-                Halt::with(Code::ProtocolViolation, "check that the source is a Postgres server")
-            }
-        }
-    }
-}
+/// What lets writers in, whatever else is known.
+const LIFT: &str = "on the source, DROP SCHEMA dunlin_fence CASCADE lets writers in";
 
-/// What refuses writes once a fence is sealed.
-#[derive(Clone, Debug)]
-struct Seal {
-    function: String,
-    trigger: String,
-    migration: String,
-}
-
-impl Seal {
-    fn of(migration: &str) -> Self {
-        Seal {
-            function: format!("{SCHEMA}.{}", quote_ident(&format!("refuse_{migration}"))),
-            trigger: format!("dunlin_fence_{migration}"),
-            migration: migration.to_owned(),
-        }
-    }
-
-    fn create_function(&self, body: &str) -> String {
-        format!(
-            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}",
-            self.function,
-            quote_literal(&format!("BEGIN {body}; END"))
-        )
-    }
-
-    /// SQLSTATE 25006 is what a standby answers, so that applications take it for a failover.
-    fn refuse(&self) -> String {
-        let said = format!(
-            "this database takes no writes any more: dunlin moved it to another \
-                            server (migration {})",
-            self.migration
-        );
-        let hint = "connect to the new server";
-        self.create_function(&format!(
-            "RAISE EXCEPTION USING MESSAGE = {}, HINT = {}, ERRCODE = 'read_only_sql_transaction'",
-            quote_literal(&said),
-            quote_literal(hint)
-        ))
-    }
-
-    fn create_trigger(&self, relation: &str) -> String {
-        let trigger = quote_ident(&self.trigger);
-        format!(
-            "CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {relation} \
-             FOR EACH STATEMENT EXECUTE FUNCTION {}(); \
-             ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {trigger}",
-            self.function
-        )
-    }
-
-    /// The triggers go with it.
-    fn drop(&self) -> String {
-        format!("DROP FUNCTION IF EXISTS {}() CASCADE", self.function)
-    }
-}
+/// What to do about a source that anybody may have written to.
+const GO_ON: &str = "see who has written there since the cutover; then go on without a way back: `dunlin \
+                     complete`";
 
 /// A table to be fenced, or one above it.
 struct Relation {
@@ -170,6 +86,51 @@ async fn relations(
     Ok(rows.iter().map(relation).collect())
 }
 
+/// Subscriptions whose workers write to the tables: no trigger for statements stops these.
+async fn subscriptions(client: &Client, order: &FenceOrder) -> Result<Vec<Finding>, Failure> {
+    let oids: Vec<u32> = order.tables.iter().flat_map(relation_oids).collect();
+    let found =
+        client.query(include_str!("../../../sql/postgres/fence_subscriptions.sql"), &[&oids]).await;
+    let rows = match found {
+        // Before version 14 only a superuser sees all of it that is needed.
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            let seen = "the role may not see whether a subscription writes to these tables";
+            let hint = "make sure that none does: no trigger stops it";
+            return Ok(vec![Finding::info("SUBSCRIPTIONS_UNSEEN", "source", seen).with_hint(hint)]);
+        }
+        found => found.map_err(attempting("look for subscriptions of the source"))?,
+    };
+    let finding = |row: &Row| {
+        let name: String = row.get("name");
+        let seen = format!("subscription {name} writes to tables that are to be fenced");
+        Finding::block(Code::CutoverRefused, "source", seen)
+            .with_fix(format!("ALTER SUBSCRIPTION {} DISABLE", quote_ident(&name)))
+    };
+    Ok(rows.iter().map(finding).collect())
+}
+
+/// What the role may not lock.
+async fn barred(
+    client: &Client,
+    order: &FenceOrder,
+    options: &Options,
+) -> Result<Vec<Finding>, Failure> {
+    let refused = |subject: &str, seen: &str| {
+        Finding::block(Code::CutoverRefused, subject, seen)
+            .with_hint("make the role a member of the role that owns it")
+    };
+    let relations = relations(client, order, &Seal::of(&options.name)).await?;
+    let tables = relations.iter().filter(|relation| !relation.permitted);
+    let seen = "the role may not lock it, or make a trigger on it";
+    let mut findings: Vec<Finding> = tables.map(|relation| refused(&relation.name, seen)).collect();
+    let sequences = sequence_locks(client, &options.selection).await?;
+    let sequences = sequences.iter().filter(|row| !row.get::<_, bool>("permitted"));
+    findings.extend(
+        sequences.map(|row| refused(row.get("name"), "the role may not lock this sequence")),
+    );
+    Ok(findings)
+}
+
 async fn sequence_locks(client: &Client, selection: &Selection) -> Result<Vec<Row>, Failure> {
     let names = catalog::sequence_names(client, selection).await?.carried;
     let (schemas, names): (Vec<String>, Vec<String>) =
@@ -179,6 +140,50 @@ async fn sequence_locks(client: &Client, selection: &Selection) -> Result<Vec<Ro
         .await
         .map_err(attempting("read how sequences are locked on the source"))?;
     Ok(rows)
+}
+
+/// What a fence left, as it is found.
+struct Found {
+    client: Client,
+    sealed: Sealed,
+    /// What refuses writes is there.
+    refuses: bool,
+}
+
+impl PostgresSource {
+    /// A session to work on what a fence left.
+    async fn sealed(&self, left: &Leftover) -> Result<Found, Failure> {
+        let sealed: Sealed = serde_json::from_value(left.handle.clone())
+            .map_err(|source| FenceError::Left { source, remedy: LIFT })?;
+        let Shared { endpoint, names, .. } = &*self.shared;
+        let client = connect(endpoint, names.application).await?;
+        let writing = client.batch_execute(&format!("{READ_WRITE}; {LOCALLY}")).await;
+        writing.map_err(attempting("write to a source that is read-only"))?;
+        if let Some(session) = &sealed.session {
+            session.end(&client).await?;
+        }
+        let seal = sealed.seal();
+        let there = client
+            .query_one("SELECT pg_catalog.to_regproc($1::text) IS NOT NULL", &[&seal.function])
+            .await
+            .map_err(attempting("look for what refuses writes on the source"))?;
+        Ok(Found { client, sealed, refuses: there.get(0) })
+    }
+}
+
+/// Drops what refused writes, table by table: each waits for that table's readers, and who waits and
+/// holds no other table is in a deadlock with none of them.
+async fn drop_seal(client: &Client, seal: &Seal) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(DROP_PATIENCE).await?;
+    let tables = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) \
+                  FROM pg_catalog.pg_trigger AS t \
+                  JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid \
+                  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+                  WHERE t.tgfoid = pg_catalog.to_regproc($1::text)";
+    for table in client.query(tables, &[&seal.function]).await? {
+        client.batch_execute(&seal.drop_trigger(table.get(0))).await?;
+    }
+    client.batch_execute(&seal.drop()).await
 }
 
 impl FencedSource for PostgresSource {
@@ -196,10 +201,23 @@ impl FencedSource for PostgresSource {
             )]);
         }
         let mut findings = Vec::new();
-        if !matches!(order.manner, None | Some(Manner::TableLocks)) {
+        if order.manner == Some(Manner::MysqlReadOnly) {
             let seen = "this fence is none of Postgres".to_owned();
             findings.push(refused("source", seen).with_hint("use --fence table-locks"));
         }
+        if order.way_back && order.manner == Some(Manner::DatabaseReadOnly) {
+            let seen = "a way back could not write to a database that is read-only".to_owned();
+            findings.push(refused("source", seen).with_hint("use --fence table-locks"));
+        }
+        let role = self.shared.endpoint.session_role();
+        if role == SessionRole::ReadWrite && order.manner == Some(Manner::DatabaseReadOnly) {
+            let seen = "with target_session_attrs=read-write nobody can connect to a database that is \
+                        read-only, to open it again";
+            let hint = "leave that out of the source's URL, or use --fence table-locks";
+            findings.push(refused("source", seen.to_owned()).with_hint(hint));
+        }
+        findings.extend(Lockout::findings(order.manner.as_ref(), control).await?);
+        findings.extend(subscriptions(control, order).await?);
         let row = control
             .query_one(include_str!("../../../sql/postgres/fence_state.sql"), &[])
             .await
@@ -237,18 +255,7 @@ impl FencedSource for PostgresSource {
                     .with_hint("GRANT pg_signal_backend to it, or end such sessions yourself"),
             );
         }
-        let relations = relations(control, order, &Seal::of(&options.name)).await?;
-        let barred = relations.iter().filter(|relation| !relation.permitted);
-        findings.extend(barred.map(|relation| {
-            refused(&relation.name, "the role may not lock it, or make a trigger on it".to_owned())
-                .with_hint("make the role a member of the role that owns it")
-        }));
-        let sequences = sequence_locks(control, &options.selection).await?;
-        let barred = sequences.iter().filter(|row| !row.get::<_, bool>("permitted"));
-        findings.extend(barred.map(|row| {
-            refused(row.get("name"), "the role may not lock this sequence".to_owned())
-                .with_hint("make the role a member of the role that owns it")
-        }));
+        findings.extend(barred(control, order, options).await?);
         Ok(findings)
     }
 
@@ -258,11 +265,14 @@ impl FencedSource for PostgresSource {
         let guard = connect(endpoint, names.application).await?;
         let seal = Seal::of(&options.name);
         let relations = relations(&guard, &order, &seal).await?;
-        let (patience, idle) = (order.longest.as_millis(), (order.longest + SLACK).as_millis());
+        let lockout = Lockout::wanted(order.manner.as_ref(), &guard).await?;
+        // Shorter than the whole, so that it can be said who was in the way.
+        let spare = order.longest.saturating_sub(order.grace) / 2;
+        let patience = (order.grace + spare).min(order.longest * 9 / 10).as_millis();
+        let idle = (order.longest + SLACK).as_millis();
         let mut settings = format!(
             "SET lock_timeout = {patience}; SET idle_in_transaction_session_timeout = {idle}; \
-             SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
-             WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
+             {LOCALLY}"
         );
         if session.server_version_num() >= NOTICES_CLIENTS_SINCE {
             settings.push_str("; SET client_connection_check_interval = '1s'");
@@ -272,48 +282,62 @@ impl FencedSource for PostgresSource {
         let durable = "SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
                        WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
         guard.batch_execute(durable).await.map_err(preparing())?;
-        let row = session.query_one("SELECT pg_catalog.pg_backend_pid()", &[]).await;
+        let backend = Backend::of(&session).await?;
         Ok(TableLocks {
-            pid: row.map_err(preparing())?.get(0),
+            backend,
             session,
             guard,
+            sealed: Sealed { migration: options.name.clone(), lockout, session: Some(backend) },
+            program: names.application,
             seal,
             relations,
             selection: options.selection.clone(),
-            grace: order.grace,
+            order,
             asked: HashSet::new(),
         })
     }
 
     async fn unfence(&self, left: &Leftover) -> Result<(), Failure> {
-        let migration: String = serde_json::from_value(left.handle.clone())
-            .map_err(|source| FenceError::Left { source })?;
-        let Shared { endpoint, names, .. } = &*self.shared;
-        let client = connect(endpoint, names.application).await?;
-        let seal = Seal::of(&migration);
-        let there = client
-            .query_one("SELECT pg_catalog.to_regproc($1::text) IS NOT NULL", &[&seal.function])
-            .await
-            .map_err(attempting("look for what refuses writes on the source"))?;
-        if !there.get::<_, bool>(0) {
+        self.admit(left).await?;
+        let Found { client, sealed, refuses } = self.sealed(left).await?;
+        if !refuses {
             return Ok(());
         }
-        // At once, also where a reader keeps the triggers from being dropped.
-        let open = seal.create_function("RETURN NULL");
-        client.batch_execute(&open).await.map_err(attempting("let writers in on the source"))?;
-        let dropped = client.batch_execute(&format!("{DROP_PATIENCE}; {}", seal.drop())).await;
-        match dropped.map_err(attempting("drop the triggers of a fence on the source")) {
-            Err(error) if error.code() == Some(LOCK_NOT_AVAILABLE) => {
-                tracing::warn!(
-                    "triggers named {} are left on the source, where readers are in the way; they do \
-                     nothing. Later, on the source: {}",
-                    seal.trigger,
-                    seal.drop()
-                );
-                Ok(())
-            }
-            other => Ok(other?),
+        // Writers are in. Somebody may keep the triggers from being dropped.
+        let seal = sealed.seal();
+        if let Err(error) = drop_seal(&client, &seal).await {
+            let cause = StatementError::new("drop the triggers of a fence", error);
+            tracing::warn!(
+                cause = cause.code(),
+                "triggers named {} are left on the source; they do nothing. Later, on the source: {}",
+                seal.trigger,
+                seal.drop()
+            );
         }
+        Ok(())
+    }
+
+    async fn let_through(&self, left: &Leftover) -> Result<(), Failure> {
+        // What refuses the others knows them.
+        match self.sealed(left).await?.refuses {
+            true => Ok(()),
+            false => Err(FenceError::Opened { remedy: GO_ON }.into()),
+        }
+    }
+
+    async fn admit(&self, left: &Leftover) -> Result<(), Failure> {
+        let Found { client, sealed, refuses } = self.sealed(left).await?;
+        let admitted = client.batch_execute(&sealed.admit(refuses)).await;
+        Ok(admitted.map_err(attempting("let writers in on the source"))?)
+    }
+
+    async fn refuse(&self, left: &Leftover) -> Result<(), Failure> {
+        let Found { client, sealed, refuses } = self.sealed(left).await?;
+        if !refuses {
+            return Ok(());
+        }
+        let refused = client.batch_execute(&sealed.refuse()).await;
+        Ok(refused.map_err(attempting("have the source refuse writes again"))?)
     }
 
     fn hurry(&self) {
@@ -326,11 +350,14 @@ pub struct TableLocks {
     session: Client,
     /// Looks who is in the way, and ends the other session where that is needed.
     guard: Client,
-    pid: i32,
+    backend: Backend,
+    /// How our own sessions are called.
+    program: &'static str,
     seal: Seal,
+    sealed: Sealed,
     relations: Vec<Relation>,
     selection: Selection,
-    grace: Duration,
+    order: FenceOrder,
     /// Sessions that were asked to end.
     asked: HashSet<i32>,
 }
@@ -338,7 +365,7 @@ pub struct TableLocks {
 impl TableLocks {
     /// Runs statements that take locks, and clears the way for them.
     async fn lock(&mut self, statements: &str) -> Result<(), Failure> {
-        let (since, grace) = (Instant::now(), self.grace);
+        let (since, grace) = (Instant::now(), self.order.grace);
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut in_the_way = String::new();
@@ -349,7 +376,7 @@ impl TableLocks {
                 locked = &mut locking => break locked,
                 _ = ticks.tick() => {
                     let patient = since.elapsed() < grace;
-                    let way = Way { guard: &self.guard, pid: self.pid, asked: &mut self.asked };
+                    let way = Way { guard: &self.guard, pid: self.backend.pid, asked: &mut self.asked };
                     if let Some(who) = way.clear(patient).await? {
                         in_the_way = who;
                     }
@@ -358,7 +385,7 @@ impl TableLocks {
         };
         match locked.map_err(attempting("lock the tables and sequences of the source")) {
             Err(error) if error.code() == Some(LOCK_NOT_AVAILABLE) && !in_the_way.is_empty() => {
-                Err(FenceError::HeldOpen { who: in_the_way }.into())
+                Err(FenceError::HeldOpen { who: in_the_way, remedy: END_IT }.into())
             }
             other => Ok(other?),
         }
@@ -409,8 +436,10 @@ impl Way<'_> {
 impl WriteFence for TableLocks {
     fn left(&self) -> Leftover {
         Leftover {
-            handle: serde_json::Value::String(self.seal.migration.clone()),
-            lift: format!("on the source: {}", self.seal.drop()),
+            handle: serde_json::to_value(&self.sealed).unwrap_or_default(),
+            hook: None,
+            lift: format!("on the source: {}", self.sealed.lift()),
+            until: None,
         }
     }
 
@@ -422,7 +451,15 @@ impl WriteFence for TableLocks {
             let tables = only.join(", ");
             statements += &format!("; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE");
         }
-        self.lock(&statements).await
+        self.lock(&statements).await?;
+        // Nobody can attach a partition, or make a child, from here on.
+        let now = relations(&self.guard, &self.order, &self.seal).await?;
+        let is_held =
+            |relation: &Relation| self.relations.iter().any(|held| held.name == relation.name);
+        match now.iter().all(is_held) {
+            true => Ok(()),
+            false => Err(FenceError::Changed { what: "a table came" }.into()),
+        }
     }
 
     async fn end(&mut self) -> Result<Position, Failure> {
@@ -436,8 +473,8 @@ impl WriteFence for TableLocks {
     }
 
     async fn arm(&mut self) -> Result<(), Failure> {
-        let mut statements =
-            vec![format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}"), self.seal.refuse()];
+        let schema = format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}");
+        let mut statements = vec![schema, self.sealed.refuse()];
         let unarmed = self.relations.iter().filter(|relation| !relation.armed);
         statements.extend(unarmed.map(|relation| self.seal.create_trigger(&relation.name)));
         let armed = self.session.batch_execute(&statements.join("; ")).await;
@@ -455,24 +492,16 @@ impl WriteFence for TableLocks {
         // In a transaction that failed COMMIT is answered with ROLLBACK, which is no error; anything else
         // is refused there.
         let sealed = self.session.batch_execute("SELECT 1; COMMIT").await;
-        Ok(sealed.map_err(attempting("have the source refuse writes"))?)
+        sealed.map_err(attempting("have the source refuse writes"))?;
+        match &self.sealed.lockout {
+            Some(lockout) => lockout.end_sessions(&self.guard, self.program).await,
+            None => Ok(()),
+        }
     }
 
     async fn open(self) -> Result<(), Failure> {
-        // It may be waiting for a lock, where the server does not notice that its client is gone.
-        let end = "SELECT pg_catalog.pg_terminate_backend($1)";
-        let ended = self.guard.execute(end, &[&self.pid]).await;
-        ended.map_err(attempting("end the session of the fence on the source"))?;
-        // It can still commit until it is gone.
-        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
-        let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1)";
-        loop {
-            ticks.tick().await;
-            let row = self.guard.query_one(there, &[&self.pid]).await;
-            let row = row.map_err(attempting("wait for the end of the fence on the source"))?;
-            if !row.get::<_, bool>(0) {
-                return Ok(());
-            }
-        }
+        // It may be waiting for a lock, where the server does not notice that its client is gone; and it
+        // can still commit until it is gone.
+        self.backend.end(&self.guard).await
     }
 }

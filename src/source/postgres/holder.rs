@@ -18,7 +18,7 @@ use tokio_postgres::Client as Driver;
 
 use super::catalog::{self, LARGE_OBJECT_TABLES};
 use super::error::SourceError;
-use super::slot::Names;
+use super::slot::{self, Names};
 use super::standby::{SLOW_SLOT, StandbyError};
 use super::wire::{Wire, WireOptions};
 use crate::config::endpoint::PostgresEndpoint;
@@ -103,6 +103,7 @@ pub(super) async fn start(order: &Order) -> Result<HeldSnapshot, Failure> {
         serde_json::from_slice(&answer).map_err(|source| SourceError::Handle { source })?;
     match answer {
         Answer::Held { consistent_point, handle } => Ok(HeldSnapshot {
+            high: None,
             position: Position::Postgres(consistent_point),
             handle: serde_json::to_value(handle)
                 .map_err(|source| SourceError::Handle { source })?,
@@ -308,6 +309,33 @@ pub(super) async fn is_held(client: &Driver, handle: &Handle) -> Result<bool, Fa
         .await
         .map_err(attempting("look whether the snapshot is still held"))?;
     Ok(row.get(0))
+}
+
+/// Removes what an earlier attempt to hold a snapshot left.
+///
+/// # Errors
+///
+/// Where the slot is another database's.
+pub(super) async fn clear(client: &Driver, names: &Names) -> Result<(), Failure> {
+    end(client, names).await?;
+    slot::drop_slot(client, &names.slot).await?;
+    match slot::claim_slot(client, &names.slot).await? {
+        Some(foreign) => Err(foreign.into()),
+        None => Ok(()),
+    }
+}
+
+/// Makes the slot without a snapshot. It waits for transactions that are running, for as long as the session
+/// waits for locks.
+pub(super) async fn retain(client: &Client, names: &Names) -> Result<(), Failure> {
+    let create = "SELECT pg_catalog.pg_create_logical_replication_slot($1::text::name, 'pgoutput')";
+    let created = client.execute(create, &[&names.slot]).await;
+    match created.map_err(attempting(format!("make the replication slot {}", names.slot))) {
+        Err(error) if error.code() == Some("55P03") => {
+            Err(SourceError::HeldUp { holdup: slot_holdup(client).await? }.into())
+        }
+        other => Ok(other.map(|_| ())?),
+    }
 }
 
 /// Ends every session of ours that holds a snapshot.

@@ -13,6 +13,7 @@ mod error;
 pub mod fence;
 pub mod holder;
 mod holdup;
+mod lockout;
 mod lookout;
 mod measure;
 pub mod objects;
@@ -22,6 +23,7 @@ mod quiet;
 pub mod relations;
 mod replication;
 mod rows;
+mod seal;
 pub mod slot;
 mod split;
 mod standby;
@@ -53,9 +55,9 @@ use crate::connect::quote::type_name;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Identity, Partition,
-    Position, Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey,
-    Table, TableId,
+    Alteration, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Partition, Position,
+    Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
+    TableId,
 };
 
 pub use error::SourceError;
@@ -126,7 +128,8 @@ impl PostgresSource {
     pub async fn connect(endpoint: &PostgresEndpoint, options: Options) -> Result<Self, Failure> {
         let names = Names::new(&options.name);
         let control = connect(endpoint, names.application).await?;
-        let patience = format!("SET lock_timeout = {}", options.slot_timeout.as_millis());
+        let millis = options.slot_timeout.as_millis();
+        let patience = format!("{}; SET lock_timeout = {millis}", seal::READ_WRITE);
         control.batch_execute(&patience).await.map_err(attempting("bound the wait for locks"))?;
         let standby = standby::in_recovery(&control).await?;
         let endpoint = control.endpoint().clone();
@@ -229,20 +232,6 @@ impl PostgresSource {
                 Ok(Some(TimelineGuard::new(self.wire(true).await?, timeline.clone())))
             }
             None => Ok(None),
-        }
-    }
-
-    /// Tables that come to a migration from a standby, where nothing can be published.
-    async fn expect_published(&self, tables: &[Table]) -> Result<(), Failure> {
-        let unwatched =
-            |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
-        if let Some(table) = tables.iter().find(unwatched) {
-            return Err(StandbyError::IdentityUnwatched { table: table.name.to_string() }.into());
-        }
-        let (control, names) = (&self.shared.control, &self.shared.names);
-        match publication::lacking_more(control, names, tables).await? {
-            Some(statements) => Err(StandbyError::TableUnpublished { statements }.into()),
-            None => Ok(()),
         }
     }
 
@@ -388,13 +377,13 @@ impl Source for PostgresSource {
     }
 
     async fn begin(&self) -> Result<HeldSnapshot, Failure> {
-        let (control, names) = (&self.shared.control, &self.shared.names);
-        holder::end(control, names).await?;
-        slot::drop_slot(control, &names.slot).await?;
-        if let Some(foreign) = slot::claim_slot(control, &names.slot).await? {
-            return Err(foreign.into());
-        }
+        holder::clear(&self.shared.control, &self.shared.names).await?;
         self.take_snapshot(true).await
+    }
+
+    async fn retain(&self) -> Result<(), Failure> {
+        holder::clear(&self.shared.control, &self.shared.names).await?;
+        holder::retain(&self.shared.control, &self.shared.names).await
     }
 
     async fn hold_again(&self) -> Result<HeldSnapshot, Failure> {
@@ -404,6 +393,15 @@ impl Source for PostgresSource {
 
     async fn is_held(&self, held: &HeldSnapshot) -> Result<bool, Failure> {
         holder::is_held(&self.shared.control, &handle(held)?).await
+    }
+
+    async fn emptied(
+        &self,
+        _held: &HeldSnapshot,
+        _table: &Table,
+    ) -> Result<Option<Position>, Failure> {
+        // The log is read over the slot alone, and not before it is followed.
+        Ok(None)
     }
 
     async fn release(&self, _held: &HeldSnapshot) -> Result<(), Failure> {
@@ -510,6 +508,10 @@ impl Source for PostgresSource {
 
     async fn position(&self) -> Result<Position, Failure> {
         Ok(catalog::flushed(&self.shared.control).await?)
+    }
+
+    async fn log_bytes(&self) -> Result<u64, Failure> {
+        Ok(replication::lsn(&self.position().await?).0)
     }
 
     async fn health(&self) -> Result<SourceHealth, Failure> {

@@ -3,14 +3,17 @@
 //! In: a table, and a range or some keys of it. Out: the contents of one COPY in the text form, in the
 //! buffers in which they came. Each is a statement of its own that sees what is committed when it
 //! begins; it holds no lock and no snapshot beyond its end. The session's settings are the same on
-//! every server (`PINNED` in connect), so equal values are equal bytes on both sides. Nothing is
+//! every server (`PINNED` in connect), so equal values are equal bytes on both sides; but for a
+//! numeric's scale and the blanks of a char, which are as many as the column's type says. Nothing is
 //! written.
 
+use super::PostgresSource;
 use super::rows::{PostgresRows, SETTINGS, TEXT_AS_IT_IS, key_range};
-use super::wire::{Wire, WireError, WireOptions};
+use super::wire::{TextRow, Wire, WireError, WireOptions};
 use crate::config::endpoint::PostgresEndpoint;
+use crate::connect::keys::{literals, one_of};
 use crate::connect::quote::{quote_ident, quote_literal, quote_name};
-use crate::model::{Failure, Table};
+use crate::model::{Column, Failure, Table, ValueKind};
 use crate::source::{Present, PresentReader, Scope};
 
 /// The server knows no such table, schema or column.
@@ -30,6 +33,12 @@ impl PostgresPresent {
     #[must_use]
     pub fn new(endpoint: PostgresEndpoint) -> Self {
         PostgresPresent { endpoint }
+    }
+
+    /// The server that a source is with.
+    #[must_use]
+    pub fn of(source: &PostgresSource) -> Self {
+        PostgresPresent::new(source.shared.endpoint.clone())
     }
 }
 
@@ -53,6 +62,20 @@ pub struct PostgresPresentReader {
 impl PresentReader for PostgresPresentReader {
     type Rows<'a> = PostgresRows<'a>;
 
+    async fn kinds(&mut self, table: &Table) -> Result<Option<Vec<ValueKind>>, Failure> {
+        // A column has the same type on both sides, or nothing is copied into it.
+        if !table.copied_columns().any(|column| kind(column, 0) != ValueKind::Plain) {
+            return Ok(Some(table.copied_columns().map(|_| ValueKind::Plain).collect()));
+        }
+        let rows = self.wire.simple_query(&modifiers(table)).await?;
+        let modifier = |column: &Column| {
+            let is_of = |row: &&TextRow| row.first() == Some(&Some(column.name.clone()));
+            rows.iter().find(is_of)?.get(1)?.as_ref()?.parse().ok()
+        };
+        let kinds = table.copied_columns().map(|column| Some(kind(column, modifier(column)?)));
+        Ok(kinds.collect())
+    }
+
     fn finds(&self, table: &Table, keys: &[&[u8]]) -> bool {
         // Types of extensions may have no operator that a bare `=` means.
         let built_in = |name: &str| name.starts_with("pg_catalog.");
@@ -74,6 +97,24 @@ impl PresentReader for PostgresPresentReader {
     }
 }
 
+/// What the values of a column are that has this modifier of its type (`pg_attribute.atttypmod`).
+fn kind(column: &Column, modifier: i32) -> ValueKind {
+    match column.type_name.as_str() {
+        "pg_catalog.numeric" => ValueKind::Number { shape: modifier },
+        "pg_catalog.bpchar" => ValueKind::Padded { length: modifier },
+        _ => ValueKind::Plain,
+    }
+}
+
+/// The statement that yields each column of a table with the modifier of its type.
+fn modifiers(table: &Table) -> String {
+    format!(
+        "SELECT attname, atttypmod FROM pg_catalog.pg_attribute \
+         WHERE attrelid = pg_catalog.to_regclass({}) AND attnum > 0 AND NOT attisdropped",
+        quote_literal(&quote_name(&table.name))
+    )
+}
+
 fn is_not_there(error: &WireError) -> bool {
     error.server().is_some_and(|server| NOT_THERE.contains(&server.code.as_str()))
 }
@@ -89,69 +130,7 @@ fn statement(table: &Table, scope: Scope<'_>) -> String {
         Scope::Keys(keys) => Some(one_of(table, keys)),
     };
     let only = if table.partitions.is_some() { "" } else { "ONLY " };
-    match condition {
-        Some(condition) => {
-            format!("COPY (SELECT {columns} FROM {only}{name} WHERE {condition}) TO STDOUT")
-        }
-        None if table.partitions.is_some() || columns.is_empty() => {
-            format!("COPY (SELECT {columns} FROM {only}{name}) TO STDOUT")
-        }
-        None => format!("COPY {name} ({columns}) TO STDOUT"),
-    }
-}
-
-/// Rows that have one of these keys.
-fn one_of(table: &Table, keys: &[&[u8]]) -> String {
-    let columns: Vec<_> = table.key_columns().map(|column| quote_ident(&column.name)).collect();
-    let mut keys: Vec<Vec<String>> = keys.iter().filter_map(|key| literals(key)).collect();
-    keys.retain(|key| key.len() == columns.len() && !key.is_empty());
-    if keys.is_empty() {
-        return "false".to_owned();
-    }
-    if let [column] = columns.as_slice() {
-        return format!("{column} IN ({})", keys.concat().join(", "));
-    }
-    let rows: Vec<_> = keys.iter().map(|key| format!("({})", key.join(", "))).collect();
-    format!("({}) IN ({})", columns.join(", "), rows.join(", "))
-}
-
-/// A key's fields as literals. None where they are no text in the session's encoding.
-fn literals(key: &[u8]) -> Option<Vec<String>> {
-    let literal = |field| Some(quote_literal(&String::from_utf8(unescaped(field)).ok()?));
-    key.split(|byte| *byte == b'\t').map(literal).collect()
-}
-
-/// A field as it was before COPY escaped it ("File Formats" of COPY in the manual). A key has no
-/// NULL.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut bytes = field.iter();
-    while let Some(byte) = bytes.next() {
-        plain.push(match byte {
-            b'\\' => match bytes.next() {
-                Some(b'b') => 0x08,
-                Some(b'f') => 0x0c,
-                Some(b'n') => b'\n',
-                Some(b'r') => b'\r',
-                Some(b't') => b'\t',
-                Some(b'v') => 0x0b,
-                Some(other) => *other,
-                None => b'\\',
-            },
-            other => *other,
-        });
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_of_a_key_are_read_back() {
-        assert_eq!(unescaped(b"a\\tb\\\\n\\n\\x"), b"a\tb\\n\nx");
-        assert_eq!(literals(b"1\tit's\\\\").unwrap(), ["'1'", " E'it''s\\\\'"]);
-        assert_eq!(literals(b"\xff"), None);
-    }
+    // Not by the table's name, under which COPY gives no generated column.
+    let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+    format!("COPY (SELECT {columns} FROM {only}{name}{condition}) TO STDOUT")
 }

@@ -1,9 +1,10 @@
-//! Whether the log holds anything for a migration that nobody follows.
+//! Whether the log holds anything for a migration that nobody follows, and whether others are at work.
 //!
 //! In: how far the target is. Out: yes or no, by a look at what the slot would send; nothing is
 //! acknowledged by that ("Logical Decoding" in the manual: peeking consumes nothing). A server's log
 //! grows without a change to any table, so its end alone does not tell.
 
+use super::error::SourceError;
 use super::{PostgresSource, replication};
 use crate::connect::attempting;
 use crate::model::{Failure, Position};
@@ -38,6 +39,16 @@ impl Lull for PostgresSource {
         let messages: Vec<&[u8]> = rows.iter().map(|row| row.get(0)).collect();
         let few = messages.len() < MOST_MESSAGES.unsigned_abs() as usize;
         Ok(few && hold_nothing(&messages, replication::lsn(position).0))
+    }
+
+    async fn sessions_at_work(&self) -> Result<u64, Failure> {
+        let text = include_str!("../../../sql/postgres/source_activity.sql");
+        let row = self.control().query_one(text, &[]).await;
+        let row = row.map_err(attempting("look how busy the source is"))?;
+        if row.get::<_, bool>("hidden") {
+            return Err(SourceError::ActivityHidden { role: row.get("role") }.into());
+        }
+        Ok(row.get::<_, i64>("at_work").unsigned_abs())
     }
 }
 

@@ -175,6 +175,7 @@ impl PartitionedTable {
                 at: None,
                 leaves: leaves.iter().map(partition).collect(),
             }),
+            cascades: None,
             binary_travels: leaves.iter().all(|leaf| leaf.binary_travels),
         }
     }
@@ -449,6 +450,7 @@ fn table(id: TableId, layout: &Layout, relation: &Relation, row: &Row) -> Table 
         correlation: row.get("correlation"),
         root: layout.root(relation).map(|root| root.name.clone()),
         partitions: None,
+        cascades: None,
         binary_travels: row.get("binary_travels"),
         columns_ever: columns_ever(row),
         kept: Vec::new(),

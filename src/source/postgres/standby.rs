@@ -19,10 +19,11 @@ use tokio_postgres::{Client, Row};
 use super::catalog::Server;
 use super::error::SourceError;
 use super::wire::{Wire, WireError};
+use super::{PostgresSource, publication};
 use crate::connect::attempting;
 use crate::connect::quote::quote_name;
 use crate::model::report::Finding;
-use crate::model::{Code, Disposition, Failure, Fault, Halt, Lsn, TableName};
+use crate::model::{Code, Disposition, Failure, Fault, Halt, Identity, Lsn, Table, TableName};
 
 /// The version from which on a standby can be decoded, as `server_version_num`.
 pub(super) const DECODES_SINCE: i32 = 160_000;
@@ -262,6 +263,22 @@ fn switched_at(history: &str, timeline: &str) -> Option<Lsn> {
     let fields = history.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let mut left = fields.filter(|fields| fields.first() == Some(&timeline));
     left.next()?.get(1)?.parse().ok()
+}
+
+impl PostgresSource {
+    /// Tables that come to a migration from a standby, where nothing can be published.
+    pub(super) async fn expect_published(&self, tables: &[Table]) -> Result<(), Failure> {
+        let unwatched =
+            |table: &&Table| table.identity == Identity::Nothing && !self.is_insert_only(table);
+        if let Some(table) = tables.iter().find(unwatched) {
+            return Err(StandbyError::IdentityUnwatched { table: table.name.to_string() }.into());
+        }
+        let (control, names) = (&self.shared.control, &self.shared.names);
+        match publication::lacking_more(control, names, tables).await? {
+            Some(statements) => Err(StandbyError::TableUnpublished { statements }.into()),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{
-    Bracket, Chunk, ChunkRange, Column, ColumnOrder, LedgerEntry, Lsn, Mark, Statement,
+    Bracket, Cascades, Chunk, ChunkRange, Column, ColumnOrder, LedgerEntry, Lsn, Mark, Statement,
 };
 
 fn name(name: &str) -> TableName {
@@ -63,6 +63,7 @@ fn decided_within(
         selected: selected.cloned().collect(),
         act,
         unlogged: false,
+        template: None,
         statement: Statement::default(),
         told: "IT".into(),
     };
@@ -210,4 +211,73 @@ fn what_rows_of_its_own_follow_makes_a_table_or_halts() {
     assert_eq!(with(create(), ignore), halted);
     let pass = SchemaPolicy { on_other_ddl: OnOtherDdl::Pass, ..policy() };
     assert_eq!(with(Act::Other, pass), halted);
+}
+
+#[test]
+fn a_table_is_made_like_one_that_the_target_has_as_it_was() {
+    let tables = [table(1, "early"), table(2, "late")];
+    let coverage = Coverage::new(&tables, &[entry(1, 0, 50), entry(2, 0, 150)]).unwrap();
+    let applied = Position::Postgres(Lsn(99));
+    let decided = |template: &str, done: Option<String>| {
+        let change = SchemaChange {
+            mark: Mark::Postgres(Lsn(100)),
+            end: Some(Position::Postgres(Lsn(101))),
+            committed_at_us: 0,
+            selected: [name("new")].into(),
+            act: Act::Create(name("new")),
+            unlogged: false,
+            template: Some(name(template)),
+            statement: Statement::default(),
+            told: "IT".into(),
+        };
+        let policy = SchemaPolicy { done, ..policy() };
+        let ground =
+            Ground { tables: &tables, coverage: &coverage, policy: &policy, applied: &applied };
+        decide(&Arc::new(change), &ground).map_err(|error| error.why)
+    };
+    assert!(decided("early", None).is_ok());
+    for template in ["late", "unknown"] {
+        assert_eq!(decided(template, None).err(), Some(Why::Alike));
+        assert!(decided(template, Some(Mark::Postgres(Lsn(100)).to_string())).is_ok());
+    }
+}
+
+#[test]
+fn tables_that_hang_together_by_cascades_keep_their_names() {
+    let cascades = Cascades { family: 0, parent: true, rules: Vec::new() };
+    let bound = Table { cascades: Some(cascades), ..table(1, "bound") };
+    let tables = [bound, table(2, "alone")];
+    let coverage = Coverage::new(&tables, &[entry(1, 0, 50), entry(2, 0, 50)]).unwrap();
+    let policy = SchemaPolicy { on_drop_table: OnDropTable::Drop, ..policy() };
+    let (applied, end) = (Position::Postgres(Lsn(99)), Position::Postgres(Lsn(101)));
+    let decided = |act: Act| {
+        let change = SchemaChange {
+            mark: Mark::Postgres(Lsn(100)),
+            end: Some(end.clone()),
+            committed_at_us: 0,
+            selected: act.after().into_iter().cloned().collect(),
+            act,
+            unlogged: false,
+            template: None,
+            statement: Statement::default(),
+            told: "IT".into(),
+        };
+        let ground =
+            Ground { tables: &tables, coverage: &coverage, policy: &policy, applied: &applied };
+        decide(&Arc::new(change), &ground).map_err(|error| error.why)
+    };
+    let renamed = |from: &str| Act::Rename(vec![(name(from), name("other"))]);
+    let moved = Act::Alter(Alter {
+        table: name("bound"),
+        to: name("other"),
+        rows: false,
+        drops: Vec::new(),
+        permutes: false,
+    });
+    for act in [renamed("bound"), moved, Act::Drop(vec![name("alone"), name("bound")])] {
+        assert_eq!(decided(act).err(), Some(Why::Family));
+    }
+    for act in [renamed("alone"), alter("bound", true), Act::Drop(vec![name("alone")])] {
+        assert!(decided(act).is_ok());
+    }
 }

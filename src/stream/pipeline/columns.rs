@@ -99,6 +99,10 @@ impl<C: Catalog, A: Applier> Pipeline<C, A> {
         let altered = self.applier.alter(&alteration).await?;
         self.altered = true;
         failpoint::reached("table-altered");
+        if let Some(tap) = &self.feed.tap {
+            // Of rows that are as they were but for a column, the log says nothing.
+            tap.with(|touched| altered.iter().for_each(|table| touched.beyond_log(table.id)));
+        }
         for table in altered {
             self.feed.tables.retain(|known| known.id != table.id);
             self.feed.tables.push(table);

@@ -11,12 +11,12 @@
 //! A new column is added with the value that the source's older rows have in it as its default,
 //! and is given its own default then.
 
-use super::TargetError;
 use super::catalog::{self, TargetColumn, TargetTable};
 use super::error::attempting;
 use super::literal::{ident, name, text};
 use super::session::Session;
 use super::state::{self, Fence};
+use super::{TargetError, verification};
 use crate::model::{
     Alteration, Before, DroppedColumn, Failure, NewColumn, OnDropColumn, Relation, Table,
 };
@@ -47,6 +47,8 @@ pub(super) async fn carry_out(
     session.execute("BEGIN").await.map_err(recording())?;
     fence.hold(session).await?;
     state::store_tables(session, &fence.name, &tables).await?;
+    let ids = tables.iter().map(|table| table.id);
+    verification::touch_tables(session, &fence.name, ids).await?;
     session.execute("COMMIT").await.map_err(recording())?;
     Ok(tables)
 }
@@ -201,10 +203,10 @@ pub(super) fn fits(
         if let Some(problem) = problem {
             let verb = if there.is_some() { "MODIFY" } else { "ADD" };
             let type_name = known.map_or(&*logged.type_name, |known| &known.type_name);
-            return Err(misfit(
-                problem,
-                format!("{verb} COLUMN {} {type_name}", ident(&logged.name)),
-            ));
+            let collation = known.and_then(|known| known.collation.as_ref());
+            let collation = collation.map_or_else(String::new, |name| format!(" COLLATE {name}"));
+            let fix = format!("{verb} COLUMN {} {type_name}{collation}", ident(&logged.name));
+            return Err(misfit(problem, fix));
         }
     }
     let logged = |column: &&TargetColumn| {

@@ -2,13 +2,15 @@
 //!
 //! In come plans and checkpoints; what leaves are statements, many to a packet, so that a small
 //! group costs two round trips: one for all that it does, one for COMMIT. Foreign keys rest
-//! meanwhile: their effects are in the log.
+//! meanwhile: their effects are in the log. Where a relation says that they are not, its updates and
+//! deletes are carried out with foreign keys at work, which do here what they did on the source.
 //!
 //! Nothing is lost or doubled: every statement says how many rows it must find, and the transaction
 //! is committed only after each has found exactly those and the checkpoint's row was still ours. A
 //! statement that meets a unique key or another number of rows undoes all that the plan did
 //! ([`Applied::Clash`]); the stream then replays the changes in the source's order, and what still
-//! fails is an error that names the table. TRUNCATE is carried out as DELETE, since the server would
+//! fails is an error that names the table. What a verification has proven of the rows that are changed
+//! is marked as out of date in the same transaction. TRUNCATE is carried out as DELETE, since the server would
 //! commit before it. The room decides nothing about order or merging: that is the plan's.
 
 use std::collections::HashMap;
@@ -19,9 +21,9 @@ use super::infile;
 use super::session::{Session, field};
 use super::state::Fence;
 use super::statement::{Act, Expected, Packet, Packets, Rows, Writer, Written};
-use super::{TargetError, alter, catalog};
+use super::{TargetError, alter, catalog, verification};
 use crate::model::{
-    Alteration, Failure, OnDropColumn, Plan, Relation, Shape, Step, Table, TableId,
+    Alteration, Failure, OnDropColumn, Plan, Relation, Shape, Step, Table, TableId, Touches,
 };
 use crate::observe::failpoint;
 use crate::target::{Applied, Applier, Checkpoint};
@@ -29,8 +31,9 @@ use crate::target::{Applied, Applier, Checkpoint};
 /// Bytes of a packet of statements, about.
 const PACKET_BYTES: usize = 2 << 20;
 
-/// `ER_DUP_ENTRY`, `ER_DUP_ENTRY_WITH_KEY_NAME`: a unique key is met.
-const DUPLICATE: [u16; 2] = [1062, 1586];
+/// `ER_DUP_ENTRY`, `ER_DUP_ENTRY_WITH_KEY_NAME`, `ER_ROW_IS_REFERENCED_2`, `ER_NO_REFERENCED_ROW_2`:
+/// a row that may be gone in another order stands against it, or lacks one that comes.
+const OUT_OF_ORDER: [u16; 4] = [1062, 1586, 1451, 1452];
 
 /// Without STRICT_ALL_TABLES, as which only the index zero of an ENUM is written.
 const RELAXED: &str = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
@@ -45,13 +48,15 @@ pub struct MySqlApplier {
     /// By the address of the shape's relation, which [`Described`] keeps alive.
     described: HashMap<usize, Described>,
     in_transaction: bool,
+    /// What verifications have proven and is changed here.
+    touches: Touches,
     /// Tells the target that groups are applied.
     _applying: Arc<()>,
 }
 
 /// A relation's shape, and how its rows are written.
 struct Described {
-    _relation: Arc<Relation>,
+    relation: Arc<Relation>,
     written: Written,
 }
 
@@ -89,6 +94,7 @@ impl MySqlApplier {
             on_drop,
             described: HashMap::new(),
             in_transaction: false,
+            touches: Touches::default(),
             _applying: applying,
         })
     }
@@ -97,9 +103,9 @@ impl MySqlApplier {
         &mut self,
         plan: &Plan,
         checkpoint: Option<&Checkpoint>,
-    ) -> Result<(), Interruption> {
+    ) -> Result<i64, Interruption> {
         let MySqlApplier { session, strict, fence, described, .. } = self;
-        let mut sender = Sender { session, strict };
+        let mut sender = Sender { session, strict, generation: 0 };
         let mut packets = Packets::new(PACKET_BYTES.min(sender.session.most_bytes() / 4));
         let opening = if self.in_transaction { "SAVEPOINT dunlin_piece" } else { "BEGIN" };
         packets.open().push(opening, Expected::nothing("open a transaction"));
@@ -108,6 +114,8 @@ impl MySqlApplier {
                 Step::Rows(effects) => {
                     for effect in effects {
                         let table = written(described, &effect.shape)?;
+                        let changes = !effect.deletes.is_empty() || !effect.updates.is_empty();
+                        packets.keys_work(effect.shape.relation.cascades && changes);
                         let writer = Writer { plan, table, shape: &effect.shape };
                         writer.effect(effect, &mut packets)?;
                         while let Some(act) = packets.next_full() {
@@ -116,6 +124,7 @@ impl MySqlApplier {
                     }
                 }
                 Step::Truncate { shapes, .. } => {
+                    packets.keys_work(false);
                     for shape in shapes {
                         let name = written(described, shape)?.name();
                         let expected = Expected::any(&shape.relation, "truncate");
@@ -124,19 +133,39 @@ impl MySqlApplier {
                 }
             }
         }
+        packets.keys_work(false);
         if let Some(checkpoint) = checkpoint {
             packets.open().push(&fence.checkpoint(checkpoint), Expected::checkpoint());
         }
         while let Some(act) = packets.next() {
             sender.send(act).await?;
         }
-        Ok(())
+        Ok(sender.generation)
+    }
+
+    /// Marks what was proven of the rows that the plan changed. Which units there are is known by the
+    /// generation that the checkpoint's row has, which does not move until the transaction ends; None
+    /// where that stays open.
+    async fn touch(&mut self, plan: &Plan, generation: Option<i64>) -> Result<(), Failure> {
+        let MySqlApplier { session, fence, touches, .. } = self;
+        touches.note(plan);
+        let Some(generation) = generation else {
+            touches.note_piece(plan);
+            return Ok(());
+        };
+        if generation != touches.generation() {
+            verification::learn(session, &fence.name, (&mut *touches, generation)).await?;
+            touches.note(plan);
+        }
+        verification::keep(session, &fence.name, touches.due().iter().copied()).await
     }
 
     /// Undoes what the last plan did.
     async fn undo(&mut self) -> Result<(), Failure> {
-        let text =
-            if self.in_transaction { "ROLLBACK TO SAVEPOINT dunlin_piece" } else { "ROLLBACK" };
+        let text = match self.in_transaction {
+            true => "ROLLBACK TO SAVEPOINT dunlin_piece; SET SESSION foreign_key_checks = 0",
+            false => "ROLLBACK; SET SESSION foreign_key_checks = 0",
+        };
         self.session.execute(text).await.map_err(attempting("roll a group back"))?;
         Ok(())
     }
@@ -144,13 +173,17 @@ impl MySqlApplier {
 
 impl Applier for MySqlApplier {
     async fn describe(&mut self, table: &Table, relation: &Arc<Relation>) -> Result<(), Failure> {
+        // The log comes back to one where sessions with and without foreign keys take turns.
+        if self.described.contains_key(&(Arc::as_ptr(relation) as usize)) {
+            return Ok(());
+        }
         let found = catalog::table(&mut self.session, &relation.name).await?;
         for column in alter::fits(table, relation, found.as_ref())? {
             let table = &relation.name;
             tracing::warn!(%table, column, "only the target has this column; rows get its default");
         }
         let written = Written::new(relation, &table.columns);
-        let described = Described { _relation: Arc::clone(relation), written };
+        let described = Described { relation: Arc::clone(relation), written };
         self.described.insert(Arc::as_ptr(relation) as usize, described);
         Ok(())
     }
@@ -164,6 +197,8 @@ impl Applier for MySqlApplier {
         }
         let altered = alter::carry_out(&mut self.session, &self.fence, alteration, self.on_drop);
         let altered = altered.await?;
+        let ids = alteration.ids();
+        self.described.retain(|_, described| !ids.contains(&described.relation.table));
         if within {
             let table = alteration.table.name.clone();
             return Err(TargetError::AlteredWithin { table }.into());
@@ -176,20 +211,22 @@ impl Applier for MySqlApplier {
         plan: &Plan,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Applied, Failure> {
-        match self.carry_out(plan, checkpoint).await {
-            Ok(()) => {}
+        let generation = match self.carry_out(plan, checkpoint).await {
+            Ok(generation) => generation,
             Err(Interruption::Failed(failure)) => return Err(failure),
             Err(Interruption::Clash(table, error)) => {
                 self.undo().await?;
                 return Ok(Applied::Clash { table, failure: error.into() });
             }
-        }
+        };
+        self.touch(plan, checkpoint.map(|_| generation)).await?;
         if !plan.steps.is_empty() {
             failpoint::reached("group-applied");
         }
         self.in_transaction = checkpoint.is_none();
         if checkpoint.is_some() {
             self.session.execute("COMMIT").await.map_err(attempting("commit a group"))?;
+            self.touches.committed();
         }
         Ok(Applied::Done)
     }
@@ -201,6 +238,8 @@ impl Applier for MySqlApplier {
 
     async fn abandon(&mut self) -> Result<(), Failure> {
         self.in_transaction = false;
+        // The marks go with the rows; the pieces are read again.
+        self.touches = Touches::default();
         let rolled_back = self.session.execute("ROLLBACK").await;
         rolled_back.map_err(attempting("roll an unfinished transaction back"))?;
         Ok(())
@@ -220,6 +259,8 @@ fn written<'a>(
 struct Sender<'s> {
     session: &'s mut Session,
     strict: &'s str,
+    /// What the checkpoint's row has as its generation, once the checkpoint is stored.
+    generation: i64,
 }
 
 impl Sender<'_> {
@@ -273,6 +314,8 @@ impl Sender<'_> {
         };
         for (done, expected) in done.iter().zip(&packet.expected) {
             expected.check(done.rows)?;
+            // The checkpoint's statement is the last of all.
+            self.generation = done.insert_id.cast_signed();
         }
         if let Some(error) = error {
             return Err(match packet.expected.get(done.len()) {
@@ -285,10 +328,6 @@ impl Sender<'_> {
 }
 
 impl<'a> Expected<'a> {
-    fn nothing(act: &'static str) -> Self {
-        Expected { act, relation: None, rows: None }
-    }
-
     fn any(relation: &'a Relation, act: &'static str) -> Self {
         Expected { act, relation: Some(relation), rows: None }
     }
@@ -318,11 +357,11 @@ impl<'a> Expected<'a> {
         let Some(relation) = self.relation else {
             return attempting(self.act)(error).into();
         };
-        let duplicate = matches!(
+        let out_of_order = matches!(
             &error,
-            mysql_async::Error::Server(server) if DUPLICATE.contains(&server.code)
+            mysql_async::Error::Server(server) if OUT_OF_ORDER.contains(&server.code)
         );
         let error = attempting(format!("{} rows of table {}", self.act, relation.name))(error);
-        if duplicate { Interruption::Clash(relation.table, error.into()) } else { error.into() }
+        if out_of_order { Interruption::Clash(relation.table, error.into()) } else { error.into() }
     }
 }

@@ -12,8 +12,9 @@ use super::TargetError;
 use super::error::attempting;
 use super::literal::{self, base, text};
 use super::session::{Session, field};
-use crate::connect::mysql::described::{ColumnFacts, KeyPart};
-use crate::model::{Column, Failure, Table, TableName};
+use crate::connect::mysql::described::{ColumnFacts, KeyPart, character_set};
+use crate::model::foreign_key::ForeignKey;
+use crate::model::{Column, DefaultCharacterSet, Failure, Table, TableName};
 
 /// A table of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,11 @@ impl TargetTable {
     pub(super) fn column(&self, name: &str) -> Option<&TargetColumn> {
         let lower = name.to_lowercase();
         self.columns.iter().find(|column| column.name.to_lowercase() == lower)
+    }
+
+    /// The names of its columns in order.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| &*column.name).collect()
     }
 }
 
@@ -105,7 +111,7 @@ pub(super) async fn described(
 ) -> Result<(Vec<Column>, Vec<KeyPart>), Failure> {
     let act = || attempting(format!("read the columns of table {table}"));
     let of = among("TABLE_SCHEMA", "TABLE_NAME", std::slice::from_ref(table));
-    let query = include_str!("../../../sql/mysql/target_columns.sql");
+    let query = include_str!("../../../sql/mysql/columns.sql");
     let rows = session.rows(format!("{query}WHERE {of} ORDER BY ORDINAL_POSITION")).await;
     let mut columns = Vec::new();
     for row in &rows.map_err(act())? {
@@ -155,6 +161,19 @@ pub(super) async fn collations(session: &mut Session) -> Result<HashSet<String>,
     };
     let rows = session.rows(query).await.map_err(attempting("read the target's collations"))?;
     Ok(rows.iter().map(|row| field(row, 0)).collect::<Result<_, _>>()?)
+}
+
+/// A foreign key, of a row of `foreign_keys.sql`.
+pub(super) fn foreign_key(row: &Row) -> Result<ForeignKey, TargetError> {
+    Ok(ForeignKey {
+        table: table_name(row)?,
+        name: field(row, 2)?,
+        parent: TableName { schema: field(row, 3)?, name: field(row, 4)? },
+        on_update: field(row, 5)?,
+        on_delete: field(row, 6)?,
+        columns: field(row, 7)?,
+        parent_columns: field(row, 8)?,
+    })
 }
 
 fn table_name(row: &Row) -> Result<TableName, TargetError> {
@@ -225,10 +244,52 @@ pub(super) fn difference(column: &Column, found: Option<&TargetColumn>) -> Optio
     if found.generated {
         return Some(format!("column {} is generated there", column.name));
     }
-    (plain(&column.type_name) != plain(&found.type_name)).then(|| {
+    // A document is a text; but not every text is a document, in the form in which it is kept.
+    let is_document = |type_name| base(type_name) == "json";
+    let narrower = is_document(&found.type_name) && !is_document(&column.type_name);
+    if narrower || plain(&column.type_name) != plain(&found.type_name) {
         let (name, there, here) = (&column.name, &found.type_name, &column.type_name);
-        format!("column {name} is {there} there, {here} on the source")
+        return Some(format!("column {name} is {there} there, {here} on the source"));
+    }
+    let (here, there) = (column.collation.as_deref()?, found.collation.as_deref()?);
+    (!holds(there, here)).then(|| {
+        let (name, here, there) = (&column.name, literal::charset(here), literal::charset(there));
+        format!("the text of column {name} is in {there} there, in {here} on the source")
     })
+}
+
+/// Whether text in a character set, or under a collation of it, has the bytes that it has in another.
+pub(super) fn holds(there: &str, here: &str) -> bool {
+    let (here, there) = (literal::charset(here), literal::charset(there));
+    // Rows are loaded byte by byte; of ASCII the bytes are the same in what the server stores so.
+    let wide = ["ucs2", "utf16", "utf16le", "utf32"].contains(&there.as_str());
+    here == there || here == "ascii" && !wide
+}
+
+/// The character sets of what names none.
+pub(super) async fn character_sets(
+    session: &mut Session,
+) -> Result<Vec<DefaultCharacterSet>, Failure> {
+    let rows = session.rows(include_str!("../../../sql/mysql/character_sets.sql")).await;
+    let rows = rows.map_err(attempting("read the target's default character sets"))?;
+    let mut sets = Vec::new();
+    for row in &rows {
+        let name: String = field(row, 2)?;
+        let name = character_set(&name).to_owned();
+        sets.push(DefaultCharacterSet { database: field(row, 0)?, table: field(row, 1)?, name });
+    }
+    Ok(sets)
+}
+
+/// The first of a table's columns that stands elsewhere among those of `names` that it has. A log
+/// that does not name columns tells them by their places, and definitions move them by these.
+pub(super) fn misplaced(table: &Table, names: &[&str]) -> Option<String> {
+    let same = |column: &Column, name: &str| column.name.to_lowercase() == name.to_lowercase();
+    let has = |column: &&Column| names.iter().any(|name| same(column, name));
+    let known = |name: &&&str| table.columns.iter().any(|column| same(column, name));
+    let mut pairs = table.columns.iter().filter(has).zip(names.iter().filter(known));
+    let (column, name) = pairs.find(|(column, name)| !same(column, name))?;
+    Some(format!("column {name} stands there where {} does on the source", column.name))
 }
 
 #[cfg(test)]
@@ -245,5 +306,33 @@ mod tests {
         assert_ne!(plain("int"), plain("int unsigned"));
         assert_ne!(plain("decimal(10,2)"), plain("decimal(10,3)"));
         assert_ne!(plain("enum('a','B')"), plain("enum('a','b')"));
+    }
+
+    #[test]
+    fn text_has_one_character_set_on_both_sides() {
+        let fits = |here: &str, there: &str| {
+            let facts = ColumnFacts {
+                name: "word".to_owned(),
+                number: 1,
+                type_name: "varchar(9)".to_owned(),
+                not_null: false,
+                collation: Some(here.to_owned()),
+                generated: false,
+            };
+            let found = TargetColumn {
+                name: "word".to_owned(),
+                type_name: "varchar(9)".to_owned(),
+                generated: false,
+                optional: true,
+                collation: Some(there.to_owned()),
+            };
+            difference(&facts.column(), Some(&found)).is_none()
+        };
+        assert!(fits("utf8mb4_0900_ai_ci", "utf8mb4_general_ci"));
+        assert!(fits("utf8mb3_general_ci", "utf8mb4_bin"));
+        assert!(fits("ascii_general_ci", "latin1_swedish_ci"));
+        assert!(!fits("latin1_swedish_ci", "utf8mb4_bin"));
+        assert!(!fits("utf8mb4_bin", "utf16_bin"));
+        assert!(!fits("ascii_bin", "utf16_bin"));
     }
 }

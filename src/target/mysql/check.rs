@@ -7,14 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::error::attempting;
-use super::literal::{base, text};
+use super::literal::{base, ident, name as quote_name, text};
 use super::session::{Session, field};
-use super::{TargetError, catalog};
+use super::{TargetError, catalog, dialect};
 use crate::connect::mysql::privileges::{Privileges, grant, show_grants};
 use crate::connect::mysql::quote::{quote_account, quote_level};
 use crate::connect::mysql::{Flavour, ServerVersion};
+use crate::model::foreign_key::ForeignKey;
 use crate::model::report::Finding;
-use crate::model::{Code, Failure, ServerFacts, Table, TableName};
+use crate::model::{Code, DefaultCharacterSet, Failure, ServerFacts, Table, TableName};
 use crate::target::Arrival;
 
 /// Below this, the statements of a group and of the state do not fit.
@@ -124,8 +125,15 @@ pub(super) async fn survey(
         findings.extend(unknown_collations(&server, arrival.tables));
         findings.extend(names(&server, arrival.tables));
         findings.extend(refusals(&server, arrival.tables));
-        findings.extend(definers(&server, arrival.source));
+        findings.extend(match arrival.source.dialect {
+            Some(other) if other != dialect::of(server.version) => {
+                dialect::findings(server.version, arrival.source)
+            }
+            Some(_) | None => definers(&server, arrival.source),
+        });
     }
+    let sets = catalog::character_sets(session).await?;
+    findings.extend(character_sets(&arrival.source.character_sets, &sets));
     findings.extend(ground.obstacles.iter().map(|error| Finding::of(error, "target")));
     Ok(findings)
 }
@@ -383,6 +391,32 @@ fn unknown_collations(server: &Server, tables: &[Table]) -> Vec<Finding> {
     unknown.into_iter().map(finding).collect()
 }
 
+/// Databases and tables in which what is made without naming a character set would have another than on
+/// the source, as definitions of the log may do.
+fn character_sets(source: &[DefaultCharacterSet], target: &[DefaultCharacterSet]) -> Vec<Finding> {
+    let finding = |here: &DefaultCharacterSet| {
+        let DefaultCharacterSet { database, table, name } = here;
+        let there = target.iter().find(|it| it.database == *database && it.table == *table)?;
+        let (object, kind, level) = match table {
+            Some(table) => {
+                let name = TableName { schema: database.clone(), name: table.clone() };
+                (name.to_string(), "TABLE", quote_name(&name))
+            }
+            None => (format!("database {database}"), "DATABASE", ident(database)),
+        };
+        (!catalog::holds(&there.name, name)).then(|| {
+            let seen = format!(
+                "its default character set is {} there, {name} on the source: what the log adds to \
+                 it would have another",
+                there.name
+            );
+            Finding::block(Code::TargetSchemaDiffers, object, seen)
+                .with_fix(format!("ALTER {kind} {level} DEFAULT CHARACTER SET {name}"))
+        })
+    };
+    source.iter().filter_map(finding).collect()
+}
+
 /// Names that are another table's where the case of letters does not count.
 fn names(server: &Server, tables: &[Table]) -> Vec<Finding> {
     if server.number("lower_case_table_names") == 0 {
@@ -438,7 +472,33 @@ pub(super) async fn ground(
         filled.into_iter().partition(|name| truncate.contains(name));
     obstacles.extend(in_the_way.into_iter().map(|table| TargetError::NotEmpty { table }));
     obstacles.extend(differences(tables, &existing));
+    obstacles.extend(other_cascades(session, tables).await?);
     Ok(Ground { make_schema: false, to_empty, obstacles })
+}
+
+/// Tables that are there whose foreign keys would do something else than the source's, where it is
+/// they that bring about what the log does not hold.
+async fn other_cascades(
+    session: &mut Session,
+    tables: &[Table],
+) -> Result<Vec<TargetError>, Failure> {
+    if tables.iter().all(|table| table.cascades.is_none()) {
+        return Ok(Vec::new());
+    }
+    let rows = session.rows(include_str!("../../../sql/mysql/foreign_keys.sql")).await;
+    let rows = rows.map_err(attempting("read the target's foreign keys"))?;
+    let keys = rows.iter().map(catalog::foreign_key).collect::<Result<Vec<_>, _>>()?;
+    let difference = |table: &Table| {
+        let rules = table.cascades.iter().flat_map(|cascades| &cascades.rules);
+        let wanted: BTreeSet<String> = rules.cloned().collect();
+        let of = keys.iter().filter(|key| key.table == table.name);
+        let there: BTreeSet<String> = of.filter_map(ForeignKey::effect).collect();
+        let other = wanted.symmetric_difference(&there).next()?;
+        let seen = if there.contains(other) { "has" } else { "lacks" };
+        let problem = format!("it {seen} the foreign key {other}");
+        Some(TargetError::SchemaDiffers { table: table.name.clone(), problem })
+    };
+    Ok(tables.iter().filter_map(difference).collect())
 }
 
 /// Why tables that are there would not take the source's rows: for each the first reason.
@@ -447,7 +507,8 @@ pub(super) fn differences(tables: &[Table], existing: &[catalog::TargetTable]) -
         let found = existing.iter().find(|found| found.name == table.name)?;
         let problem = table
             .copied_columns()
-            .find_map(|column| catalog::difference(column, found.column(&column.name)))?;
+            .find_map(|column| catalog::difference(column, found.column(&column.name)))
+            .or_else(|| catalog::misplaced(table, &found.names()))?;
         Some(TargetError::SchemaDiffers { table: table.name.clone(), problem })
     };
     tables.iter().filter_map(differing).collect()

@@ -17,9 +17,10 @@ use super::error::attempting;
 use super::literal::{ident, name, text};
 use super::session::{Session, field};
 use super::state::{self, Fence};
-use super::{MySqlTarget, TargetError, catalog};
+use super::{MySqlTarget, TargetError, catalog, dialect, timestamps, verification};
 use crate::connect::mysql::Flavour;
 use crate::connect::mysql::described::{identity, key};
+use crate::model::ddl::Dialect;
 use crate::model::{
     Act, Deed, Failure, Redefined, SchemaStep, Statement, Table, TableId, TableName,
 };
@@ -89,7 +90,11 @@ pub(super) async fn carry_out(target: &MySqlTarget, step: &SchemaStep) -> Result
     };
     let mut tables = Vec::new();
     for Redefined { formerly, table } in &step.tables {
-        tables.push(read_anew(&mut session, table, stood.look(formerly)).await?);
+        let mut read = read_anew(&mut session, step, table, stood.look(formerly)).await?;
+        if session.version().is_mariadb() && dialect::of_log(&step.at) == Dialect::MySql {
+            dialect::keep_documents(table, &mut read);
+        }
+        tables.push(read);
     }
     if let Some(created) = step.created.and_then(|id| tables.iter().find(|table| table.id == id)) {
         expect_empty(&mut session, created).await?;
@@ -116,6 +121,7 @@ async fn run_once(
             (begun.stood, found)
         }
         None => {
+            expect_places(step, &stands)?;
             begin(session, fence, step, &stands).await?;
             failpoint::reached("definition-intended");
             (stands, Found::NotRun)
@@ -134,6 +140,18 @@ async fn run_once(
     }
     failpoint::reached("definition-run");
     Ok(stood)
+}
+
+/// Makes sure that columns stand in the source's order, before a definition moves them.
+fn expect_places(step: &SchemaStep, stands: &Stood) -> Result<(), TargetError> {
+    for Redefined { formerly, table } in &step.tables {
+        let columns = stands.look(formerly).into_iter().flat_map(|look| &look.columns);
+        let names: Vec<&str> = columns.map(String::as_str).collect();
+        if let Some(problem) = catalog::misplaced(table, &names) {
+            return Err(TargetError::Misplaced { table: formerly.clone(), problem });
+        }
+    }
+    Ok(())
 }
 
 /// How a definition stands that was begun.
@@ -225,14 +243,21 @@ async fn is_renamed(session: &mut Session, fence: &Fence) -> Result<bool, Failur
     }
 }
 
-/// Runs the definition, in a session of its own.
+/// Runs the definition, in a session of its own. A definition ends every transaction, so none can hold the
+/// epoch while it runs. But the session is marked by now: whoever takes over from here on ends it before
+/// anything else.
 async fn run(target: &MySqlTarget, fence: &Fence, step: &SchemaStep) -> Result<(), Failure> {
     let mut session = target.session().await?;
+    fence.hold(&mut session).await?;
     let statement = &step.change.statement;
     let ran = match &step.run {
         Deed::Nothing => Ok(0),
         Deed::AsWritten => {
-            settle_in(&mut session, statement).await?;
+            settle_where(&mut session, step).await?;
+            match dialect::of_log(&step.at) == dialect::of(session.version()) {
+                true => settle_in(&mut session, statement).await?,
+                false => settle_in(&mut session, &dialect::settings(statement)).await?,
+            }
             session.execute(&statement.text).await
         }
         Deed::Rename(pairs) => {
@@ -278,15 +303,28 @@ async fn rest_foreign_keys(session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Selects the database in which a definition ran on the source. Where the target lacks it, and the
+/// definition names no table of it, names without a database are to mean nothing that can be made.
+async fn settle_where(session: &mut Session, step: &SchemaStep) -> Result<(), Failure> {
+    let database = &step.change.statement.database;
+    if database.is_empty() {
+        return Ok(());
+    }
+    let settling = || attempting("select the database of a definition");
+    let exists =
+        format!("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", text(database));
+    let is_there = !session.rows(exists).await.map_err(settling())?.is_empty();
+    if !is_there && names(step).iter().any(|name| name.schema == *database) {
+        return Err(TargetError::DatabaseMissing { database: database.clone() }.into());
+    }
+    let selected = if is_there { database } else { "information_schema" };
+    session.execute(format!("USE {}", ident(selected))).await.map_err(settling())?;
+    Ok(())
+}
+
 /// Gives a session what the statement ran under on the source.
 async fn settle_in(session: &mut Session, statement: &Statement) -> Result<(), Failure> {
     let settling = || attempting("prepare the session that runs a definition");
-    let database = &statement.database;
-    let exists =
-        format!("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", text(database));
-    if !database.is_empty() && !session.rows(exists).await.map_err(settling())?.is_empty() {
-        session.execute(format!("USE {}", ident(database))).await.map_err(settling())?;
-    }
     rest_foreign_keys(session).await?;
     default_collations(session, statement).await?;
     let began = statement.began_at_us;
@@ -307,7 +345,7 @@ async fn settle_in(session: &mut Session, statement: &Statement) -> Result<(), F
         ));
     }
     session.execute(settings).await.map_err(settling())?;
-    Ok(())
+    timestamps::settle(session, &statement.text, statement.explicit_timestamps).await
 }
 
 /// The character set of a collation, by which MariaDB knows it where the collation is one of those of
@@ -393,9 +431,14 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A table with the columns and the key that it has on the target by now. Columns that only the
-/// target had before stay out.
+/// target had before stay out, and where nobody knows what was before, those that the source has not.
+///
+/// # Errors
+///
+/// Where a table that was seen to by hand has its columns in another order than the source's.
 async fn read_anew(
     session: &mut Session,
+    step: &SchemaStep,
     table: &Table,
     former: Option<&Look>,
 ) -> Result<Table, Failure> {
@@ -405,7 +448,22 @@ async fn read_anew(
     }
     let known = |name: &str| table.columns.iter().any(|column| column.name == name);
     let was_there = |name: &String| former.is_some_and(|look| look.columns.contains(name));
-    columns.retain(|column| known(&column.name) || !was_there(&column.name));
+    let by_hand = step.run == Deed::Nothing;
+    let seen = step.seen.iter().find(|seen| seen.name == table.name);
+    columns.retain(|column| {
+        let is_new = match seen {
+            Some(seen) => seen.columns.iter().any(|other| other.name == column.name),
+            None if by_hand => table.columns.is_empty(),
+            None => !was_there(&column.name),
+        };
+        known(&column.name) || is_new
+    });
+    if let Some(seen) = seen {
+        let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
+        if let Some(problem) = catalog::misplaced(seen, &names) {
+            return Err(TargetError::Misplaced { table: table.name.clone(), problem }.into());
+        }
+    }
     let primary_key = key(&columns, &parts);
     let newest = columns.iter().map(|column| column.number).max().unwrap_or_default();
     Ok(Table {
@@ -442,6 +500,8 @@ async fn record(
         false => tables.iter().map(|table| table.id).collect(),
     };
     state::move_chunks(session, &fence.name, &read, &step.at).await?;
+    let concerned = tables.iter().map(|table| table.id).chain(step.gone.iter().copied());
+    verification::touch_tables(session, &fence.name, concerned).await?;
     if let Some(created) = step.created {
         state::store_empty(session, &fence.name, created, &step.at).await?;
     }

@@ -58,6 +58,20 @@ pub enum TargetError {
         /// The table.
         table: TableName,
     },
+    /// A table that a definition of the log is about has its columns elsewhere.
+    #[error("table {table} on the target has its columns in another order: {problem}")]
+    Misplaced {
+        /// The table.
+        table: TableName,
+        /// What stands where.
+        problem: String,
+    },
+    /// A definition of the log ran in a database that is not there.
+    #[error("the target lacks database {database}, in which a definition of the log ran")]
+    DatabaseMissing {
+        /// The database.
+        database: String,
+    },
     /// Only some of the tables are there.
     #[error("the target has table {present}, but not table {missing}")]
     PartOfSchema {
@@ -200,6 +214,27 @@ impl TargetError {
         TargetError::StateUnreadable { source: Box::new(source) }
     }
 
+    /// What is to be done where a table is not as the log has it.
+    fn to_be_mended(&self) -> String {
+        let mend = match self {
+            TargetError::Misplaced { .. } => {
+                "give them the source's order on the target (ALTER TABLE ... MODIFY COLUMN ... AFTER \
+                 ...), then run the same command again; where the source was altered again behind \
+                 this definition, begin anew: `dunlin complete`, then `dunlin run --truncate-target \
+                 '*'`"
+            }
+            TargetError::DatabaseMissing { .. } => {
+                "create the database on the target with the character set that it has on the \
+                 source, then run the same command again"
+            }
+            TargetError::Misfit { fix, .. } => {
+                return format!("on the target: {fix}; then run the same command again");
+            }
+            _ => "restore the table on the target, then run the same command again",
+        };
+        mend.to_owned()
+    }
+
     /// What follows where something stands on the ground.
     fn in_the_way(&self) -> Disposition {
         match self {
@@ -228,9 +263,25 @@ impl TargetError {
     }
 }
 
-/// What helps where a step of the build failed.
+/// What helps where a step of the build failed in another way.
 const MEND_AND_GO_ON: &str =
     "mend what the server names and run the same command again; finished steps stay";
+
+/// `ER_CANT_CREATE_TABLE`, `ER_ILLEGAL_HA`, `ER_TOO_BIG_ROWSIZE`, `ER_ILLEGAL_HA_CREATE_OPTION`: a server
+/// that is strict does not take a table with such options.
+const STRICT: [u16; 4] = [1005, 1031, 1118, 1478];
+
+/// What helps where a step of the build, or a table, was refused.
+fn build_or_relax(source: &StatementError) -> &'static str {
+    match source.number().is_some_and(|number| STRICT.contains(&number)) {
+        true => {
+            "where the source made the table with innodb_strict_mode = OFF: SET GLOBAL innodb_strict_mode \
+             = OFF on the target (or grant dunlin's account SESSION_VARIABLES_ADMIN there), and run the \
+             same command again; else mend what the server names"
+        }
+        false => MEND_AND_GO_ON,
+    }
+}
 
 /// What helps where a table was not altered.
 fn mend_or_alter(statement: &str) -> String {
@@ -292,14 +343,10 @@ impl Fault for TargetError {
             | TargetError::NotEmpty { .. }
             | TargetError::SchemaDiffers { .. }
             | TargetError::InTheWay { .. } => self.in_the_way(),
-            TargetError::TableMissing { .. } => Halt::with(
-                Code::SchemaChanged,
-                "restore the table on the target, then run the same command again",
-            ),
-            TargetError::Misfit { fix, .. } => Halt::with(
-                Code::SchemaChanged,
-                format!("on the target: {fix}; then run the same command again"),
-            ),
+            TargetError::TableMissing { .. }
+            | TargetError::Misplaced { .. }
+            | TargetError::DatabaseMissing { .. }
+            | TargetError::Misfit { .. } => Halt::with(Code::SchemaChanged, self.to_be_mended()),
             TargetError::RowCount { .. } => Halt::with(
                 Code::RowMissing,
                 "somebody else wrote to the target, or it was changed by a trigger; nothing of \
@@ -330,7 +377,7 @@ impl Fault for TargetError {
                 Halt::with(Code::SchemaChanged, look_or_do(place))
             }
             TargetError::Build { source, .. } => {
-                after(source, Code::SchemaRestoreFailed, MEND_AND_GO_ON.to_owned())
+                after(source, Code::SchemaRestoreFailed, build_or_relax(source).to_owned())
             }
             TargetError::Statement(error) => error.disposition(),
         }

@@ -77,6 +77,22 @@ impl Encoding {
         }
         Ok(false)
     }
+
+    /// Writes a value that a column is compared with. The index zero of an ENUM equals the empty string; a
+    /// number would have labels beside it compared as numbers too.
+    pub(super) fn push_compared(
+        &self,
+        text: &mut Vec<u8>,
+        value: Value<'_>,
+    ) -> Result<(), AbsentValue> {
+        match (self, value) {
+            (Encoding::Label { charset, .. }, Value::Text(bytes)) => {
+                push_string(text, charset, bytes);
+                Ok(())
+            }
+            _ => self.push(text, value).map(drop),
+        }
+    }
 }
 
 /// The first word of a type: `int` of `int unsigned`, `varchar` of `varchar(20)`.
@@ -87,7 +103,7 @@ pub(super) fn base(type_name: &str) -> &str {
 
 /// The character set that texts of a collation are written in: its name begins with that of its own.
 /// utf8mb3 goes as the utf8mb4 that it is a part of, since its name differs between versions.
-fn charset(collation: &str) -> String {
+pub(super) fn charset(collation: &str) -> String {
     match collation.split('_').next().unwrap_or(collation) {
         "utf8" | "utf8mb3" => "utf8mb4".to_owned(),
         charset => charset.to_owned(),
@@ -189,6 +205,19 @@ mod tests {
         assert_eq!(written("json", None, b"{}"), "_utf8mb4'{}'");
         assert_eq!(written("enum('a','b')", Some("utf8mb4_bin"), b""), "0");
         assert_eq!(written("enum('a','')", Some("utf8mb4_bin"), b""), "_utf8mb4''");
+    }
+
+    #[test]
+    fn labels_are_compared_as_strings() {
+        let compared = |type_name: &str, value: &[u8]| {
+            let mut text = Vec::new();
+            let encoding = Encoding::of(type_name, Some("latin1_bin"));
+            encoding.push_compared(&mut text, Value::Text(value)).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(compared("enum('a','b')", b""), "_latin1''");
+        assert_eq!(compared("enum('a','b')", b"a"), "_latin1'a'");
+        assert_eq!(compared("int", b"7"), "7");
     }
 
     #[test]

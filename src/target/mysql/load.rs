@@ -16,7 +16,7 @@ use super::TargetError;
 use super::error::attempting;
 use super::infile::{self, Taken};
 use super::literal;
-use super::session::{Load, Loaded, Session};
+use super::session::{Load, Loaded, Session, field};
 use super::state::Fence;
 use crate::model::{Bracket, Chunk, Failure, RowForm, Table, TableName};
 use crate::observe::failpoint;
@@ -78,18 +78,45 @@ impl ChunkLoader for MySqlLoader {
             .map_err(|refusal| refusal.of(&table, rows))?;
         failpoint::reached("chunk-loaded");
         self.fence.record_chunk(&mut session, chunk, read, rows).await?;
-        let committed = session.execute("COMMIT").await;
-        committed.map_err(attempting(format!("commit a chunk of table {table}")))?;
+        if let Err(error) = session.execute("COMMIT").await {
+            return Err(failed("commit a chunk of", &table, (session, error)).await);
+        }
         failpoint::reached("chunk-committed");
         self.session = Some(session);
         Ok(())
     }
 }
 
+/// Why rows did not come into a table. MariaDB looks at the unique keys of rows that it takes in bulk when
+/// all have come, and names none that was met (`ER_ERROR_DURING_COMMIT`): they are named then.
+async fn failed(
+    act: &str,
+    table: &TableName,
+    (mut session, error): (Session, mysql_async::Error),
+) -> Failure {
+    const DURING_COMMIT: u16 = 1180;
+    let is_unnamed = matches!(&error, mysql_async::Error::Server(it) if it.code == DURING_COMMIT);
+    let query = format!(
+        "SELECT DISTINCT index_name FROM information_schema.statistics WHERE non_unique = 0 \
+         AND index_name <> 'PRIMARY' AND table_schema = {} AND table_name = {}",
+        literal::text(&table.schema),
+        literal::text(&table.name)
+    );
+    let rows = if is_unnamed { session.rows(query).await.unwrap_or_default() } else { Vec::new() };
+    let keys: Vec<String> = rows.iter().filter_map(|row| field(row, 0).ok()).collect();
+    let which = match keys.is_empty() {
+        true => String::new(),
+        false => format!(", which has the unique keys {}", keys.join(", ")),
+    };
+    attempting(format!("{act} table {table}{which}"))(error).into()
+}
+
 /// Waits for the end of a load.
 async fn ended(open: Open) -> Result<(Session, Loaded), Failure> {
     let Open { table, load, .. } = open;
     let (session, loaded) = load.end().await;
-    let loaded = loaded.map_err(attempting(format!("load rows into table {table}")))?;
-    Ok((session, loaded.ok_or(TargetError::NoChunk)?))
+    match loaded {
+        Ok(loaded) => Ok((session, loaded.ok_or(TargetError::NoChunk)?)),
+        Err(error) => Err(failed("load rows into", &table, (session, error)).await),
+    }
 }

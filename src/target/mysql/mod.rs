@@ -11,18 +11,22 @@ mod apply;
 mod catalog;
 mod check;
 mod define;
+mod dialect;
 mod error;
 mod infile;
 mod literal;
 mod load;
 mod lock;
 mod measure;
+mod mend;
 mod schema;
 mod sequence;
 mod session;
 mod state;
 mod statement;
+mod steps;
 mod stored;
+mod timestamps;
 mod verification;
 
 use std::collections::{HashMap, HashSet};
@@ -40,7 +44,7 @@ use crate::connect::mysql::to_the_end;
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, CutoverRecord, CutoverStage, Failure, HeldSnapshot, Leftover,
+    Alteration, CarriedSchema, Chunk, CutoverProgress, CutoverStage, Failure, HeldSnapshot,
     OnDropColumn, Phase, Position, RowForm, SchemaStep, SequenceValue, SourceIdentity, Table,
     TableId, TableName,
 };
@@ -54,6 +58,8 @@ pub struct Options {
     pub name: String,
     /// What becomes of columns that are dropped on the source.
     pub on_drop_column: OnDropColumn,
+    /// Whether what is written stands in the server's own binary log.
+    pub binlog: bool,
     /// What earlier attempts of this process left.
     pub remembered: Remembered,
 }
@@ -102,10 +108,10 @@ impl MySqlTarget {
     ///
     /// Where there is no connection.
     pub async fn connect(endpoint: &MySqlEndpoint, options: Options) -> Result<Self, Failure> {
-        let control = session::open(endpoint).await?;
+        let control = session::open(endpoint, options.binlog).await?;
         Ok(MySqlTarget {
             shared: Arc::new(Shared {
-                endpoint: endpoint.clone(),
+                endpoint: control.endpoint().clone(),
                 control: tokio::sync::Mutex::new(control),
                 options,
                 fence: Mutex::new(None),
@@ -113,6 +119,12 @@ impl MySqlTarget {
                 applying: Arc::new(()),
             }),
         })
+    }
+
+    /// The server that it is, pinned to the host that answered.
+    #[must_use]
+    pub fn endpoint(&self) -> &MySqlEndpoint {
+        &self.shared.endpoint
     }
 
     fn name(&self) -> &str {
@@ -130,7 +142,7 @@ impl MySqlTarget {
 
     /// Another session, which is ended by whoever takes over.
     async fn session(&self) -> Result<Session, Failure> {
-        let mut session = session::open(&self.shared.endpoint).await?;
+        let mut session = session::open(&self.shared.endpoint, self.shared.options.binlog).await?;
         lock::mark(&mut session, self.name()).await?;
         Ok(session)
     }
@@ -192,6 +204,27 @@ impl Target for MySqlTarget {
         commit(session).await
     }
 
+    async fn create_following(
+        &self,
+        source: &SourceIdentity,
+        selection: &Patterns,
+        tables: &[Table],
+        position: &Position,
+    ) -> Result<(), Failure> {
+        let mut session = self.session().await?;
+        state::install(&mut session).await?;
+        schema::set_aside(&mut session, self.name(), tables).await?;
+        session.execute("BEGIN").await.map_err(attempting("open a transaction"))?;
+        state::create(&mut session, self.name(), source, selection, false).await?;
+        state::store_tables(&mut session, self.name(), tables).await?;
+        for table in tables {
+            state::store_empty(&mut session, self.name(), table.id, position).await?;
+        }
+        let begin = state::begin_with_stream(self.name(), position);
+        session.execute(begin).await.map_err(attempting("record where the migration begins"))?;
+        commit(session).await
+    }
+
     async fn claim(&self) -> Result<(), Failure> {
         let remembered = &self.shared.options.remembered;
         lock::take(&mut *self.control().await, self.name(), remembered).await
@@ -202,6 +235,8 @@ impl Target for MySqlTarget {
         let mut control = self.control().await;
         lock::end_others(&mut control, self.name()).await?;
         let epoch = state::next_epoch(&mut control, self.name()).await?;
+        // One that was marked in between may have found the former epoch.
+        lock::end_others(&mut control, self.name()).await?;
         let fence = Fence { name: self.name().to_owned(), epoch };
         *self.shared.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
         Ok(())
@@ -216,18 +251,22 @@ impl Target for MySqlTarget {
     }
 
     async fn is_asked_to_stand_by(&self) -> Result<bool, Failure> {
-        let fence = self.fence()?;
-        state::is_asked_to_stand_by(&mut *self.control().await, &fence).await
+        let (target, fence) = (self.clone(), self.fence()?);
+        to_the_end(async move {
+            state::is_asked_to_stand_by(&mut *target.control().await, &fence).await
+        })
+        .await
     }
 
-    async fn record_cutover(
-        &self,
-        record: Option<(CutoverStage, Option<&Leftover>)>,
-    ) -> Result<(), Failure> {
+    async fn record_cutover(&self, progress: Option<CutoverProgress<'_>>) -> Result<(), Failure> {
         let epoch = self.fence()?.epoch.cast_unsigned();
-        let record =
-            record.map(|(stage, left)| CutoverRecord { epoch, stage, left: left.cloned() });
-        self.update(&state::cutover(record.as_ref())).await
+        let record = progress.map(|progress| progress.under(epoch));
+        let mut session = self.transaction().await?;
+        if record.as_ref().is_some_and(|record| record.stage == CutoverStage::Switching) {
+            verification::touch_all(&mut session, self.name()).await?;
+        }
+        state::update(&mut session, self.name(), &state::cutover(record.as_ref())).await?;
+        commit(session).await
     }
 
     async fn unfit(&self, _tables: &[Table]) -> Result<Vec<Finding>, Failure> {
@@ -266,11 +305,15 @@ impl Target for MySqlTarget {
     }
 
     async fn status(&self) -> Result<Standing, Failure> {
-        let mut control = self.control().await;
-        let running = lock::is_held(&mut control, self.name()).await?;
-        let standing = state::standing(&mut control, self.name(), running).await?;
-        let deferred = schema::deferred(&mut control, self.name()).await?;
-        Ok(Standing { deferred, ..standing })
+        let target = self.clone();
+        to_the_end(async move {
+            let mut control = target.control().await;
+            let running = lock::is_held(&mut control, target.name()).await?;
+            let standing = state::standing(&mut control, target.name(), running).await?;
+            let deferred = schema::deferred(&mut control, target.name()).await?;
+            Ok(Standing { deferred, ..standing })
+        })
+        .await
     }
 
     async fn check(&self, arrival: &Arrival<'_>) -> Result<Vec<Finding>, Failure> {
@@ -341,6 +384,8 @@ impl Target for MySqlTarget {
         schema::set_aside(&mut self.session().await?, self.name(), tables).await?;
         let mut session = self.transaction().await?;
         state::store_tables(&mut session, self.name(), tables).await?;
+        let ids = tables.iter().map(|table| table.id);
+        verification::touch_tables(&mut session, self.name(), ids).await?;
         state::update(&mut session, self.name(), &state::return_to_snapshot()).await?;
         commit(session).await
     }
@@ -375,6 +420,8 @@ impl Target for MySqlTarget {
         session.execute(resting).await.map_err(attempting("rest the foreign keys"))?;
         state::store_chunks(&mut session, self.name(), tables, &[]).await?;
         empty(&mut session, tables).await?;
+        let ids = tables.iter().map(|table| table.id);
+        verification::touch_tables(&mut session, self.name(), ids).await?;
         state::update(&mut session, self.name(), &state::return_to_snapshot()).await?;
         commit(session).await
     }
@@ -382,6 +429,8 @@ impl Target for MySqlTarget {
     async fn renew(&self, tables: &[Table]) -> Result<(), Failure> {
         let mut session = self.transaction().await?;
         state::store_tables(&mut session, self.name(), tables).await?;
+        let ids = tables.iter().map(|table| table.id);
+        verification::touch_tables(&mut session, self.name(), ids).await?;
         commit(session).await
     }
 
@@ -394,6 +443,8 @@ impl Target for MySqlTarget {
         session.execute(resting).await.map_err(attempting("rest the foreign keys"))?;
         state::store_chunks(&mut session, self.name(), &tables, &[]).await?;
         empty(&mut session, &tables).await?;
+        let ids = tables.iter().map(|table| table.id);
+        verification::touch_tables(&mut session, self.name(), ids).await?;
         session.execute("COMMIT").await.map_err(attempting("empty altered tables"))?;
         let (fence, on_drop) = (self.fence()?, self.shared.options.on_drop_column);
         for alteration in alterations {

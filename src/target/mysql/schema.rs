@@ -13,12 +13,13 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::TargetError;
 use super::error::attempting;
 use super::literal::{ident, name, text};
 use super::session::{Session, field};
 use super::state::{self, Fence};
+use super::steps;
 use super::stored::{self, label};
+use super::{TargetError, catalog, dialect, timestamps};
 use crate::connect::mysql::StatementError;
 use crate::model::ddl::{Clause, MySqlSchema, StoredDdl, StoredKind};
 use crate::model::{Failure, SchemaArchive, Table, TableName};
@@ -32,10 +33,23 @@ const NOT_YET: [u16; 4] = [1146, 1356, 1305, 1051];
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Step {
-    /// A table's indexes, all by one statement, and its statistics.
-    Indexes { table: TableName, bytes: u64, clauses: Vec<Clause> },
-    /// A table's foreign keys, whose rows are known to satisfy them.
-    ForeignKeys { table: TableName, clauses: Vec<Clause> },
+    /// A table's indexes, all by one statement, and its statistics. `early` where a foreign key that
+    /// the stream needs may need them.
+    Indexes {
+        table: TableName,
+        bytes: u64,
+        clauses: Vec<Clause>,
+        #[serde(default)]
+        early: bool,
+    },
+    /// A table's foreign keys, whose rows are known to satisfy them. `early` where the stream needs
+    /// them, to do what they did on the source without a word in the log.
+    ForeignKeys {
+        table: TableName,
+        clauses: Vec<Clause>,
+        #[serde(default)]
+        early: bool,
+    },
     /// A routine or an event.
     Stored { object: StoredDdl },
     /// All views, in whatever order they need each other.
@@ -49,11 +63,15 @@ pub(super) enum Step {
 impl Step {
     fn stage(&self) -> BuildStage {
         match self {
+            Step::Indexes { early: true, .. } | Step::ForeignKeys { early: true, .. } => {
+                BuildStage::Identity
+            }
             Step::Indexes { .. }
             | Step::ForeignKeys { .. }
             | Step::Stored { .. }
             | Step::Views { .. } => BuildStage::Rest,
-            Step::Trigger { .. } | Step::Enable { .. } => BuildStage::Cutover,
+            Step::Trigger { .. } => BuildStage::Cutover,
+            Step::Enable { .. } => BuildStage::Switched,
         }
     }
 
@@ -71,7 +89,7 @@ impl Step {
     /// The step as the frame knows it.
     pub(super) fn build(&self, id: i32) -> Build {
         let (label, bytes) = match self {
-            Step::Indexes { table, bytes, clauses } if clauses.is_empty() => {
+            Step::Indexes { table, bytes, clauses, .. } if clauses.is_empty() => {
                 (format!("statistics of {table}"), bytes / 100)
             }
             Step::Indexes { table, bytes, .. } => (format!("indexes of {table}"), *bytes),
@@ -89,7 +107,7 @@ impl Step {
             Step::Indexes { table, clauses, .. } if clauses.is_empty() => {
                 format!("ANALYZE TABLE {}", name(table))
             }
-            Step::Indexes { table, clauses, .. } | Step::ForeignKeys { table, clauses } => {
+            Step::Indexes { table, clauses, .. } | Step::ForeignKeys { table, clauses, .. } => {
                 let adds: Vec<_> = clauses.iter().map(|c| format!("ADD {}", c.text)).collect();
                 format!("ALTER TABLE {} {}", name(table), adds.join(", "))
             }
@@ -110,6 +128,8 @@ pub(super) async fn make_tables(
     tables: &[Table],
 ) -> Result<(), Failure> {
     let schema = MySqlSchema::from_archive(archive).map_err(TargetError::unreadable)?;
+    let known = catalog::collations(session).await?;
+    let schema = dialect::adapt(schema, dialect::of(session.version()), &known);
     let preparing = || attempting("prepare the session that makes the schema");
     // What a source holds may have been made under a laxer mode: labels that compare equal, dates of
     // zeros as defaults.
@@ -127,6 +147,8 @@ pub(super) async fn make_tables(
     }
     for table in &schema.tables {
         using(session, &table.name.schema).await?;
+        // A server tells definitions in full: what it does not say is not so.
+        timestamps::settle(session, table.create.as_bytes(), true).await?;
         let create = unless_there(&table.create, "CREATE TABLE ");
         make(session, format!("table {}", table.name), create).await?;
     }
@@ -135,26 +157,27 @@ pub(super) async fn make_tables(
     let binary = "SET NAMES binary; BEGIN";
     session.execute(binary).await.map_err(recording())?;
     fence.hold(session).await?;
-    state::store_schema(session, &fence.name, archive, &steps).await?;
+    steps::store_schema(session, &fence.name, archive, &steps).await?;
     session.execute("COMMIT").await.map_err(recording())?;
     Ok(())
 }
 
 /// What follows the rows.
 fn steps(schema: MySqlSchema, tables: &[Table]) -> Vec<Step> {
-    let bytes = |name: &TableName| {
+    let known = |name: &TableName| {
         let found = tables.iter().find(|table| table.name == *name);
-        found.map_or(0, |table| table.bytes)
+        found.map_or((0, false), |table| (table.bytes, table.cascades.is_some()))
     };
     let mut steps = Vec::new();
     let mut foreign = Vec::new();
     for table in schema.tables {
-        let bytes = bytes(&table.name);
+        let (bytes, early) = known(&table.name);
         if !table.foreign_keys.is_empty() {
             let clauses = table.foreign_keys;
-            foreign.push(Step::ForeignKeys { table: table.name.clone(), clauses });
+            foreign.push(Step::ForeignKeys { table: table.name.clone(), clauses, early });
         }
-        steps.push(Step::Indexes { table: table.name, bytes, clauses: table.indexes });
+        let clauses = table.indexes;
+        steps.push(Step::Indexes { table: table.name, bytes, clauses, early });
     }
     steps.extend(foreign);
     steps.extend(schema.routines.into_iter().map(|object| Step::Stored { object }));
@@ -195,7 +218,7 @@ pub(super) async fn left(
     stage: BuildStage,
 ) -> Result<Vec<(i32, Step)>, Failure> {
     let mut steps = Vec::new();
-    for (id, step) in state::steps_left(session, name).await? {
+    for (id, step) in steps::steps_left(session, name).await? {
         let step: Step = serde_json::from_str(&step).map_err(TargetError::unreadable)?;
         if step.stage() == stage {
             steps.push((id, step));
@@ -221,7 +244,7 @@ pub(super) async fn execute(
     let recording = || attempting("record a step of the build");
     session.execute("SET NAMES binary; BEGIN").await.map_err(recording())?;
     fence.hold(session).await?;
-    state::record_step(session, fence, id).await?;
+    steps::record_step(session, fence, id).await?;
     session.execute("COMMIT").await.map_err(recording())?;
     Ok(())
 }
@@ -229,7 +252,7 @@ pub(super) async fn execute(
 async fn perform(session: &mut Session, step: &Step) -> Result<(), Failure> {
     match step {
         Step::Indexes { table, clauses, .. } => indexes(session, table, clauses).await,
-        Step::ForeignKeys { table, clauses } => foreign_keys(session, table, clauses).await,
+        Step::ForeignKeys { table, clauses, .. } => foreign_keys(session, table, clauses).await,
         Step::Stored { object } | Step::Trigger { object } => {
             if !stored::stands(session, object).await? {
                 stored::make(session, object).await?;
@@ -241,12 +264,19 @@ async fn perform(session: &mut Session, step: &Step) -> Result<(), Failure> {
     }
 }
 
+/// What waits for the cutover.
+async fn waiting(session: &mut Session, migration: &str) -> Result<Vec<(i32, Step)>, Failure> {
+    let mut steps = left(session, migration, BuildStage::Cutover).await?;
+    steps.extend(left(session, migration, BuildStage::Switched).await?);
+    Ok(steps)
+}
+
 /// What of the state waits for the cutover, by name.
 pub(super) async fn deferred(
     session: &mut Session,
     migration: &str,
 ) -> Result<Vec<String>, Failure> {
-    let steps = left(session, migration, BuildStage::Cutover).await?;
+    let steps = waiting(session, migration).await?;
     Ok(steps.iter().map(|(id, step)| step.build(*id).label).collect())
 }
 
@@ -266,14 +296,14 @@ pub(super) async fn set_aside(
         return Ok(());
     }
     state::install(session).await?;
-    let known = state::steps_left(session, migration).await?;
+    let known = steps::steps_left(session, migration).await?;
     let steps = acting.iter().map(|object| match object.kind {
         StoredKind::Event => Step::Enable { object: object.clone() },
         _ => Step::Trigger { object: object.clone() },
     });
     let steps = steps.map(|step| state::json_text(&step));
     let new: Vec<String> = steps.filter(|step| known.iter().all(|(_, it)| it != step)).collect();
-    state::store_steps(session, migration, &new).await?;
+    steps::store_steps(session, migration, &new).await?;
     for object in &acting {
         tracing::warn!("{} is taken off the target until dunlin complete", label(object));
         stored::take_off(session, object).await?;
@@ -283,7 +313,7 @@ pub(super) async fn set_aside(
 
 /// Makes again what [`set_aside`] took off for a migration that never began.
 pub(super) async fn put_back(session: &mut Session, migration: &str) -> Result<(), Failure> {
-    for (_, step) in left(session, migration, BuildStage::Cutover).await? {
+    for (_, step) in waiting(session, migration).await? {
         perform(session, &step).await?;
     }
     Ok(())

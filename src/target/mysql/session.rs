@@ -35,8 +35,12 @@ const ACCESS_DENIED: u16 = 1227;
 /// A session with our settings.
 pub(super) struct Session {
     conn: Conn,
+    endpoint: MySqlEndpoint,
     version: ServerVersion,
     most_bytes: usize,
+    /// An answer is being read. Whoever was dropped over that leaves it so, and the driver would take
+    /// the rest of the answer for the next one's.
+    answering: bool,
 }
 
 /// What the server says about a statement.
@@ -46,6 +50,8 @@ pub(super) struct Done {
     pub(super) rows: u64,
     /// Its warnings.
     pub(super) warnings: u16,
+    /// The last insert ID, as the server calls it; zero where it says none.
+    pub(super) insert_id: u64,
 }
 
 /// Why a packet of statements stopped.
@@ -73,6 +79,11 @@ impl Session {
         self.most_bytes
     }
 
+    /// The endpoint, pinned to the host that answered.
+    pub(super) fn endpoint(&self) -> &MySqlEndpoint {
+        &self.endpoint
+    }
+
     /// The server's family and version.
     pub(super) fn version(&self) -> ServerVersion {
         self.version
@@ -85,6 +96,21 @@ impl Session {
 
     /// Carries out statements, up to the first that fails.
     pub(super) async fn batch(&mut self, text: &[u8]) -> Result<Vec<Done>, Stopped> {
+        self.begin().map_err(|error| Stopped { done: Vec::new(), error })?;
+        let done = self.carry_out(text).await;
+        self.answering = false;
+        done
+    }
+
+    /// A session whose last answer was not read to its end is as good as lost.
+    fn begin(&mut self) -> Result<(), mysql_async::Error> {
+        match std::mem::replace(&mut self.answering, true) {
+            true => Err(mysql_async::DriverError::ConnectionClosed.into()),
+            false => Ok(()),
+        }
+    }
+
+    async fn carry_out(&mut self, text: &[u8]) -> Result<Vec<Done>, Stopped> {
         let mut done = Vec::new();
         let mut result = match self.conn.query_iter(text).await {
             Ok(result) => result,
@@ -98,7 +124,11 @@ impl Session {
                     Err(error) => Err(Stopped { done, error }),
                 };
             }
-            done.push(Done { rows: result.affected_rows(), warnings: result.warnings() });
+            done.push(Done {
+                rows: result.affected_rows(),
+                warnings: result.warnings(),
+                insert_id: result.last_insert_id().unwrap_or_default(),
+            });
             if result.is_empty() {
                 return Ok(done);
             }
@@ -126,12 +156,24 @@ impl Session {
         }
     }
 
+    /// Has the server make whatever table the source has, as it would not where it is strict about
+    /// options that it does not use. On MySQL that takes SESSION_VARIABLES_ADMIN.
+    async fn take_any_table(&mut self) -> Result<(), mysql_async::Error> {
+        match self.execute("SET SESSION innodb_strict_mode = OFF").await {
+            Err(mysql_async::Error::Server(error)) if error.code == ACCESS_DENIED => Ok(()),
+            set => set.map(drop),
+        }
+    }
+
     /// The rows of a query.
     pub(super) async fn rows(
         &mut self,
         text: impl AsRef<[u8]>,
     ) -> Result<Vec<Row>, mysql_async::Error> {
-        self.conn.query(text.as_ref()).await
+        self.begin()?;
+        let rows = self.conn.query(text.as_ref()).await;
+        self.answering = false;
+        rows
     }
 
     /// Carries out a LOAD DATA LOCAL statement with these rows.
@@ -140,10 +182,12 @@ impl Session {
         text: &str,
         rows: Bytes,
     ) -> Result<Option<Loaded>, mysql_async::Error> {
+        self.begin()?;
         let rows = async move { Ok(stream::iter(pieces(rows)).boxed()) };
         self.conn.set_infile_handler(rows);
-        self.conn.query_drop(text).await?;
-        Ok(Loaded::read(&self.conn.info()))
+        let loaded = self.conn.query_drop(text).await;
+        self.answering = false;
+        loaded.map(|()| Loaded::read(&self.conn.info()))
     }
 
     /// Ends it in good order. One that is dropped ends too, with its open transaction.
@@ -208,18 +252,24 @@ impl Load {
     }
 }
 
-/// Opens a session.
+/// Opens a session whose writes stand in the server's binary log, or do not.
 ///
 /// # Errors
 ///
-/// Where there is no connection.
-pub(super) async fn open(endpoint: &MySqlEndpoint) -> Result<Session, Failure> {
+/// Where there is no connection, or the account may not write past the log.
+pub(super) async fn open(endpoint: &MySqlEndpoint, binlog: bool) -> Result<Session, Failure> {
     let act = || attempting("prepare a session of the target");
     let opened = connect(endpoint, PROGRAM).await?;
-    let version = opened.version();
-    let mut session = Session { conn: opened.into_conn(), version, most_bytes: 0 };
+    let (version, endpoint) = (opened.version(), opened.endpoint().clone());
+    let conn = opened.into_conn();
+    let mut session = Session { conn, endpoint, version, most_bytes: 0, answering: false };
     let settings = include_str!("../../../sql/mysql/target_session.sql");
     session.execute(settings).await.map_err(act())?;
+    session.take_any_table().await.map_err(act())?;
+    if !binlog {
+        let act = attempting("write past the target's binary log (--target-binlog off)");
+        session.execute("SET SESSION sql_log_bin = 0").await.map_err(act)?;
+    }
     let rows = session.rows("SELECT @@max_allowed_packet").await.map_err(act())?;
     session.most_bytes = field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?;
     Ok(session)

@@ -15,18 +15,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::attempting;
-use super::literal::{self, text};
+use super::literal::text;
 use super::session::{Session, field};
 use super::{TargetError, define};
 use crate::model::selection::Patterns;
 use crate::model::{
     Bracket, Chunk, ChunkRange, CutoverRecord, Failure, HeldSnapshot, LedgerEntry, Phase, Position,
-    SchemaArchive, SourceIdentity, Table, TableId,
+    SourceIdentity, Table, TableId,
 };
 use crate::target::{Checkpoint, Migration, Standing, StreamStatus};
 
 /// The layout of the state's tables. A binary that knows another one refuses to touch them.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
 /// Bytes of a statement that writes many rows of the state, about.
 const STATEMENT_BYTES: usize = 1 << 20;
@@ -45,7 +45,9 @@ pub(super) struct Fence {
 
 impl Fence {
     /// The statement that moves the checkpoint, in the open transaction. It finds one row, or none
-    /// where another process has taken over.
+    /// where another process has taken over; and what the server calls the last insert ID is then how
+    /// many verifications were begun (manual, "LAST_INSERT_ID(expr)"). None can be until the
+    /// transaction ends.
     pub(super) fn checkpoint(&self, checkpoint: &Checkpoint) -> String {
         let committed_at = match checkpoint.committed_at_us {
             Some(us) => moment(us),
@@ -54,7 +56,7 @@ impl Fence {
         format!(
             "UPDATE dunlin.checkpoint SET position = {}, committed_at = {committed_at}, \
              applied_at = UTC_TIMESTAMP(6), transactions = transactions + {}, \
-             changes = changes + {} WHERE migration = {} AND epoch = {}",
+             changes = changes + {}, generation = LAST_INSERT_ID(generation) WHERE migration = {} AND epoch = {}",
             json(&checkpoint.position),
             checkpoint.transactions,
             checkpoint.changes,
@@ -121,7 +123,13 @@ fn moment(us: i64) -> String {
 pub(super) async fn install(session: &mut Session) -> Result<(), Failure> {
     let made = session.execute(include_str!("../../../sql/mysql/state.sql")).await;
     made.map_err(attempting("make the state tables of database dunlin"))?;
-    Ok(())
+    // Its tables may lack what ours have, also where the migration is another.
+    let text = format!("SELECT format FROM dunlin.migration WHERE format <> {FORMAT} LIMIT 1");
+    let other = session.rows(text).await.map_err(attempting("read the layout of the state"))?;
+    match other.first() {
+        Some(row) => Err(TargetError::StateFormat { format: field(row, 0)? }.into()),
+        None => Ok(()),
+    }
 }
 
 /// Rows of the state; None where there is no state.
@@ -309,7 +317,7 @@ pub(super) async fn move_chunks(
     Ok(())
 }
 
-/// Notes a table that was empty at `position`, in the open transaction.
+/// Notes a table that has everything up to `position`, in the open transaction.
 pub(super) async fn store_empty(
     session: &mut Session,
     name: &str,
@@ -329,72 +337,18 @@ pub(super) async fn store_empty(
     Ok(())
 }
 
-/// Writes the steps of the build and the archive they come from, in the open transaction.
-pub(super) async fn store_schema(
-    session: &mut Session,
-    name: &str,
-    archive: &SchemaArchive,
-    steps: &[String],
-) -> Result<(), Failure> {
-    let writing = || attempting("record the schema that was made");
-    let mut statement = b"UPDATE dunlin.migration SET archive = ".to_vec();
-    statement.extend_from_slice(&literal::bytes(&archive.bytes));
-    statement.extend_from_slice(format!(" WHERE name = {}", text(name)).as_bytes());
-    session.execute(statement).await.map_err(writing())?;
-    store_steps(session, name, steps).await
-}
-
-/// Adds steps to those of the build.
-pub(super) async fn store_steps(
-    session: &mut Session,
-    name: &str,
-    steps: &[String],
-) -> Result<(), Failure> {
-    let writing = || attempting("record the steps of the build");
-    let query = format!(
-        "SELECT COALESCE(MAX(id) + 1, 0) FROM dunlin.build WHERE migration = {}",
-        text(name)
-    );
-    let rows = session.rows(query).await.map_err(writing())?;
-    let first: i32 = field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?;
-    let rows = steps.iter().zip(first..);
-    let rows = rows.map(|(step, id)| format!("({}, {id}, {})", text(name), text(step)));
-    let insert = "INSERT INTO dunlin.build (migration, id, step) VALUES ";
-    insert_rows(session, insert, rows).await.map_err(writing())?;
-    Ok(())
-}
-
-/// Steps of the build that are not done, as they were stored.
-pub(super) async fn steps_left(
-    session: &mut Session,
-    name: &str,
-) -> Result<Vec<(i32, String)>, Failure> {
-    let query = format!(
-        "SELECT id, step FROM dunlin.build WHERE migration = {} AND finished_at IS NULL \
-         ORDER BY id",
-        text(name)
-    );
-    let rows = read(session, query).await?.unwrap_or_default();
-    let step = |row: &Row| Ok((field(row, 0)?, field(row, 1)?));
-    rows.iter().map(step).collect()
-}
-
-/// Records a step of the build as done, in the open transaction.
-pub(super) async fn record_step(
-    session: &mut Session,
-    fence: &Fence,
-    id: i32,
-) -> Result<(), Failure> {
-    let statement = format!(
-        "UPDATE dunlin.build SET finished_at = UTC_TIMESTAMP(6) WHERE migration = {} AND id = {id}",
-        text(&fence.name)
-    );
-    session.execute(statement).await.map_err(attempting("record a step of the build"))?;
-    Ok(())
+/// What has a new migration begin with the stream at `position`.
+pub(super) fn begin_with_stream(name: &str, position: &Position) -> String {
+    let (name, phase) = (text(name), text(&Phase::CatchUp.to_string()));
+    format!(
+        "UPDATE dunlin.migration SET phase = {phase} WHERE name = {name}; \
+         UPDATE dunlin.checkpoint SET position = {} WHERE migration = {name}",
+        json(position)
+    )
 }
 
 /// Inserts rows by as few statements as their sizes allow.
-async fn insert_rows(
+pub(super) async fn insert_rows(
     session: &mut Session,
     insert: &str,
     rows: impl Iterator<Item = String>,
@@ -536,13 +490,15 @@ pub(super) async fn remove(session: &mut Session, name: &str) -> Result<Vec<Stri
     let removing = || attempting("remove the migration's state");
     let found = read(session, "SELECT name FROM dunlin.migration".to_owned()).await?;
     let Some(found) = found else { return Ok(Vec::new()) };
+    // Another version may have made it.
+    install(session).await?;
     let names = found.iter().map(|row| field(row, 0)).collect::<Result<Vec<String>, _>>()?;
     let mut removed = Vec::new();
     // One that never began may have set triggers and events aside.
     let tables =
-        ["proof", "verification", "chunk", "build", "tables", "definition", "status", "checkpoint"];
-    let deletes =
-        tables.map(|table| format!("DELETE FROM dunlin.{table} WHERE migration = {};", text(name)));
+        "touched proven proof verification chunk build tables definition status checkpoint";
+    let delete = |table| format!("DELETE FROM dunlin.{table} WHERE migration = {};", text(name));
+    let deletes: Vec<String> = tables.split(' ').map(delete).collect();
     let statement = format!(
         "BEGIN; {} DELETE FROM dunlin.migration WHERE name = {}; COMMIT",
         deletes.join(" "),

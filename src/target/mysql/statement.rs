@@ -66,6 +66,13 @@ pub(super) struct Packet<'a> {
     pub(super) zeros: u64,
 }
 
+impl Expected<'_> {
+    /// A statement that is about no rows.
+    pub(super) fn nothing(act: &'static str) -> Self {
+        Expected { act, relation: None, rows: None }
+    }
+}
+
 impl<'a> Packet<'a> {
     /// Begins a statement.
     fn begin(&mut self, expected: Expected<'a>) {
@@ -224,7 +231,7 @@ impl<'a> Writer<'a> {
         // A number of single precision differs from the same digits in double precision.
         let single = base(&column.type_name) == "float" && value != Value::Null;
         packet.word(if single { "CAST(" } else { "" });
-        packet.value(column, value)?;
+        column.encoding.push_compared(&mut packet.text, value)?;
         packet.word(if single { " AS FLOAT)" } else { "" });
         Ok(())
     }
@@ -368,6 +375,8 @@ fn bytes_of(column: &WrittenColumn) -> String {
     let ident = &column.ident;
     match (&column.encoding, base(&column.type_name)) {
         (_, "json") => format!("CAST(CONVERT({ident} USING utf8mb4) AS BINARY)"),
+        // MySQL compares vectors with nothing.
+        (_, "vector") => format!("CAST({ident} AS BINARY)"),
         (Encoding::Text(charset), _) if charset == "binary" => ident.clone(),
         (Encoding::Text(_) | Encoding::Label { .. }, _) => format!("CAST({ident} AS BINARY)"),
         (Encoding::Bare | Encoding::Ascii | Encoding::Bits, _) => ident.clone(),
@@ -413,12 +422,14 @@ pub(super) enum Act<'a> {
 pub(super) struct Packets<'a> {
     acts: VecDeque<Act<'a>>,
     most_bytes: usize,
+    /// Whether foreign keys are at work for what comes next.
+    keys_work: bool,
 }
 
 impl<'a> Packets<'a> {
     /// No statement yet; packets are begun anew from `most_bytes` on.
     pub(super) fn new(most_bytes: usize) -> Self {
-        Packets { acts: VecDeque::new(), most_bytes }
+        Packets { acts: VecDeque::new(), most_bytes, keys_work: false }
     }
 
     /// The packet that takes the next statement.
@@ -433,6 +444,15 @@ impl<'a> Packets<'a> {
         match self.acts.back_mut() {
             Some(Act::Packet(packet)) => packet,
             Some(Act::Load(_)) | None => unreachable!("a packet was pushed if none was there"),
+        }
+    }
+
+    /// Has foreign keys at work from here on, or resting.
+    pub(super) fn keys_work(&mut self, work: bool) {
+        if self.keys_work != work {
+            self.keys_work = work;
+            let set = format!("SET SESSION foreign_key_checks = {}", u8::from(work));
+            self.open().push(&set, Expected::nothing("have foreign keys at work or resting"));
         }
     }
 

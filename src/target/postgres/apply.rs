@@ -10,12 +10,14 @@
 //! still ours. A statement that meets a unique constraint or another number of rows undoes all
 //! that the plan did ([`Applied::Clash`]); the stream then replays the changes in the source's
 //! order, and what still fails is an error that names the table. The room decides nothing about
-//! order or merging: that is the plan's.
+//! order or merging: that is the plan's. What a verification has proven of the rows that are changed
+//! is marked as out of date in the same transaction.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -28,12 +30,12 @@ use super::catalog::{self, TargetTable};
 use super::parameter::{Rows, TextArray, copy_row};
 use super::state::{self, Fence};
 use super::statement::{self, Columns, Kind};
-use super::{TargetError, alter, describe};
+use super::{TargetError, alter, describe, verification};
 use crate::connect::postgres::Client as Session;
 use crate::connect::{StatementError, attempting};
 use crate::model::{
     Alteration, CellIndex, Failure, OnDropColumn, Plan, Relation, RowIdentity, Shape, Step, Table,
-    TableEffect, TableId, Truncate,
+    TableEffect, TableId, Touches, Truncate,
 };
 use crate::observe::failpoint;
 use crate::target::{Applied, Applier, Checkpoint};
@@ -57,6 +59,10 @@ pub struct PostgresApplier {
     in_transaction: bool,
     /// The statement that stores the checkpoint.
     checkpoint: Statement,
+    /// The generation that it found last.
+    generation: AtomicI64,
+    /// What verifications have proven and is changed here.
+    touches: Touches,
     /// The query that reads a table's columns.
     columns: Statement,
     /// Commits, and waits until that is as safe as the operator wants it.
@@ -110,6 +116,8 @@ impl PostgresApplier {
         Ok(PostgresApplier {
             checkpoint: state::prepare_checkpoint(&session).await.map_err(act())?,
             columns: catalog::prepare_tables(&session).await.map_err(act())?,
+            generation: AtomicI64::new(0),
+            touches: Touches::default(),
             commit_durably: format!("SET LOCAL synchronous_commit = {level}; COMMIT"),
             session,
             voucher: Arc::new(voucher),
@@ -174,7 +182,12 @@ impl PostgresApplier {
             }
         }
         if let Some(checkpoint) = checkpoint {
-            let stored = self.fence.store_checkpoint(&self.session, &self.checkpoint, checkpoint);
+            let stored = async {
+                let stored = &self.checkpoint;
+                let found = self.fence.store_checkpoint(&self.session, stored, checkpoint).await?;
+                self.generation.store(found.unwrap_or_default(), Ordering::Relaxed);
+                Ok(u64::from(found.is_some()))
+            };
             queue.push(Box::pin(stored), Expected::checkpoint());
         }
         queue.settle().await
@@ -322,6 +335,26 @@ impl PostgresApplier {
         }
     }
 
+    /// Marks what was proven of the rows that the plan changed. Which units there are is known by the
+    /// generation that the checkpoint's row has, which does not move until the transaction ends.
+    async fn touch(&mut self, plan: &Plan, ends: bool) -> Result<(), Failure> {
+        self.touches.note(plan);
+        if !ends {
+            self.touches.note_piece(plan);
+            return Ok(());
+        }
+        let generation = self.generation.load(Ordering::Relaxed);
+        if generation != self.touches.generation() {
+            let learnt = (&mut self.touches, generation);
+            verification::learn(&self.session, &self.fence.name, learnt).await?;
+            self.touches.note(plan);
+        }
+        match self.touches.due() {
+            [] => Ok(()),
+            due => verification::keep(&*self.session, &self.fence.name, due).await,
+        }
+    }
+
     /// Undoes what the last plan did.
     async fn undo(&mut self) -> Result<(), Failure> {
         let text = if self.in_transaction {
@@ -349,7 +382,9 @@ impl Applier for PostgresApplier {
 
     async fn alter(&mut self, alteration: &Alteration) -> Result<Vec<Table>, Failure> {
         let altered = alter::carry_out(&self.session, &self.fence, alteration, self.on_drop);
-        altered.await
+        let altered = altered.await?;
+        altered.iter().for_each(|table| self.touches.note_table(table.id));
+        Ok(altered)
     }
 
     async fn apply(
@@ -366,12 +401,14 @@ impl Applier for PostgresApplier {
                 return Ok(Applied::Clash { table, failure: error.into() });
             }
         }
+        self.touch(plan, checkpoint.is_some()).await?;
         if !plan.steps.is_empty() {
             failpoint::reached("group-applied");
         }
         if let Some(checkpoint) = checkpoint {
             let commit = if checkpoint.durable { &self.commit_durably } else { "COMMIT" };
             self.session.batch_execute(commit).await.map_err(attempting("commit a group"))?;
+            self.touches.committed();
             self.in_transaction = false;
         } else {
             if self.in_transaction {
@@ -398,6 +435,8 @@ impl Applier for PostgresApplier {
 
     async fn abandon(&mut self) -> Result<(), Failure> {
         self.in_transaction = false;
+        // The marks go with the rows; the pieces are read again.
+        self.touches = Touches::default();
         let rolled_back = self.session.batch_execute("ROLLBACK").await;
         Ok(rolled_back.map_err(attempting("roll an unfinished transaction back"))?)
     }

@@ -277,6 +277,7 @@ mod tests {
             name: name("now"),
             columns: vec![column("a"), column("b")],
             full: false,
+            cascades: false,
         };
         let table = Table {
             id: TableId(0),
@@ -301,6 +302,7 @@ mod tests {
             correlation: None,
             root: None,
             partitions: None,
+            cascades: None,
             binary_travels: false,
             columns_ever: 0,
             kept: Vec::new(),

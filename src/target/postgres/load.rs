@@ -44,7 +44,7 @@ impl PostgresLoader {
 }
 
 /// The statement that takes a table's rows.
-fn copy_text(table: &Table, form: RowForm) -> String {
+pub(super) fn copy_text(table: &Table, form: RowForm) -> String {
     let columns: Vec<_> = table.copied_columns().map(|column| quote_ident(&column.name)).collect();
     let columns =
         if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };

@@ -13,6 +13,7 @@ mod describe;
 mod error;
 mod load;
 mod measure;
+mod mend;
 pub mod objects;
 mod parameter;
 mod pool;
@@ -36,11 +37,11 @@ use self::state::Fence;
 use super::{Arrival, Build, BuildStage, Migration, Standing, StreamStatus, Target};
 use crate::config::endpoint::PostgresEndpoint;
 use crate::connect::attempting;
-use crate::connect::postgres::{Client, connect};
+use crate::connect::postgres::{Client, connect, writers};
 use crate::model::report::{Finding, Transfer};
 use crate::model::selection::Patterns;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, CutoverRecord, CutoverStage, Failure, HeldSnapshot, Leftover,
+    Alteration, CarriedSchema, Chunk, CutoverProgress, CutoverStage, Failure, HeldSnapshot,
     OnDropColumn, Phase, Position, RowForm, SchemaStep, SequenceValue, SourceIdentity, Table,
     TableId, TableName,
 };
@@ -208,12 +209,6 @@ impl PostgresTarget {
     }
 }
 
-/// What all sessions but the control session call themselves, so that whoever takes over can tell
-/// them from those of other migrations.
-fn writers(name: &str) -> String {
-    format!("{APPLICATION} {name}")
-}
-
 impl Target for PostgresTarget {
     type Loader = PostgresLoader;
     type Applier = PostgresApplier;
@@ -235,6 +230,23 @@ impl Target for PostgresTarget {
         let transaction = session.transaction().await.map_err(writing())?;
         state::create(&transaction, self.name(), source, selection, make_schema).await?;
         state::store_tables(&transaction, self.name(), tables).await?;
+        Ok(transaction.commit().await.map_err(writing())?)
+    }
+
+    async fn create_following(
+        &self,
+        source: &SourceIdentity,
+        selection: &Patterns,
+        tables: &[Table],
+        position: &Position,
+    ) -> Result<(), Failure> {
+        let mut session = self.session().await?;
+        state::install(&session).await?;
+        let writing = || attempting("write the new migration's state");
+        let transaction = session.transaction().await.map_err(writing())?;
+        state::create(&transaction, self.name(), source, selection, false).await?;
+        state::store_tables(&transaction, self.name(), tables).await?;
+        state::begin_with_stream(&transaction, self.name(), tables, position).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
@@ -270,15 +282,13 @@ impl Target for PostgresTarget {
         state::is_asked_to_stand_by(&self.shared.control, &self.fence()?).await
     }
 
-    async fn record_cutover(
-        &self,
-        record: Option<(CutoverStage, Option<&Leftover>)>,
-    ) -> Result<(), Failure> {
+    async fn record_cutover(&self, progress: Option<CutoverProgress<'_>>) -> Result<(), Failure> {
         let fence = self.fence()?;
-        let record = record.map(|(stage, left)| {
-            let epoch = fence.epoch.cast_unsigned();
-            state::json_text(&CutoverRecord { epoch, stage, left: left.cloned() })
-        });
+        let epoch = fence.epoch.cast_unsigned();
+        let record = progress.map(|progress| state::json_text(&progress.under(epoch)));
+        if progress.is_some_and(|progress| progress.stage == CutoverStage::Switching) {
+            verification::touch_all(&self.shared.control, &fence).await?;
+        }
         let column = "cutover = $3::text::jsonb";
         state::update(&self.shared.control, &fence, column, &[&record]).await
     }
@@ -388,6 +398,7 @@ impl Target for PostgresTarget {
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
         state::store_tables(&transaction, self.name(), tables).await?;
+        verification::touch_tables(&transaction, self.name(), tables).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
@@ -422,6 +433,7 @@ impl Target for PostgresTarget {
         fence.hold(&transaction).await?;
         state::store_chunks(&transaction, self.name(), tables, &[]).await?;
         work::empty(&transaction, tables).await?;
+        verification::touch_tables(&transaction, self.name(), tables).await?;
         state::return_to_snapshot(&transaction, self.name()).await?;
         Ok(transaction.commit().await.map_err(resetting())?)
     }
@@ -433,6 +445,7 @@ impl Target for PostgresTarget {
         let transaction = session.transaction().await.map_err(writing())?;
         fence.hold(&transaction).await?;
         state::store_tables(&transaction, self.name(), tables).await?;
+        verification::touch_tables(&transaction, self.name(), tables).await?;
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
@@ -448,6 +461,7 @@ impl Target for PostgresTarget {
             alter::find(transaction.client(), alteration).await?;
         }
         work::empty(&transaction, &tables).await?;
+        verification::touch_tables(&transaction, self.name(), &tables).await?;
         for alteration in alterations {
             let on_drop = self.shared.options.on_drop_column;
             alter::carry_out(transaction.client(), &fence, alteration, on_drop).await?;

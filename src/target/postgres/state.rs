@@ -15,8 +15,8 @@ use crate::connect::attempting;
 use crate::connect::quote::quote_literal;
 use crate::model::selection::Patterns;
 use crate::model::{
-    Bracket, Chunk, Failure, HeldSnapshot, LedgerEntry, Phase, Position, SourceIdentity, Table,
-    TableId,
+    Bracket, Chunk, ChunkRange, Failure, HeldSnapshot, LedgerEntry, Phase, Position,
+    SourceIdentity, Table, TableId,
 };
 use crate::target::{Checkpoint, Migration, StreamStatus};
 
@@ -27,7 +27,7 @@ pub(super) const NOT_OURS: &str = "22012";
 pub(super) const STORE_CHECKPOINT: &str = "store the checkpoint";
 
 /// The layout of the state's tables. A binary that knows another one refuses to touch them.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
 /// The right to write the state: the migration's name and our epoch.
 #[derive(Clone, Debug)]
@@ -46,18 +46,19 @@ pub(super) async fn prepare_checkpoint(
 }
 
 impl Fence {
-    /// Moves the checkpoint by the prepared `statement`, in the open transaction. Returns the number of rows touched: one, or
-    /// none where another process has taken over.
+    /// Moves the checkpoint by the prepared `statement`, in the open transaction. Returns how many
+    /// verifications were begun; none can be until the transaction ends. None where another process
+    /// has taken over.
     pub(super) async fn store_checkpoint(
         &self,
         client: &Client,
         statement: &Statement,
         checkpoint: &Checkpoint,
-    ) -> Result<u64, tokio_postgres::Error> {
+    ) -> Result<Option<i64>, tokio_postgres::Error> {
         let position = json_text(&checkpoint.position);
         let committed_at = checkpoint.committed_at_us;
-        client
-            .execute(
+        let stored = client
+            .query_opt(
                 statement,
                 &[
                     &self.name,
@@ -68,7 +69,8 @@ impl Fence {
                     &count(checkpoint.changes),
                 ],
             )
-            .await
+            .await?;
+        Ok(stored.map(|row| row.get("generation")))
     }
 
     /// Marks a chunk as done, in the open transaction.
@@ -132,7 +134,14 @@ impl Fence {
 /// Makes the state's tables where they are not there.
 pub(super) async fn install(client: &Client) -> Result<(), Failure> {
     let made = client.batch_execute(include_str!("../../../sql/postgres/state.sql")).await;
-    Ok(made.map_err(attempting("make the state tables of schema dunlin"))?)
+    made.map_err(attempting("make the state tables of schema dunlin"))?;
+    // Its tables may lack what ours have, also where the migration is another.
+    let text = "SELECT format FROM dunlin.migration WHERE format <> $1 LIMIT 1";
+    let other = client.query_opt(text, &[&FORMAT]).await;
+    match other.map_err(attempting("read the layout of the state"))? {
+        Some(row) => Err(TargetError::StateFormat { format: row.get(0) }.into()),
+        None => Ok(()),
+    }
 }
 
 /// Whether the state's tables are there.
@@ -228,6 +237,27 @@ pub(super) async fn create(
         .execute("INSERT INTO dunlin.checkpoint (migration, epoch) VALUES ($1, 0)", &[&name])
         .await
         .map_err(writing())?;
+    Ok(())
+}
+
+/// Has a new migration begin with the stream, in the open transaction: its tables are copied as of
+/// `position`.
+pub(super) async fn begin_with_stream(
+    transaction: &Transaction<'_>,
+    name: &str,
+    tables: &[Table],
+    position: &Position,
+) -> Result<(), Failure> {
+    let ids: Vec<i32> = tables.iter().map(|table| number(table.id.0)).collect();
+    let (range, phase) = (json_text(&ChunkRange::Whole), Phase::CatchUp.to_string());
+    let position = json_text(position);
+    transaction
+        .execute(
+            include_str!("../../../sql/postgres/begin_with_stream.sql"),
+            &[&name, &phase, &position, &ids, &range],
+        )
+        .await
+        .map_err(attempting("record where the new migration begins"))?;
     Ok(())
 }
 

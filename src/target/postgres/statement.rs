@@ -293,6 +293,7 @@ mod tests {
             name: target.name.clone(),
             columns: target.columns.iter().map(column).collect(),
             full: false,
+            cascades: false,
         });
         let shape = Shape { relation, identity, primary_key: Vec::new() };
         text(kind, target, &Columns::of(&shape, target).unwrap())

@@ -1,8 +1,8 @@
 //! What it means that a server refuses a dump of its binary log, or ends one.
 //!
-//! In: the message of error 1236 (`ER_SOURCE_FATAL_ERROR_READING_BINLOG`), by which servers say
-//! everything that may be wrong with a dump. Out: what follows. The messages are not translated;
-//! they are those of rpl_binlog_sender.cc and messages_to_error_log.txt in MySQL, and of sql_repl.cc
+//! In: the message of error 1236 (`ER_SOURCE_FATAL_ERROR_READING_BINLOG`), or MariaDB's 4052
+//! (`ER_SLAVE_SAME_ID`), by which servers say everything that may be wrong with a dump. Out: what follows.
+//! The messages are not translated; they are those of rpl_binlog_sender.cc and messages_to_error_log.txt in MySQL, and of sql_repl.cc
 //! in MariaDB.
 
 use crate::model::{Code, Disposition, Halt};

@@ -20,6 +20,7 @@ fn the_number_decides() {
     assert_eq!(halted(1114, "HY000"), Some(Code::TargetDiskFull));
     assert_eq!(halted(1142, "42000"), Some(Code::PrivilegeMissing));
     assert_eq!(halted(1153, "08S01"), Some(Code::ValueTooLarge));
+    assert_eq!(halted(1300, "HY000"), Some(Code::TargetRefused));
     assert_eq!(halted(1366, "HY000"), Some(Code::TargetRefused));
     assert_eq!(halted(3819, "HY000"), Some(Code::TargetRefused));
     assert_eq!(halted(3159, "HY000"), Some(Code::TlsFailed));

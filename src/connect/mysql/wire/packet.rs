@@ -188,6 +188,8 @@ pub struct ResultColumn {
     pub name: String,
     /// The number of its character set's collation; 63 is binary.
     pub collation: u16,
+    /// How long its values are written, at most.
+    pub length: u32,
     /// Its type, as the protocol numbers them.
     pub kind: u8,
     /// The protocol's bits, such as 32 for unsigned.
@@ -203,9 +205,13 @@ impl ResultColumn {
         let name = String::from_utf8_lossy(fields.string()?).into_owned();
         fields.string()?;
         let mut fixed = Fields::new(fields.string()?, "a column of a result");
-        let collation = fixed.u16()?;
-        fixed.u32()?;
-        Ok(ResultColumn { name, collation, kind: fixed.u8()?, flags: fixed.u16()? })
+        Ok(ResultColumn {
+            name,
+            collation: fixed.u16()?,
+            length: fixed.u32()?,
+            kind: fixed.u8()?,
+            flags: fixed.u16()?,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use super::number::decimal_len;
 use crate::model::Column;
 
 /// The log's numbers of types.
-pub(super) mod code {
+pub(in crate::source::mysql) mod code {
     pub const TINY: u8 = 1;
     pub const SHORT: u8 = 2;
     pub const LONG: u8 = 3;

@@ -15,6 +15,8 @@ pub(super) struct Definition {
     pub(super) act: Act,
     /// It makes a foreign key by which a change of one table's rows changes another's.
     pub(super) cascades: bool,
+    /// The table like which it makes another.
+    pub(super) template: Option<TableName>,
     /// The bytes of its text that are to be run.
     pub(super) len: usize,
 }
@@ -37,7 +39,8 @@ pub(super) fn read(text: &[u8], statement: &Statement, lower: bool) -> Definitio
             && (words[1].is("DELETE") || words[1].is("UPDATE"))
             && (words[2].is("CASCADE") || words[2].is("SET"))
     });
-    Definition { act: parser.act().unwrap_or(Act::Other), cascades, len }
+    let template = parser.template();
+    Definition { act: parser.act().unwrap_or(Act::Other), cascades, template, len }
 }
 
 impl Token {
@@ -157,6 +160,17 @@ impl<'a> Parser<'a> {
         self.skip_all(&["IF", "NOT", "EXISTS"])?;
         self.name()?;
         self.index_on(unique)
+    }
+
+    /// The table like which CREATE TABLE makes another.
+    fn template(mut self) -> Option<TableName> {
+        if !self.skip("CREATE") || !self.skip("TABLE") {
+            return None;
+        }
+        self.skip_all(&["IF", "NOT", "EXISTS"])?;
+        self.table()?;
+        self.skip_sign(b'(');
+        if self.skip("LIKE") { self.table() } else { None }
     }
 
     /// What follows the name of an index: perhaps its kind, then its table.

@@ -68,9 +68,15 @@ pub enum Problem {
     /// Rows were changed and then rolled back within a transaction that was logged.
     #[error("rolls back rows of table {0} that the log holds")]
     RolledBack(Box<TableName>),
-    /// A transaction that another one will decide upon holds rows.
-    #[error("prepares an XA transaction with rows of table {0}")]
+    /// A transaction that another one will decide upon holds rows, more than can be kept.
+    #[error("prepares an XA transaction with rows of table {0}, more than can be kept")]
     Prepared(Box<TableName>),
+    /// A transaction is committed that was prepared before the log was followed.
+    #[error("commits an XA transaction whose rows are not in the log from the snapshot on")]
+    Unprepared,
+    /// Tables change while a transaction is prepared, and no position can lie between the two.
+    #[error("changes the definition of a table while an XA transaction is prepared")]
+    Undecided,
     /// Rows do not have the columns that the table is known to have.
     #[error("describes table {}, {}", .0.0, .0.1)]
     TableDiffers(Box<(TableName, String)>),
@@ -108,7 +114,7 @@ impl Problem {
             }
             Problem::TooLarge(_) => Code::ValueTooLarge,
             Problem::Statement(_) | Problem::RolledBack(_) => Code::LogNotRows,
-            Problem::Prepared(_) => Code::XaPrepared,
+            Problem::Prepared(_) | Problem::Unprepared | Problem::Undecided => Code::XaPrepared,
             Problem::TableDiffers(_) => Code::SchemaChanged,
             Problem::PartialRow(_) | Problem::PartialJson(_) => Code::RowImage,
             Problem::Anonymous | Problem::OutOfOrder => Code::GtidNeeded,
@@ -144,9 +150,14 @@ impl Problem {
                 again(table)
             ),
             Problem::Prepared(table) => format!(
-                "dunlin does not carry prepared XA transactions: leave {table} out, or have its \
-                 writers commit without XA PREPARE; then {ANEW}"
+                "transactions that are prepared at one time may have 16 MiB of rows together: leave \
+                 {table} out, or have its writers prepare less; then {ANEW}"
             ),
+            Problem::Unprepared => format!(
+                "give dunlin's account the privilege to see prepared transactions (GRANT \
+                 XA_RECOVER_ADMIN), so that no snapshot is taken beside one; then {ANEW}"
+            ),
+            Problem::Undecided => ANEW.to_owned(),
             Problem::TableDiffers(differs) => format!(
                 "with binlog_row_metadata = FULL on the source dunlin can follow such changes; now \
                  {}",

@@ -6,6 +6,7 @@
 
 use super::cursor::Cursor;
 use super::error::Problem;
+use crate::connect::mysql::{Flavour, ServerVersion};
 
 /// Length of the header that every event begins with.
 pub(super) const HEADER_LEN: usize = 19;
@@ -115,7 +116,14 @@ pub(super) struct Format {
     pub(super) checksums: Option<bool>,
     /// Length of the fixed part behind the header, by event type from 1 on.
     post_header_lens: Vec<u8>,
+    /// What wrote it, where that can be read.
+    version: Option<ServerVersion>,
 }
+
+/// The first versions of MariaDB's series that log `explicit_defaults_for_timestamp` with the flags of
+/// a statement, as do all from 10.10 on; others have it for the whole server
+/// (`Format_description_log_event::deduct_options_written_to_bin_log` in log_event.cc).
+const FLAGGED_SINCE: [u32; 5] = [100_517, 100_609, 100_705, 100_804, 100_902];
 
 impl Format {
     /// The body of an event, its checksum verified and taken off.
@@ -139,7 +147,10 @@ impl Format {
         if cursor.u16()? != 4 {
             return Err(Problem::Malformed("a format of the log that is not supported"));
         }
-        cursor.take(50 + 4)?;
+        let version = cursor.take(50)?;
+        let version = version.split(|byte| *byte == 0).next().unwrap_or_default();
+        let version = ServerVersion::parse(&String::from_utf8_lossy(version));
+        cursor.take(4)?;
         if usize::from(cursor.u8()?) != HEADER_LEN {
             return Err(Problem::Malformed("an event header of another length"));
         }
@@ -153,7 +164,17 @@ impl Format {
             }
             _ => return Err(Problem::Malformed("an unknown kind of checksums")),
         };
-        Ok(Format { checksums: Some(checksums), post_header_lens: lens.to_vec() })
+        Ok(Format { checksums: Some(checksums), post_header_lens: lens.to_vec(), version })
+    }
+
+    /// Whether the flags of a statement tell what it took TIMESTAMP columns for.
+    pub(super) fn flags_timestamps(&self) -> bool {
+        let Some(ServerVersion { flavour: Flavour::MariaDb, number }) = self.version else {
+            return false;
+        };
+        let of_series = |since: &&u32| *since / 100 == number / 100;
+        number >= 101_000
+            || FLAGGED_SINCE.iter().find(of_series).is_some_and(|since| number >= *since)
     }
 
     /// Length of the fixed part behind the header of events of this type; 0 where it is not told.
@@ -185,4 +206,27 @@ fn verified<'a>(event: &'a [u8], header: &Header) -> Result<&'a [u8], Problem> {
         return Err(Problem::Checksum);
     }
     Ok(&event[HEADER_LEN..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_tell_whether_flags_are_about_timestamps() {
+        for (version, expected) in [
+            ("10.4.34-MariaDB-log", false),
+            ("10.5.16-MariaDB", false),
+            ("10.5.17-MariaDB", true),
+            ("10.6.9-MariaDB", true),
+            ("10.9.1-MariaDB", false),
+            ("10.10.1-MariaDB", true),
+            ("11.8.3-MariaDB-log", true),
+            ("8.0.36", false),
+        ] {
+            let format = Format { version: ServerVersion::parse(version), ..Format::default() };
+            assert_eq!(format.flags_timestamps(), expected, "{version}");
+        }
+        assert!(!Format::default().flags_timestamps());
+    }
 }

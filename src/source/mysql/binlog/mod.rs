@@ -7,10 +7,10 @@
 //! connections, groups or targets.
 //!
 //! Nothing is lost or told twice: the position moves on only where a transaction ends (XID,
-//! COMMIT, the end of a definition, XA PREPARE), never where it is named; a log that ends or begins
+//! COMMIT, the end of a definition, the decision about what is prepared), never where it is named; a log that ends or begins
 //! anew within a transaction is an error. Every event's checksum is verified before it is read.
 
-mod column;
+pub(super) mod column;
 mod compression;
 mod cursor;
 mod definition;
@@ -21,6 +21,7 @@ mod names;
 mod number;
 mod page;
 mod partial;
+mod prepared;
 mod query;
 mod row;
 mod table;
@@ -36,6 +37,7 @@ use self::definition::Definition;
 pub use self::error::{BinlogError, Place, Problem};
 use self::format::{Format, HEADER_LEN, Header, kind};
 pub use self::page::Page;
+use self::prepared::{Aside, Undecided};
 use self::query::Verb;
 use self::row::{Deed, Form, Rows};
 pub(super) use self::table::Habits;
@@ -76,6 +78,7 @@ pub struct Decoder {
     source: Option<Arc<GtidSource>>,
     state: State,
     payload: Option<Payload>,
+    undecided: Undecided,
     /// A definition was told: what follows is for whoever knows the tables as they are then.
     has_ended: bool,
 }
@@ -96,6 +99,8 @@ struct Transaction {
     told: bool,
     /// The first table of which it changed rows.
     changed: Option<Arc<Relation>>,
+    /// An XA transaction's events, until its end says what becomes of them.
+    aside: Option<Aside>,
     /// It announces a definition, or takes one back: what it holds is not done.
     void: bool,
 }
@@ -119,6 +124,7 @@ impl Decoder {
             source: None,
             state: State::Between,
             payload: None,
+            undecided: Undecided::default(),
             has_ended: false,
         }
     }
@@ -160,7 +166,11 @@ impl Decoder {
     ///
     /// As [`Self::decode`].
     pub fn go_on(&mut self, page: &mut Page) -> Result<Rest, BinlogError> {
-        self.unpack_payload(page).map_err(|problem| self.error(kind::TRANSACTION_PAYLOAD, problem))
+        let rest = match self.replay(page) {
+            Ok(Rest::Nothing) => self.unpack_payload(page),
+            rest => rest,
+        };
+        rest.map_err(|problem| self.error(kind::TRANSACTION_PAYLOAD, problem))
     }
 
     fn error(&self, event: u8, problem: Problem) -> BinlogError {
@@ -195,7 +205,10 @@ impl Decoder {
                 self.payload = Some(Payload::open(body)?);
                 self.unpack_payload(page)
             }
-            _ => self.dispatch(&header, body, page).map(|()| Rest::Nothing),
+            _ => {
+                self.dispatch(&header, body, page)?;
+                self.replay(page)
+            }
         }
     }
 
@@ -245,7 +258,7 @@ impl Decoder {
             if self.has_ended {
                 return Ok(Rest::Nothing);
             }
-            if page.bytes() >= PAGE_FULL {
+            if page.bytes() >= PAGE_FULL || self.undecided.is_replaying() {
                 self.payload = Some(payload);
                 return Ok(Rest::More);
             }
@@ -254,6 +267,9 @@ impl Decoder {
     }
 
     fn dispatch(&mut self, header: &Header, body: &[u8], page: &mut Page) -> Result<(), Problem> {
+        if self.set_aside(header.kind, body)? {
+            return Ok(());
+        }
         if let Some(form) = self.form(header.kind) {
             return self.rows(body, form, page);
         }
@@ -271,7 +287,7 @@ impl Decoder {
             kind::XA_PREPARE => self.prepare(body, page),
             kind::ROTATE => self.rotate(body),
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
-                if matches!(self.state, State::Between) {
+                if matches!(self.state, State::Between) && self.is_settled() {
                     page.idle(&self.position);
                 }
                 Ok(())
@@ -330,7 +346,7 @@ impl Decoder {
             None => return Err(Problem::OutOfPlace("its table was not described before it")),
         };
         transaction.begin(page);
-        let relation = &layout.relation;
+        let relation = layout.relation(rows.keys_rest);
         let told = self.told.get(&relation.table);
         if !told.is_some_and(|told| Arc::ptr_eq(told, relation) || told == relation) {
             page.events.push(Event::Relation(Arc::clone(relation)));
@@ -348,10 +364,11 @@ impl Decoder {
             return Err(Problem::OutOfPlace("another transaction has no end"));
         }
         let mut committed_at_us = i64::from(header.timestamp) * 1_000_000;
-        let (mut open, mut void) = (false, false);
+        let (mut open, mut void, mut aside) = (false, false, None);
         let mark = if header.kind == kind::MARIA_GTID {
             let named = names::read_maria(body, header.server)?;
             (open, void) = (!named.standalone, named.void);
+            aside = named.prepares.then(Aside::default);
             Mark::MariaDb(named.gtid)
         } else {
             let named = match header.kind {
@@ -382,13 +399,15 @@ impl Decoder {
         if self.position.contains(&mark) {
             return Err(Problem::OutOfOrder);
         }
-        let transaction = Transaction { mark, committed_at_us, told: false, changed: None, void };
+        let transaction =
+            Transaction { mark, committed_at_us, told: false, changed: None, aside, void };
         self.state = if open { State::Open(transaction) } else { State::Named(transaction) };
         Ok(())
     }
 
     fn query(&mut self, header: &Header, body: &[u8], page: &mut Page) -> Result<(), Problem> {
-        let (statement, text) = query::read(body, header.timestamp)?;
+        let origin = query::Origin { format: &self.format, server: self.registry.server() };
+        let (statement, text) = query::read(body, header.timestamp, origin)?;
         let unpacked;
         let mut text = text;
         if header.kind == kind::MARIA_QUERY_COMPRESSED {
@@ -406,18 +425,15 @@ impl Decoder {
                 self.open();
                 Ok(())
             }
-            (Verb::Commit | Verb::XaEnd, _) => self.commit(page),
+            (Verb::XaBegin, _) => self.begin_xa(),
+            (Verb::XaCommit, _) => self.decide(text, true, page),
+            (Verb::XaRollback, _) => self.decide(text, false, page),
+            (Verb::Commit, _) => self.commit(page),
             (Verb::Rollback, _) => self.rolled_back().and_then(|()| self.commit(page)),
             (Verb::RollbackToSavepoint, _) => self.rolled_back(),
             (Verb::Nothing, State::Open(_)) => Ok(()),
             (Verb::Nothing, State::Named(_)) => self.commit(page),
-            (Verb::Call, _) => Err(Problem::Statement(statement.database.into())),
-            (Verb::Change, state) => {
-                if self.registry.may_concern(&statement.database, text) {
-                    return Err(Problem::Statement(statement.database.into()));
-                }
-                if matches!(state, State::Named(_)) { self.commit(page) } else { Ok(()) }
-            }
+            (Verb::Change, _) => Err(Problem::Statement(statement.database.into())),
             (Verb::Beside { words, opens }, _) => {
                 let (database, place) = (&statement.database, &self.place);
                 tracing::warn!(
@@ -437,7 +453,7 @@ impl Decoder {
     /// known was seen to before.
     fn define(
         &mut self,
-        Definition { act, cascades, .. }: Definition,
+        Definition { act, cascades, template, .. }: Definition,
         statement: Statement,
         opens: bool,
         page: &mut Page,
@@ -453,13 +469,24 @@ impl Decoder {
         if transaction.told {
             return Err(Problem::OutOfPlace("a definition stands behind rows"));
         }
+        if !self.is_settled() {
+            return Err(Problem::Undecided);
+        }
         let alone = !opens && matches!(self.state, State::Named(_));
         let (mark, committed_at_us) = (transaction.mark.clone(), transaction.committed_at_us);
         let end = if alone { Some(self.beyond(&mark)?) } else { None };
         let selected = self.registry.selected(&act);
-        let unlogged = cascades && !self.registry.server().logs_cascades;
-        let change =
-            SchemaChange { mark, end, committed_at_us, act, unlogged, selected, statement, told };
+        let change = SchemaChange {
+            mark,
+            end,
+            committed_at_us,
+            act,
+            unlogged: cascades && !self.registry.server().logs_cascades,
+            template,
+            selected,
+            statement,
+            told,
+        };
         page.events.push(Event::Schema(Arc::new(change)));
         self.has_ended = true;
         Ok(())
@@ -495,29 +522,17 @@ impl Decoder {
         }
     }
 
-    /// The end of XA PREPARE, or of XA COMMIT ... ONE PHASE.
-    fn prepare(&mut self, body: &[u8], page: &mut Page) -> Result<(), Problem> {
-        let one_phase = Cursor::new(body, "an XA transaction").u8()? == 1;
-        match &self.state {
-            State::Open(Transaction { changed: Some(relation), .. }) if !one_phase => {
-                Err(Problem::Prepared(Box::new(relation.name.clone())))
-            }
-            State::Open(_) | State::Named(_) | State::Between => self.commit(page),
-        }
-    }
-
     /// The end of a transaction: only here the position moves on.
     fn commit(&mut self, page: &mut Page) -> Result<(), Problem> {
+        if self.ends_aside() {
+            return Ok(());
+        }
         let transaction = match std::mem::replace(&mut self.state, State::Between) {
             State::Named(transaction) | State::Open(transaction) => transaction,
             State::Between => return Err(Problem::OutOfPlace("it belongs to no transaction")),
         };
         advance(&mut self.position, &transaction.mark, self.next_offset)?;
-        if transaction.told {
-            page.events.push(Event::Commit { end: self.position.clone() });
-        } else {
-            page.idle(&self.position);
-        }
+        self.tell_end(transaction.told, page);
         Ok(())
     }
 

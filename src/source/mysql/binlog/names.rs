@@ -126,6 +126,8 @@ pub(super) struct MariaNamed {
     pub(super) gtid: MariaGtid,
     /// One event follows, which stands alone: no end of a transaction comes.
     pub(super) standalone: bool,
+    /// What follows is an XA transaction that is prepared.
+    pub(super) prepares: bool,
     /// What follows is only begun, or is taken back: `binlog_alter_two_phase` logs a definition
     /// where it begins and where it ends.
     pub(super) void: bool,
@@ -161,6 +163,7 @@ pub(super) fn read_maria(body: &[u8], server: u32) -> Result<MariaNamed, Problem
     Ok(MariaNamed {
         gtid: MariaGtid { domain, server, number },
         standalone: flags & flag::STANDALONE != 0,
+        prepares: flags & flag::PREPARED_XA != 0,
         void: more & (flag::START_ALTER | flag::ROLLBACK_ALTER) != 0,
     })
 }

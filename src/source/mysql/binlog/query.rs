@@ -6,6 +6,8 @@
 
 use super::cursor::Cursor;
 use super::error::Problem;
+use super::format::Format;
+use super::table::Habits;
 use crate::model::{Act, Statement};
 
 /// What a statement is to the transaction it stands in.
@@ -15,14 +17,17 @@ pub(super) enum Verb {
     Commit,
     Rollback,
     RollbackToSavepoint,
-    /// Ends a group in which another transaction's fate is told.
-    XaEnd,
+    /// Begins a transaction that may be prepared.
+    XaBegin,
+    /// Commits a transaction that was prepared.
+    XaCommit,
+    /// Rolls one back.
+    XaRollback,
     /// Neither changes rows nor ends anything.
     Nothing,
-    /// It changes rows that are not in the log, those of the table that it names first.
+    /// It changes rows, or may, and they are not in the log: those of the tables that it names, or of any
+    /// that a trigger, a view or a function leads to.
     Change,
-    /// It may change any rows, and they are not in the log.
-    Call,
     /// A definition that may change tables; `opens` where rows of its own follow in the same
     /// transaction.
     Define {
@@ -74,15 +79,31 @@ mod setting {
     pub const MARIA_COLLATIONS: u8 = 131;
 }
 
+/// `OPTION_EXPLICIT_DEF_TIMESTAMP` in MariaDB's sql_priv.h.
+const EXPLICIT_TIMESTAMPS: u32 = 1 << 24;
+
 /// A collation of utf8mb4.
 const UTF8MB4: u16 = 45;
 
 /// The number of databases that stands for too many to be named.
 const TOO_MANY_DATABASES: u8 = 254;
 
+/// What decides how the settings of a statement are read.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    /// The log's format.
+    pub(super) format: &'a Format,
+    /// What holds where the log says nothing.
+    pub(super) server: Habits,
+}
+
 /// Reads a statement, which began in the second `began_at`. Its text stands behind everything else,
 /// compressed or not.
-pub(super) fn read(body: &[u8], began_at: u32) -> Result<(Statement, &[u8]), Problem> {
+pub(super) fn read<'a>(
+    body: &'a [u8],
+    began_at: u32,
+    origin: Origin<'_>,
+) -> Result<(Statement, &'a [u8]), Problem> {
     let mut cursor = Cursor::new(body, "a statement");
     let _thread = cursor.u32()?;
     let _seconds = cursor.u32()?;
@@ -93,16 +114,28 @@ pub(super) fn read(body: &[u8], began_at: u32) -> Result<(Statement, &[u8]), Pro
     let database = String::from_utf8_lossy(cursor.take(database_len)?).into_owned();
     cursor.u8()?;
     let began_at_us = i64::from(began_at) * 1_000_000;
-    let mut statement = Statement { database, began_at_us, ..Statement::default() };
-    read_settings(&mut statement, settings)?;
+    let explicit_timestamps = origin.server.explicit_timestamps;
+    let mut statement =
+        Statement { database, began_at_us, explicit_timestamps, ..Statement::default() };
+    read_settings(&mut statement, origin.format, settings)?;
     Ok((statement, cursor.rest()))
 }
 
 /// Reads settings up to the first that is not known: how long that is nobody can tell.
-fn read_settings(statement: &mut Statement, mut cursor: Cursor<'_>) -> Result<(), Problem> {
+fn read_settings(
+    statement: &mut Statement,
+    format: &Format,
+    mut cursor: Cursor<'_>,
+) -> Result<(), Problem> {
     while !cursor.is_empty() {
         match cursor.u8()? {
-            setting::FLAGS | setting::AUTO_INCREMENT | setting::WRITTEN_BYTES => {
+            setting::FLAGS => {
+                let flags = cursor.u32()?;
+                if format.flags_timestamps() {
+                    statement.explicit_timestamps = flags & EXPLICIT_TIMESTAMPS != 0;
+                }
+            }
+            setting::AUTO_INCREMENT | setting::WRITTEN_BYTES => {
                 cursor.u32()?;
             }
             setting::SQL_MODE => statement.sql_mode = cursor.u64()?,
@@ -136,9 +169,8 @@ fn read_settings(statement: &mut Statement, mut cursor: Cursor<'_>) -> Result<()
             setting::MICROSECONDS | setting::MARIA_MICROSECONDS => {
                 statement.began_at_us += cursor.uint(3)?.cast_signed();
             }
-            setting::EXPLICIT_DEFAULTS
-            | setting::REQUIRE_PRIMARY_KEY
-            | setting::TABLE_ENCRYPTION => {
+            setting::EXPLICIT_DEFAULTS => statement.explicit_timestamps = cursor.u8()? != 0,
+            setting::REQUIRE_PRIMARY_KEY | setting::TABLE_ENCRYPTION => {
                 cursor.u8()?;
             }
             setting::DEFAULT_UTF8MB4 => {
@@ -181,12 +213,13 @@ pub(super) fn verb(text: &[u8]) -> Verb {
             _ => Verb::Rollback,
         },
         "XA" => match words.next_word().as_str() {
-            "START" | "BEGIN" => Verb::Begin,
-            "COMMIT" | "ROLLBACK" => Verb::XaEnd,
+            "START" | "BEGIN" => Verb::XaBegin,
+            "COMMIT" => Verb::XaCommit,
+            "ROLLBACK" => Verb::XaRollback,
             _ => Verb::Nothing,
         },
-        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" => Verb::Change,
-        "WITH" | "CALL" | "DO" | "SELECT" | "TABLE" | "VALUES" | "EXECUTE" => Verb::Call,
+        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "DO" | "SELECT"
+        | "TABLE" | "VALUES" | "EXECUTE" => Verb::Change,
         "CREATE" | "DROP" | "ALTER" => definition(&first, words, text),
         "RENAME" => match words.next_word().as_str() {
             "USER" => Verb::Beside { words: "RENAME USER".to_owned(), opens: false },
@@ -194,14 +227,14 @@ pub(super) fn verb(text: &[u8]) -> Verb {
         },
         // MariaDB: SET STATEMENT ... FOR, and ANALYZE in front of a statement that is run.
         "SET" => match words.next_word().as_str() {
-            "STATEMENT" => Verb::Call,
+            "STATEMENT" => Verb::Change,
             _ => Verb::Beside { words: first, opens: false },
         },
         "ANALYZE" => match words.next_word().as_str() {
             "TABLE" | "TABLES" | "LOCAL" | "NO_WRITE_TO_BINLOG" => {
                 Verb::Beside { words: first, opens: false }
             }
-            _ => Verb::Call,
+            _ => Verb::Change,
         },
         word if BESIDE_TABLES.contains(&word) => Verb::Beside { words: first, opens: false },
         _ => Verb::Define { opens: false },
@@ -354,9 +387,10 @@ mod tests {
     fn the_first_words_tell_what_a_statement_is() {
         for (text, expected) in [
             ("BEGIN", Verb::Begin),
-            ("XA START X'6162',X'',1", Verb::Begin),
+            ("XA START X'6162',X'',1", Verb::XaBegin),
             ("xa end X'6162',X'',1", Verb::Nothing),
-            ("XA COMMIT X'6162',X'',1", Verb::XaEnd),
+            ("XA COMMIT X'6162',X'',1", Verb::XaCommit),
+            ("XA ROLLBACK X'6162',X'',1", Verb::XaRollback),
             ("COMMIT", Verb::Commit),
             ("ROLLBACK", Verb::Rollback),
             ("ROLLBACK TO `a`", Verb::RollbackToSavepoint),
@@ -364,9 +398,9 @@ mod tests {
             ("/* hint */ insert into t values (1)", Verb::Change),
             ("-- why\n UPDATE t SET a = 1", Verb::Change),
             ("# nothing at all", Verb::Nothing),
-            ("SELECT `other`.`f`()", Verb::Call),
-            ("SET STATEMENT max_statement_time = 1 FOR INSERT INTO t VALUES (1)", Verb::Call),
-            ("ANALYZE FORMAT=JSON UPDATE t SET a = 1", Verb::Call),
+            ("SELECT `other`.`f`()", Verb::Change),
+            ("SET STATEMENT max_statement_time = 1 FOR INSERT INTO t VALUES (1)", Verb::Change),
+            ("ANALYZE FORMAT=JSON UPDATE t SET a = 1", Verb::Change),
             ("(SELECT 1)", Verb::Define { opens: false }),
             ("DROP /*!40005 TEMPORARY */ TABLE IF EXISTS `t`", Verb::Nothing),
             ("CREATE OR REPLACE TEMPORARY TABLE t (a INT)", Verb::Nothing),

@@ -45,10 +45,15 @@ pub(super) struct Form {
     pub(super) number_len: usize,
 }
 
+/// `NO_FOREIGN_KEY_CHECKS_F` in rows_event.h.
+const NO_FOREIGN_KEY_CHECKS: u16 = 1 << 1;
+
 /// The fixed part of an event of rows.
 pub(super) struct Rows<'a> {
     /// The table's number in this file.
     pub(super) table: u64,
+    /// The session that changed them had foreign keys rest.
+    pub(super) keys_rest: bool,
     rest: Cursor<'a>,
     form: Form,
 }
@@ -57,13 +62,13 @@ impl<'a> Rows<'a> {
     pub(super) fn read(body: &'a [u8], form: Form) -> Result<Self, Problem> {
         let mut cursor = Cursor::new(body, "the head of rows");
         let table = cursor.uint(form.number_len)?;
-        let _flags = cursor.u16()?;
+        let keys_rest = cursor.u16()? & NO_FOREIGN_KEY_CHECKS != 0;
         if form.extended {
             let len = usize::from(cursor.u16()?);
             let len = len.checked_sub(2).ok_or(Problem::Malformed("a length below itself"))?;
             cursor.take(len)?;
         }
-        Ok(Rows { table, rest: cursor, form })
+        Ok(Rows { table, keys_rest, rest: cursor, form })
     }
 
     /// Renders the rows.

@@ -34,6 +34,9 @@ pub(in crate::source::mysql) struct Habits {
     pub(in crate::source::mysql) folds_case: bool,
     /// It logs what foreign keys do to rows.
     pub(in crate::source::mysql) logs_cascades: bool,
+    /// A TIMESTAMP column is what its definition says, where a session does not say otherwise
+    /// (`explicit_defaults_for_timestamp`).
+    pub(in crate::source::mysql) explicit_timestamps: bool,
 }
 
 /// What the migration knows of a table.
@@ -44,6 +47,8 @@ struct Known {
     columns: Vec<Column>,
     /// Indexes into `columns` of those that name a row; none where the whole row does.
     key: Vec<usize>,
+    /// What follows from its changes by foreign keys is not in the log.
+    cascades: bool,
 }
 
 impl Registry {
@@ -61,6 +66,7 @@ impl Registry {
                 name: table.name.clone(),
                 columns: table.columns.clone(),
                 key,
+                cascades: table.cascades.as_ref().is_some_and(|cascades| cascades.parent),
             };
             registry.tables.insert(name_in_log(&table.name), Arc::new(known));
         }
@@ -71,6 +77,12 @@ impl Registry {
     #[must_use]
     pub(in crate::source::mysql) fn selecting(self, wanted: Wanted, server: Habits) -> Self {
         Registry { wanted: Some(wanted), server, ..self }
+    }
+
+    /// Says what the server does to definitions; no table comes to those that are known.
+    #[must_use]
+    pub(in crate::source::mysql) fn of_a_server(self, server: Habits) -> Self {
+        Registry { server, ..self }
     }
 
     /// What the server does to definitions.
@@ -139,12 +151,21 @@ fn name_in_log(name: &TableName) -> Box<[u8]> {
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) relation: Arc<Relation>,
+    /// The same for sessions in which foreign keys rest, where that makes a difference.
+    resting: Option<Arc<Relation>>,
     /// All columns that the log has.
     pub(super) columns: Vec<Place>,
     /// How many JSON columns there are.
     pub(super) documents: usize,
     /// Old rows are named by some of their columns.
     pub(super) keyed: bool,
+}
+
+impl Layout {
+    /// As which relation rows appear that were changed with foreign keys at work, or resting.
+    pub(super) fn relation(&self, keys_rest: bool) -> &Arc<Relation> {
+        self.resting.as_ref().filter(|_| keys_rest).unwrap_or(&self.relation)
+    }
 }
 
 /// A column of the log's rows.
@@ -225,7 +246,9 @@ impl Known {
                 name: self.name.clone(),
                 columns: Vec::new(),
                 full: self.key.is_empty(),
+                cascades: self.cascades,
             }),
+            resting: None,
             columns: Vec::with_capacity(logged.len()),
             documents: 0,
             keyed: !self.key.is_empty(),
@@ -247,6 +270,10 @@ impl Known {
         }
         let relation = Relation { columns, ..Relation::clone(&layout.relation) };
         layout.relation = Arc::new(relation);
+        if self.cascades {
+            let resting = Relation { cascades: false, ..Relation::clone(&layout.relation) };
+            layout.resting = Some(Arc::new(resting));
+        }
         Ok(layout)
     }
 

@@ -1,5 +1,6 @@
 //! Logs made by hand: what is told of them, and that no bytes make the decoder panic.
 
+mod prepared;
 mod recorded;
 
 use proptest::prelude::*;
@@ -122,6 +123,7 @@ fn items() -> Table {
         correlation: None,
         root: None,
         partitions: None,
+        cascades: None,
         binary_travels: true,
     }
 }

@@ -39,6 +39,7 @@ fn table() -> Table {
         correlation: None,
         root: None,
         partitions: None,
+        cascades: None,
         binary_travels: false,
     }
 }
@@ -88,6 +89,7 @@ fn read_with(kin: &Kin, logged: &[&str]) -> Alteration {
         name: name("item"),
         columns: logged.iter().map(column).collect(),
         full: false,
+        cascades: false,
     };
     let tables = [table()];
     let in_place = |table: &Table, storage| table.storage == storage;

@@ -13,6 +13,19 @@ fn table(name: &str) -> TableName {
     TableName { schema: schema.into(), name: name.into() }
 }
 
+#[test]
+fn a_template_is_named() {
+    let of = |text: &str| {
+        let statement =
+            Statement { database: "shop".into(), client_charset: 45, ..Statement::default() };
+        read(text.as_bytes(), &statement, false).template
+    };
+    assert_eq!(of("CREATE TABLE IF NOT EXISTS a.t LIKE u"), Some(table("u")));
+    assert_eq!(of("create table t (like b.`u`)"), Some(table("b.u")));
+    assert_eq!(of("CREATE TABLE t (a int CHECK (a LIKE 'x'))"), None);
+    assert_eq!(of("ALTER TABLE t ADD COLUMN a int"), None);
+}
+
 fn altered(rows: bool, drops: &[&str], permutes: bool) -> Act {
     let drops = drops.iter().map(|name| (*name).to_owned()).collect();
     Act::Alter(Alter { table: table("t"), to: table("t"), rows, drops, permutes })

@@ -1,4 +1,4 @@
--- Every column of those tables, in the table's order.
+-- The columns of tables; which, and in which order, is said by who asks.
 SELECT TABLE_SCHEMA,
        TABLE_NAME,
        COLUMN_NAME,
@@ -8,5 +8,3 @@ SELECT TABLE_SCHEMA,
        COLLATION_NAME,
        COALESCE(GENERATION_EXPRESSION, '') <> ''
 FROM information_schema.COLUMNS
-WHERE TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
-ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION

@@ -1,19 +1,21 @@
 //! The values of keys, from the server and back to it.
 //!
 //! In: a key column. Out: the expression that reads its value as text for a chunk's border, and the
-//! literal that means that value again. Text and bytes travel as hexadecimal digits, since a border
-//! is kept as text and they may be in any character set. It knows no statement.
+//! literal that means that value again; and the condition that finds rows by the keys that they had
+//! in the body of a `LOAD DATA`. Text and bytes travel as hexadecimal digits, since a border is kept
+//! as text and they may be in any character set. It knows no statement.
 //!
 //! Ranges of keys hold every row exactly once because the server compares a key with a border as it
 //! compares two keys: a literal has its column's own character set and collation.
 
-use crate::connect::mysql::described::{character_set, data_type};
-use crate::connect::mysql::quote::{quote_ident, quote_literal};
-use crate::model::Column;
+use super::described::{character_set, data_type};
+use super::quote::{quote_ident, quote_literal};
+use crate::connect::escaped::unescaped;
+use crate::model::{Column, Table};
 
 /// How a key column is compared with a border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyForm {
+pub enum KeyForm {
     /// A number, which is written without quotes.
     Number,
     /// A date, a time or another value that the server reads from its text.
@@ -25,7 +27,7 @@ pub(super) enum KeyForm {
 impl KeyForm {
     /// None where no range of such keys can be read: an ENUM or SET sorts by its number and is
     /// compared by its label, a FLOAT equals no literal, and the rest is not worth the risk.
-    pub(super) fn of(column: &Column) -> Option<Self> {
+    pub fn of(column: &Column) -> Option<Self> {
         match data_type(&column.type_name) {
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" => {
                 Some(KeyForm::Number)
@@ -39,7 +41,7 @@ impl KeyForm {
     }
 
     /// The expression that gives a column's value as a border has it.
-    pub(super) fn select(self, column: &Column) -> String {
+    pub fn select(self, column: &Column) -> String {
         let name = quote_ident(&column.name);
         match self {
             KeyForm::Number | KeyForm::Quoted => name,
@@ -48,7 +50,7 @@ impl KeyForm {
     }
 
     /// The literal for a value as a row has it. None where it is not of the column's form.
-    pub(super) fn literal_of(self, column: &Column, value: &[u8]) -> Option<String> {
+    pub fn literal_of(self, column: &Column, value: &[u8]) -> Option<String> {
         let text = match self {
             KeyForm::Number | KeyForm::Quoted => std::str::from_utf8(value).ok()?.to_owned(),
             KeyForm::Hexadecimal => {
@@ -61,7 +63,7 @@ impl KeyForm {
 
     /// The literal for a value at a border. None where the text is not of the form that
     /// [`Self::select`] gives.
-    pub(super) fn literal(self, column: &Column, text: &str) -> Option<String> {
+    pub fn literal(self, column: &Column, text: &str) -> Option<String> {
         match self {
             KeyForm::Number => {
                 let digits = text.strip_prefix('-').unwrap_or(text);
@@ -86,6 +88,58 @@ impl KeyForm {
                 })
             }
         }
+    }
+}
+
+/// The condition that holds for rows with one of these keys: fields of a row, in key order, with a tab
+/// between two. A list is planned faster than alternatives.
+#[must_use]
+pub fn one_of(table: &Table, keys: &[&[u8]]) -> String {
+    let columns: Vec<&Column> = table.key_columns().collect();
+    let keys: Vec<_> = keys.iter().filter_map(|key| literals(&columns, key)).collect();
+    match columns.as_slice() {
+        _ if keys.is_empty() => "FALSE".to_owned(),
+        [column] => format!("{} IN ({})", quote_ident(&column.name), keys.concat().join(", ")),
+        columns => {
+            let keys: Vec<_> = keys.iter().map(|key| all_equal(columns, key)).collect();
+            keys.join(" OR ")
+        }
+    }
+}
+
+/// `(a = 1 AND b = 2)`. None where a column equals no literal.
+#[must_use]
+pub fn equal(table: &Table, key: &[u8]) -> Option<String> {
+    let columns: Vec<&Column> = table.key_columns().collect();
+    Some(all_equal(&columns, &literals(&columns, key)?))
+}
+
+fn all_equal(columns: &[&Column], literals: &[String]) -> String {
+    let equals = |(column, literal): (&&Column, &String)| {
+        format!("{} = {literal}", quote_ident(&column.name))
+    };
+    let conditions: Vec<_> = columns.iter().zip(literals).map(equals).collect();
+    format!("({})", conditions.join(" AND "))
+}
+
+/// A key's fields as literals. None where a column equals none.
+fn literals(columns: &[&Column], key: &[u8]) -> Option<Vec<String>> {
+    let fields: Vec<&[u8]> = key.split(|byte| *byte == b'\t').collect();
+    if fields.len() != columns.len() {
+        return None;
+    }
+    let literal = |(column, field): (&&Column, &&[u8])| {
+        KeyForm::of(column)?.literal_of(column, &unescaped(field, meant))
+    };
+    columns.iter().zip(&fields).map(literal).collect()
+}
+
+/// What a body of LOAD DATA means by the byte behind a backslash.
+fn meant(escaped: u8) -> u8 {
+    match escaped {
+        b't' => b'\t',
+        b'n' => b'\n',
+        other => other,
     }
 }
 
