@@ -30,8 +30,12 @@ use crate::model::{
 use crate::source::Source;
 use crate::source::fence::{FenceError, FenceOrder, FencedSource, WriteFence};
 
-/// How often it is looked who is in the way.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often it is looked who is in the way of the lock. Longer than the 100 ms within which InnoDB
+/// shows its next reader of INNODB_TRX what the last one saw (trx0i_s.cc, `CACHE_MIN_IDLE_TIME_NS`).
+const LOOK_INTERVAL: Duration = Duration::from_millis(150);
+
+/// How often it is looked whether a session that was told to end is gone.
+const GONE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a session may take to end once it is told to.
 const END_PATIENCE: Duration = Duration::from_secs(8);
@@ -182,7 +186,7 @@ impl MySqlSource {
     /// way, and seal the server.
     async fn end_fence(&self, control: &Control) -> Result<(), Failure> {
         let since = Instant::now();
-        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+        let mut ticks = tokio::time::interval(GONE_INTERVAL);
         let held = format!("SELECT IS_USED_LOCK({})", self.fence_lock());
         loop {
             ticks.tick().await;
@@ -369,20 +373,17 @@ impl WriteFence for ReadLock {
     }
 
     async fn close(&mut self) -> Result<(), Failure> {
-        let (since, mut asked, mut who) = (Instant::now(), HashSet::new(), None);
-        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut asked, mut who) = (HashSet::new(), None);
+        let mut looks =
+            tokio::time::interval_at(tokio::time::Instant::now() + self.grace, LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let locking =
             self.locker.rows("FLUSH TABLES WITH READ LOCK", "lock all tables of the source");
         tokio::pin!(locking);
         let locked = loop {
             tokio::select! {
                 locked = &mut locking => break locked,
-                _ = ticks.tick() => {
-                    if since.elapsed() >= self.grace {
-                        who = self.clear(&mut asked).await?.or(who);
-                    }
-                }
+                _ = looks.tick() => who = self.clear(&mut asked).await?.or(who),
             }
         };
         match locked {
