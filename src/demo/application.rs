@@ -20,6 +20,8 @@ const PASSING: &[SqlState] = &[
     SqlState::T_R_SERIALIZATION_FAILURE,
     SqlState::ADMIN_SHUTDOWN,
     SqlState::CRASH_SHUTDOWN,
+    // A fence that would be in a deadlock with it.
+    SqlState::QUERY_CANCELED,
     // The database is being moved, or was.
     SqlState::READ_ONLY_SQL_TRANSACTION,
 ];

@@ -48,8 +48,8 @@ pub enum Act {
     Drop(Vec<TableName>),
     /// Empties a table.
     Truncate(TableName),
-    /// It is not understood.
-    Other,
+    /// It is not understood; the table that it makes, where that much is.
+    Other(Option<TableName>),
 }
 
 /// How a table is altered.
@@ -73,7 +73,7 @@ impl Act {
     #[must_use]
     pub fn before(&self) -> Vec<&TableName> {
         match self {
-            Act::Create(_) | Act::Other => Vec::new(),
+            Act::Create(_) | Act::Other(_) => Vec::new(),
             Act::Alter(alter) => vec![&alter.table],
             Act::Rename(pairs) => pairs.iter().map(|(from, _)| from).collect(),
             Act::Drop(tables) => tables.iter().collect(),
@@ -81,11 +81,22 @@ impl Act {
         }
     }
 
+    /// The table that it makes.
+    #[must_use]
+    pub fn made(&self) -> Option<&TableName> {
+        match self {
+            Act::Create(table) => Some(table),
+            Act::Other(made) => made.as_ref(),
+            Act::Alter(_) | Act::Rename(_) | Act::Drop(_) | Act::Truncate(_) => None,
+        }
+    }
+
     /// The tables that stand there behind it, as far as it names them.
     #[must_use]
     pub fn after(&self) -> Vec<&TableName> {
         match self {
-            Act::Drop(_) | Act::Other => Vec::new(),
+            Act::Drop(_) => Vec::new(),
+            Act::Other(made) => made.iter().collect(),
             Act::Create(table) | Act::Truncate(table) => vec![table],
             Act::Alter(alter) => vec![&alter.to],
             Act::Rename(pairs) => pairs.iter().map(|(_, to)| to).collect(),

@@ -175,7 +175,7 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
-    /// Reads the log from `from` on and sends what it says, until `out` is closed. Acknowledges
+    /// Reads the log from `from` on, which is confirmed, and sends what it says, until `out` is closed. Acknowledges
     /// what `durable` says, and nothing else.
     fn stream(
         &self,

@@ -56,6 +56,8 @@ enum Why {
     Other,
     #[error("makes a table that is selected, by --on-create-table a case for you")]
     Create,
+    #[error("makes a selected table in a way that is not understood")]
+    Made,
     #[error("makes a table like one that the target need not have as the source had it")]
     Alike,
     #[error("takes a table away, by --on-drop-table a case for you")]
@@ -86,7 +88,7 @@ impl Fault for DefinitionError {
             Why::Create => {
                 format!("run again with --on-create-table create or ignore; or {by_hand}")
             }
-            Why::Alike => {
+            Why::Alike | Why::Made => {
                 format!("leave new tables out: --on-create-table ignore; or {by_hand}")
             }
             Why::DropTable => format!("run again with --on-drop-table drop or keep; or {by_hand}"),
@@ -132,8 +134,8 @@ struct Case<'a> {
 impl Case<'_> {
     fn course(&self) -> Result<Course, DefinitionError> {
         let Case { change, ground } = self;
-        let is_left_out = matches!(change.act, Act::Create(_))
-            && ground.policy.on_create_table == OnCreateTable::Ignore;
+        let comes = change.act.made().is_some_and(|table| self.known(table).is_none());
+        let is_left_out = comes && ground.policy.on_create_table == OnCreateTable::Ignore;
         if change.unlogged && !is_left_out {
             return Err(self.refuse(Why::Cascade));
         }
@@ -146,11 +148,17 @@ impl Case<'_> {
             Act::Rename(pairs) => self.rename(pairs),
             Act::Drop(tables) => self.drop(tables),
             Act::Truncate(table) => self.truncate(table),
-            Act::Other if self.is_done() => {
+            Act::Other(Some(table)) if comes && self.is_selected(table) => self.make(table),
+            Act::Other(Some(table)) if self.is_contained(table) => {
+                Ok(self.pass("the table was copied later"))
+            }
+            Act::Other(_) if self.is_done() => {
                 let tables = ground.tables.iter().map(|table| as_now(table, &table.name));
                 Ok(self.step(Deed::Nothing, tables.collect()))
             }
-            Act::Other => match ground.policy.on_other_ddl {
+            // Passed by, the rows that it had would stay.
+            Act::Other(Some(table)) if self.known(table).is_some() => Err(self.refuse(Why::Made)),
+            Act::Other(_) => match ground.policy.on_other_ddl {
                 OnOtherDdl::Halt => Err(self.refuse(Why::Other)),
                 OnOtherDdl::Pass => {
                     tracing::warn!(place = %change.mark, "the source ran {}: passed by", change.told);
@@ -166,7 +174,7 @@ impl Case<'_> {
         let torn = match &self.change.act {
             Act::Rename(_) | Act::Drop(_) => true,
             Act::Alter(alter) => alter.to != alter.table,
-            Act::Create(_) | Act::Truncate(_) | Act::Other => false,
+            Act::Create(_) | Act::Truncate(_) | Act::Other(_) => false,
         };
         let bound =
             |name: &&TableName| self.known(name).is_some_and(|table| table.cascades.is_some());
@@ -202,6 +210,11 @@ impl Case<'_> {
         judged.ok().filter(|verdict| *verdict != Verdict::Between)
     }
 
+    /// All of a table's copy is of later.
+    fn is_contained(&self, name: &TableName) -> bool {
+        self.known(name).is_some_and(|table| self.verdict(table) == Some(Verdict::Contained))
+    }
+
     /// The target has a table as the source had it then.
     fn is_carried(&self, name: &TableName) -> bool {
         self.known(name).is_some_and(|table| self.verdict(table) == Some(Verdict::After))
@@ -227,6 +240,12 @@ impl Case<'_> {
     fn pass(&self, why: &str) -> Course {
         tracing::info!(place = %self.change.mark, "not run, since {why}: {}", self.change.told);
         self.step(Deed::Nothing, Vec::new())
+    }
+
+    /// A selected table comes by a statement that is not understood. Passed by, its rows would not come.
+    fn make(&self, name: &TableName) -> Result<Course, DefinitionError> {
+        let is_left_out = self.ground.policy.on_create_table == OnCreateTable::Ignore;
+        if is_left_out || self.is_done() { self.create(name) } else { Err(self.refuse(Why::Made)) }
     }
 
     fn create(&self, name: &TableName) -> Result<Course, DefinitionError> {

@@ -5,7 +5,7 @@ use dunlin::demo::private::Engine;
 use serde_json::Value;
 
 use crate::support::promises::{Promises, TABLE};
-use crate::support::steps::Held;
+use crate::support::steps::{Held, Servers, Side};
 use crate::support::verified::{SMALL_CHUNKS, verify};
 use crate::support::{
     Dunlin, TestPair, catch_up_with, number, text, wait_until, wait_until_streaming,
@@ -91,35 +91,55 @@ async fn arrives(pair: &TestPair, id: u32, filler: &str) {
 #[tokio::test]
 async fn what_changed_since_the_last_verification_is_compared_before_the_fence() {
     let (pair, run) = start().await;
-    let all = verified(&pair).await;
+    is_compared_before_the_fence(&pair, "public.big", async |id, filler| {
+        arrives(&pair, id, filler).await;
+    })
+    .await;
+    run.finished().await.expect_code(0);
+}
+
+/// The whole course on either engine, with a run at work: the table `big` has chunks by its `id`, up to
+/// more than 800, and the first holds more than 20. `arrives` waits until the target has a row so.
+pub async fn is_compared_before_the_fence<S: Servers>(
+    servers: &S,
+    big: &str,
+    arrives: impl AsyncFn(u32, &str),
+) {
+    let pair = servers.pair();
+    let update =
+        |id: u32, filler: &str| format!("UPDATE big SET filler = '{filler}' WHERE id = {id}");
+    let change = async |id: u32, filler: &str| {
+        servers.sql(Side::Source, &update(id, filler)).await;
+        arrives(id, filler).await;
+    };
+    let all = verified(pair).await;
     assert!(all > 3, "{all} chunks");
-    change(&pair, 2990, "changed").await;
-    pair.target_sql("UPDATE big SET filler = 'planted' WHERE id = 2990").await;
-    let refused = Dunlin::run(&pair, "cutover", &words(&[])).await.expect_code(1);
-    let refused =
-        refused.expect_said("error[ROWS_DIFFER]").expect_said("table public.big: 1 of its rows");
+    change(790, "changed").await;
+    servers.sql(Side::Target, &update(790, "planted")).await;
+    let refused = Dunlin::run(pair, "cutover", &words(&[])).await.expect_code(1);
+    let refused = refused.expect_said("error[ROWS_DIFFER]");
+    let refused = refused.expect_said(&format!("table {big}: 1 of its rows"));
     refused.expect_said("dunlin verify --repair").expect_said("the source takes writes");
-    change(&pair, 2991, "takes writes").await;
+    change(791, "takes writes").await;
     // What was proven of the table before is not any more.
     let without = words(&["--verify-first", "0"]);
-    let refused = Dunlin::run(&pair, "cutover", &without).await.expect_code(5);
-    refused.expect_said("error[UNVERIFIED]").expect_said("table public.big");
-    verify(&pair, &["--incremental", "--repair"]).await.expect_code(0);
+    let refused = Dunlin::run(pair, "cutover", &without).await.expect_code(5);
+    refused.expect_said("error[UNVERIFIED]").expect_said(&format!("table {big}"));
+    verify(pair, &["--incremental", "--repair"]).await.expect_code(0);
 
     // Killed meanwhile, it leaves nothing behind.
     for (failpoint, id) in [("verification-begun", 10), ("unit-proven", 20)] {
-        pair.source_sql(&format!("UPDATE big SET filler = 'x' WHERE id = {id}")).await;
-        let mut killed = Dunlin::start_with_failpoint(&pair, "cutover", &words(&[]), failpoint);
+        servers.sql(Side::Source, &update(id, "x")).await;
+        let mut killed = Dunlin::start_with_failpoint(pair, "cutover", &words(&[]), failpoint);
         killed.reaches(failpoint).await;
         killed.kill().await;
-        change(&pair, id, failpoint).await;
+        change(id, failpoint).await;
     }
-    let cutover = Dunlin::run(&pair, "cutover", &words(&["--json"])).await.expect_code(0);
+    let cutover = Dunlin::run(pair, "cutover", &words(&["--json"])).await.expect_code(0);
     let early = Early::of(&cutover.stdout);
     // Both rows are in the first chunk.
     assert_eq!(early.chunks(), (1, all - 1));
     early.assert_covered();
-    run.finished().await.expect_code(0);
 }
 
 #[tokio::test]

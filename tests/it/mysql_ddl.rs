@@ -260,6 +260,29 @@ async fn what_is_not_understood_halts_until_it_is_seen_to_or_passed_by() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_made_in_a_way_not_understood_is_followed_once_it_is_seen_to() {
+    let pair = begun(Release::MARIADB_11_8).await;
+    let made = "CREATE OR REPLACE TABLE came (id int PRIMARY KEY, note text)";
+    pair.source_sql(&format!("{made}; INSERT INTO came VALUES (1, 'lost?')")).await;
+    // The other policy is no way round it.
+    let said = halted(&pair, &["--on-other-ddl", "pass"]).await;
+    let said = said.expect_said("--on-create-table ignore").stderr;
+    let place = said.split("--ddl-done '").nth(1).unwrap().split('\'').next().unwrap();
+    pair.target_sql(made).await;
+    let done = ["--until", "caught-up", "--ddl-done", place];
+    Dunlin::run(&pair, "run", &done).await.expect_code(0);
+    assert_same(&pair).await;
+    pair.source_sql("INSERT INTO came VALUES (2, 'followed')").await;
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    assert_same(&pair).await;
+    pair.source_sql(
+        "CREATE OR REPLACE TABLE came (id int PRIMARY KEY); INSERT INTO came VALUES (3)",
+    )
+    .await;
+    halted(&pair, &["--on-other-ddl", "pass"]).await.expect_said("in a way that is not understood");
+}
+
+#[tokio::test]
 async fn what_the_target_refuses_is_run_once_it_is_mended() {
     let pair = begun(Release::MARIADB_11_8).await;
     pair.target_sql("ALTER TABLE account ADD extra int").await;

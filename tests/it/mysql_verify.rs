@@ -20,11 +20,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
+use crate::support::Dunlin;
 use crate::support::binary::Finished;
-use crate::support::mysql::{MySqlPair, create_every_type};
+use crate::support::mysql::{MySqlPair, create_every_type, wait_until_following};
 use crate::support::scene::seed;
 use crate::support::verified::never_raises_an_alarm;
-use crate::support::{Dunlin, wait_until};
 
 /// A table for each kind of key, one of several chunks, and one without a key.
 pub const TABLES: &str = "
@@ -164,16 +164,6 @@ fn transaction(round: u32, random: &mut StdRng) -> String {
          INSERT INTO heap VALUES ({id}, 'x'), ({id}, 'x'); DELETE FROM heap WHERE a = {other} LIMIT 3; \
          COMMIT"
     )
-}
-
-async fn wait_until_following(pair: &MySqlPair) {
-    let mut observer = pair.on_target().await;
-    wait_until("the run follows the log", async || {
-        let phase: Result<Option<String>, _> =
-            observer.query_first("SELECT phase FROM dunlin.migration").await;
-        matches!(phase, Ok(Some(phase)) if phase == "stream")
-    })
-    .await;
 }
 
 async fn raises_no_alarm(release: Release) {

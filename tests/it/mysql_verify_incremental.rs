@@ -6,12 +6,12 @@ use mysql_async::prelude::Queryable;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::mysql::MySqlPair;
+use crate::support::Dunlin;
+use crate::support::mysql::{MySqlPair, holds, wait_until_following};
 use crate::support::scene::seed;
 use crate::support::verified::{
     SMALL_CHUNKS, Verified, incremental, takes_over_what_is_there, verify,
 };
-use crate::support::{Dunlin, wait_until};
 
 /// A table of several chunks by one column, one by two columns whose first one has few values, one whose
 /// key is sorted by the rules of a language, and two that hang together by a foreign key.
@@ -39,21 +39,11 @@ fn all_read(found: &Verified) -> [u64; 5] {
     ["big", "pairs", "words", "parent", "child"].map(|name| found.read(name))
 }
 
-async fn holds(pair: &MySqlPair, what: &str, condition: &str) {
-    let mut observer = pair.on_target().await;
-    let query = format!("SELECT {condition}");
-    wait_until(what, async || {
-        let found: Result<Option<bool>, _> = observer.query_first(&query).await;
-        matches!(found, Ok(Some(true)))
-    })
-    .await;
-}
-
 async fn start(release: Release, further: &[&str]) -> (MySqlPair, Dunlin) {
     let pair = MySqlPair::of(release).await;
     pair.source_sql(TABLES).await;
     let run = Dunlin::start(&pair, "run", &[SMALL_CHUNKS, further].concat());
-    holds(&pair, "the run follows the log", "phase = 'stream' FROM dunlin.migration").await;
+    wait_until_following(&pair).await;
     (pair, run)
 }
 

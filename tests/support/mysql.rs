@@ -10,6 +10,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 
 use super::compare::assert_none_differs;
 use super::pair::{DATABASE, TestPair};
+use super::wait_until;
 
 /// Two servers, each with an empty database `app`; dropping the pair removes them.
 pub type MySqlPair = TestPair<MySql>;
@@ -103,4 +104,20 @@ pub fn statements_of_types(release: Release) -> impl Iterator<Item = &'static st
         &text[skipped..]
     });
     bare.filter(|text| ["INSERT", "SET"].iter().any(|word| text.starts_with(word)))
+}
+
+/// Waits until a condition holds on the target; a table that is not there yet is none.
+pub async fn holds(pair: &MySqlPair, what: &str, condition: &str) {
+    let mut observer = pair.on_target().await;
+    let query = format!("SELECT {condition}");
+    wait_until(what, async || {
+        let found: Result<Option<bool>, _> = observer.query_first(&query).await;
+        matches!(found, Ok(Some(true)))
+    })
+    .await;
+}
+
+/// Waits until a run follows the source's log.
+pub async fn wait_until_following(pair: &MySqlPair) {
+    holds(pair, "the run follows the log", "phase = 'stream' FROM dunlin.migration").await;
 }

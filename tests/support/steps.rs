@@ -26,6 +26,9 @@ pub trait Servers {
 
     fn pair(&self) -> &TestPair<Self::Engine>;
 
+    /// Runs statements in the database that is moved.
+    async fn sql(&self, side: Side, statements: &str);
+
     /// Makes what applications write to, and their account.
     async fn prepare(&self);
 
@@ -56,6 +59,13 @@ impl Servers for TestPair<Postgres> {
 
     fn pair(&self) -> &TestPair<Postgres> {
         self
+    }
+
+    async fn sql(&self, side: Side, statements: &str) {
+        match side {
+            Side::Source => self.source_sql(statements).await,
+            Side::Target => self.target_sql(statements).await,
+        }
     }
 
     async fn prepare(&self) {
@@ -115,6 +125,13 @@ impl Servers for MySqlPair {
 
     fn pair(&self) -> &MySqlPair {
         self
+    }
+
+    async fn sql(&self, side: Side, statements: &str) {
+        match side {
+            Side::Source => self.source_sql(statements).await,
+            Side::Target => self.target_sql(statements).await,
+        }
     }
 
     async fn prepare(&self) {

@@ -14,10 +14,11 @@ use crate::demo::whereabouts::Whereabouts;
 use crate::demo::writers::{Application, Transaction, WriterOptions, Writers};
 
 /// What an application shrugs at and goes on: a lock waited for in vain, a deadlock, a server that
-/// shuts down, a table that was changed meanwhile, a database that is moved (`ER_LOCK_WAIT_TIMEOUT`,
-/// `ER_LOCK_DEADLOCK`, `ER_SERVER_SHUTDOWN`, `ER_TABLE_DEF_CHANGED`,
-/// `ER_OPTION_PREVENTS_STATEMENT`).
-const PASSING: &[u16] = &[1205, 1213, 1053, 1412, 1290];
+/// shuts down, a table that was changed meanwhile, a database that is moved, a fence that ends who is in
+/// its way (`ER_LOCK_WAIT_TIMEOUT`, `ER_LOCK_DEADLOCK`, `ER_SERVER_SHUTDOWN`, `ER_TABLE_DEF_CHANGED`,
+/// `ER_OPTION_PREVENTS_STATEMENT`, `ER_QUERY_INTERRUPTED`, MariaDB's `ER_CONNECTION_KILLED`, MySQL's
+/// `ER_SESSION_WAS_KILLED`).
+const PASSING: &[u16] = &[1205, 1213, 1053, 1412, 1290, 1317, 1927, 3169];
 
 /// Applications of a MySQL or MariaDB database.
 #[derive(Clone, Debug)]

@@ -443,7 +443,6 @@ impl Source for MySqlSource {
         out: BatchSender,
         _durable: watch::Receiver<Position>,
     ) -> Result<(), Failure> {
-        self.confirm(&from).await?;
         let Shared { site, options, habits, .. } = &*self.shared;
         let wanted = self.wanted(&options.selection);
         let registry = binlog::Registry::new(tables).selecting(wanted, *habits);

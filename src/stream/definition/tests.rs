@@ -138,7 +138,7 @@ fn a_change_is_run_where_the_table_is_of_before_it() {
         (Act::Truncate(name("late")), "nothing"),
         (Act::Truncate(name("mixed")), "recopy [3]"),
         (Act::Create(name("new")), "as written 5:new>new"),
-        (Act::Other, "halt: is not understood"),
+        (Act::Other(None), "halt: is not understood"),
     ] {
         assert_eq!(told(decided(act.clone(), &policy())), expected, "{act:?}");
     }
@@ -196,9 +196,26 @@ fn what_the_operator_saw_to_is_not_run() {
     let drop = Act::Drop(vec![name("early")]);
     assert_eq!(told(decided(drop, &done)), "nothing -1");
     let all = "nothing 1:early>early 2:late>late 3:mixed>mixed 4:first>first again";
-    assert_eq!(told(decided(Act::Other, &done)), all);
+    assert_eq!(told(decided(Act::Other(None), &done)), all);
     let pass = SchemaPolicy { on_other_ddl: OnOtherDdl::Pass, ..policy() };
-    assert_eq!(told(decided(Act::Other, &pass)), "nothing");
+    assert_eq!(told(decided(Act::Other(None), &pass)), "nothing");
+}
+
+#[test]
+fn a_table_that_is_made_in_a_way_not_understood_is_not_left_out_in_silence() {
+    let makes =
+        |table: &str, policy: &SchemaPolicy| told(decided(Act::Other(Some(name(table))), policy));
+    let halted = "halt: makes a selected table in a way that is not understood";
+    let pass = SchemaPolicy { on_other_ddl: OnOtherDdl::Pass, ..policy() };
+    for (table, expected) in [("new", halted), ("early", halted), ("late", "nothing")] {
+        assert_eq!(makes(table, &pass), expected);
+    }
+    let ignore = SchemaPolicy { on_create_table: OnCreateTable::Ignore, ..pass };
+    assert_eq!(makes("new", &ignore), "nothing");
+    assert_eq!(makes("early", &ignore), halted, "it replaces one that is followed");
+    let place = Mark::Postgres(Lsn(100)).to_string();
+    let done = SchemaPolicy { done: Some(place), ..policy() };
+    assert_eq!(makes("new", &done), "nothing 5:new>new");
 }
 
 #[test]
@@ -210,7 +227,7 @@ fn what_rows_of_its_own_follow_makes_a_table_or_halts() {
     let ignore = SchemaPolicy { on_create_table: OnCreateTable::Ignore, ..policy() };
     assert_eq!(with(create(), ignore), halted);
     let pass = SchemaPolicy { on_other_ddl: OnOtherDdl::Pass, ..policy() };
-    assert_eq!(with(Act::Other, pass), halted);
+    assert_eq!(with(Act::Other(None), pass), halted);
 }
 
 #[test]

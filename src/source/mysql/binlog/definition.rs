@@ -3,7 +3,8 @@
 //! In: a statement and the settings that it ran under. Out: an [`Act`]. The statement's own text is
 //! what a target runs, so only that is read which has to be known beside it: the tables, the names
 //! that they have afterwards, whether it matters for rows, what goes for ever. Strict: a statement
-//! of which any part at the uppermost level is not known is [`Act::Other`], and nobody guesses.
+//! of which any part at the uppermost level is not known is [`Act::Other`], and nobody guesses: only
+//! which table it makes is told, since the rows of that one follow.
 //! Grammar: the manual, "Data Definition Statements", of MySQL and of MariaDB.
 
 use super::token::{Kind, Token, tokens};
@@ -40,7 +41,8 @@ pub(super) fn read(text: &[u8], statement: &Statement, lower: bool) -> Definitio
             && (words[2].is("CASCADE") || words[2].is("SET"))
     });
     let template = parser.template();
-    Definition { act: parser.act().unwrap_or(Act::Other), cascades, template, len }
+    let act = parser.act().unwrap_or_else(|| Act::Other(parser.made()));
+    Definition { act, cascades, template, len }
 }
 
 impl Token {
@@ -160,6 +162,19 @@ impl<'a> Parser<'a> {
         self.skip_all(&["IF", "NOT", "EXISTS"])?;
         self.name()?;
         self.index_on(unique)
+    }
+
+    /// The table that CREATE TABLE makes, or makes anew.
+    fn made(mut self) -> Option<TableName> {
+        if !self.skip("CREATE") {
+            return None;
+        }
+        self.skip_all(&["OR", "REPLACE"])?;
+        if !self.skip("TABLE") {
+            return None;
+        }
+        self.skip_all(&["IF", "NOT", "EXISTS"])?;
+        self.table()
     }
 
     /// The table like which CREATE TABLE makes another.

@@ -249,7 +249,7 @@ const CHARACTERS_TOLD: usize = 1000;
 
 /// A definition as far as it may be shown: of one that is not understood its first words.
 pub(super) fn told(act: &Act, text: &[u8]) -> String {
-    if *act == Act::Other {
+    if let Act::Other(_) = act {
         let mut words = Words { rest: text };
         let first: Vec<_> = (0..WORDS_TOLD).map(|_| words.next_word()).collect();
         return first.join(" ").trim_end().to_owned();

@@ -115,7 +115,10 @@ impl Registry {
             Act::Rename(pairs) => {
                 pairs.iter().any(|(from, to)| self.knows(from) || self.selects(to))
             }
-            Act::Other => self.may_concern(&statement.database, &statement.text),
+            Act::Other(made) => {
+                made.as_ref().is_some_and(|table| self.selects(table))
+                    || self.may_concern(&statement.database, &statement.text)
+            }
         }
     }
 

@@ -150,7 +150,20 @@ fn what_is_not_certain_is_not_understood() {
         "TRUNCATE t NOWAIT",
         "ALTER SEQUENCE s RESTART",
     ] {
-        assert_eq!(of(text), Act::Other, "{text}");
+        assert!(matches!(of(text), Act::Other(_)), "{text}");
+    }
+}
+
+#[test]
+fn what_is_made_is_told_where_the_rest_is_not_understood() {
+    for (text, made) in [
+        ("CREATE OR REPLACE TABLE t (a int)", Some("t")),
+        ("CREATE TABLE IF NOT EXISTS x.u (a int) ENGINE = MyISAM", Some("x.u")),
+        ("CREATE TABLE t SELECT 1", Some("t")),
+        ("CREATE OR REPLACE VIEW t AS SELECT 1", None),
+        ("ALTER TABLE t DROP PARTITION p", None),
+    ] {
+        assert_eq!(of(text), Act::Other(made.map(table)), "{text}");
     }
 }
 
