@@ -225,9 +225,7 @@ where
         failpoint::reached("traffic-switched");
         steps.begin("record");
         self.target.record_phase(Phase::CutOver).await.map_err(CutoverError::unrecorded)?;
-        if let Some(opposite) = &self.opposite
-            && let Err(failure) = opposite.unseal().await
-        {
+        if let Err(failure) = self.unseal_target(&ready.fence).await {
             let meant =
                 "what kept writers out of the target is not all gone: dunlin complete ends it";
             tracing::warn!(error = %failure, "{meant}");
@@ -386,6 +384,17 @@ where
             command::run(Purpose::Switch, command).await?;
         }
         Ok(end)
+    }
+
+    /// Ends for good what kept writers out of the target, on the way back.
+    async fn unseal_target(&mut self, fence: &S::Fence) -> Result<(), Failure> {
+        let Some(opposite) = self.opposite.as_ref().filter(|opposite| opposite.sealed.is_some())
+        else {
+            return Ok(());
+        };
+        opposite.unseal().await?;
+        let left = self.left(fence);
+        self.enter(CutoverStage::Opened, &left).await
     }
 
     /// What there is to undo later, whatever becomes of this process.

@@ -22,8 +22,8 @@ use crate::cutover::{
 };
 use crate::model::report::{Finding, Severity};
 use crate::model::{
-    Code, CutoverEnd, CutoverRecord, CutoverReport, CutoverStage, Failure, Leftover, Phase,
-    Position, Table, TableId, Tap,
+    Code, CutoverEnd, CutoverProgress, CutoverRecord, CutoverReport, CutoverStage, Failure,
+    Leftover, Phase, Position, Table, TableId, Tap,
 };
 use crate::observe::progress::Progress;
 use crate::source::Source;
@@ -437,9 +437,9 @@ async fn finish<S: FencedSource>(
     record: Option<CutoverRecord>,
     opposite: Option<Opposite<S>>,
 ) -> Result<CutoverReport, Failure> {
-    if record.as_ref().is_none_or(|record| record.stage != CutoverStage::Switching) {
+    let Some(record) = record.filter(|record| record.stage == CutoverStage::Switching) else {
         return Err(CutoverError::NothingToFinish.into());
-    }
+    };
     target.claim().await?;
     target.take_over().await?;
     // All that the cutover would have done: it may have been killed before.
@@ -452,9 +452,12 @@ async fn finish<S: FencedSource>(
     target.record_phase(Phase::CutOver).await?;
     build(target, BuildStage::Switched).await?;
     if opposite.is_some() {
+        let (left, way_back) = (record.left.as_ref(), record.way_back.as_ref());
+        let progress = CutoverProgress { stage: CutoverStage::Opened, left, way_back };
+        target.record_cutover(Some(progress)).await?;
         return Ok(ended(CutoverEnd::CutBack, "dunlin complete"));
     }
-    let next = match record.is_some_and(|record| record.way_back.is_some()) {
+    let next = match record.way_back.is_some() {
         true => "dunlin reverse, with the same options, has the source follow the target",
         false => "once nobody wants to go back, dunlin complete",
     };

@@ -258,7 +258,7 @@ where
             let armed = migration.cutover.as_ref().filter(|record| record.way_back.is_some());
             if let Some(armed) = armed {
                 // Where it was gone, the target may refuse us until then.
-                back = Some(reverse::conclude::<P>(config, &target, armed).await?);
+                back = Some(reverse::conclude::<P>(config, (&source, &target), armed).await?);
                 failpoint::reached("way-back-removed");
             }
             target.take_over().await?;
@@ -279,10 +279,6 @@ where
             removal.left.extend(back.left);
         }
         let left = migration.cutover.and_then(|record| record.left);
-        if let Some(left) = left.as_ref().filter(|_| has_gone_back) {
-            // It is the database again: nothing of what kept writers out may stay.
-            source.unfence(left).await?;
-        }
         let left = left.filter(|_| !has_gone_back);
         removal.left.extend(left.map(|left| format!("{}; it lets writers in again", left.lift)));
     }

@@ -267,11 +267,11 @@ async fn close(
     forward.record_cutover(Some(progress)).await
 }
 
-/// Ends the way back of the migration whose state is on `forward`, and removes what it has on both
-/// servers.
+/// Ends the way back of the migration between `former` and `forward`, whose state is on the latter, and
+/// removes what it has on both servers.
 pub(super) async fn conclude<P: Pair>(
     config: &Config,
-    forward: &P::Target,
+    (former, forward): (&P::Source, &P::Target),
     armed: &CutoverRecord,
 ) -> Result<Concluded, Failure>
 where
@@ -301,6 +301,11 @@ where
         }
     }
     // What an end that was killed half-way has removed was kept before.
+    let opened = record.as_ref().is_some_and(|record| record.stage == CutoverStage::Opened);
+    if let Some(left) = armed.left.as_ref().filter(|_| gone && migration.is_some() && !opened) {
+        // It is the database again: nothing of what kept writers out may stay.
+        former.unfence(left).await?;
+    }
     let kept = armed.way_back.as_ref().and_then(|way_back| way_back.left.clone());
     let sealed = record.and_then(|record| record.left).or(kept).filter(|_| gone);
     if let Some(left) = &sealed {

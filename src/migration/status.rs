@@ -192,6 +192,7 @@ fn interrupted(standing: &Standing) -> Option<String> {
     let record = standing.migration.cutover.as_ref()?;
     let at_work = standing.running && record.epoch == standing.epoch;
     let said = match (record.stage, at_work) {
+        (CutoverStage::Opened, _) => return None,
         _ if standing.migration.phase == Phase::CutOver => return None,
         (CutoverStage::Fencing | CutoverStage::Sealing | CutoverStage::Switching, true) => {
             "a cutover is at work"

@@ -125,6 +125,9 @@ pub enum CutoverStage {
     Sealing,
     /// The operator's command moves the traffic: from here on only the operator knows where it is.
     Switching,
+    /// The traffic is moved back, and nothing of ours keeps writers out where it went. What does from here
+    /// on is somebody else's.
+    Opened,
 }
 
 /// A step of a cutover, as it was carried out.
