@@ -133,6 +133,9 @@ async fn compares_character_sets(release: Release) {
     let check = async || Dunlin::run(&pair, "check", &["--json"]).await.expect_code(3).stdout;
     let said = check().await;
     assert!(said.contains("the text of column w is in latin1 there, in utf8mb4"), "{said}");
+    pair.target_sql("ALTER TABLE t MODIFY w varchar(20) CHARACTER SET utf8mb3").await;
+    let said = check().await;
+    assert!(said.contains("of column w is in utf8mb3 there, in utf8mb4"), "{said}");
     pair.target_sql("ALTER TABLE t MODIFY w varchar(20) CHARACTER SET utf8mb4").await;
     let said = check().await;
     assert!(said.contains("the text of column e is in latin1 there"), "{said}");

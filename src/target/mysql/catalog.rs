@@ -253,13 +253,16 @@ pub(super) fn difference(column: &Column, found: Option<&TargetColumn>) -> Optio
     }
     let (here, there) = (column.collation.as_deref()?, found.collation.as_deref()?);
     (!holds(there, here)).then(|| {
-        let (name, here, there) = (&column.name, literal::charset(here), literal::charset(there));
+        let (name, here, there) = (&column.name, character_set(here), character_set(there));
         format!("the text of column {name} is in {there} there, in {here} on the source")
     })
 }
 
 /// Whether text in a character set, or under a collation of it, has the bytes that it has in another.
 pub(super) fn holds(there: &str, here: &str) -> bool {
+    if ["utf8", "utf8mb3"].contains(&character_set(there)) && character_set(here) == "utf8mb4" {
+        return false;
+    }
     let (here, there) = (literal::charset(here), literal::charset(there));
     // Rows are loaded byte by byte; of ASCII the bytes are the same in what the server stores so.
     let wide = ["ucs2", "utf16", "utf16le", "utf32"].contains(&there.as_str());
@@ -333,6 +336,7 @@ mod tests {
         assert!(fits("ascii_general_ci", "latin1_swedish_ci"));
         assert!(!fits("latin1_swedish_ci", "utf8mb4_bin"));
         assert!(!fits("utf8mb4_bin", "utf16_bin"));
+        assert!(!fits("utf8mb4_bin", "utf8mb3_bin") && !fits("utf8mb4_bin", "utf8_bin"));
         assert!(!fits("ascii_bin", "utf16_bin"));
     }
 }
