@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The page.
 const PAGE: &str = "docs/benchmarks.md";
 
-const HEAD: &str = "# Benchmarks\n\nWritten by `make bench`, each part in one run, the contenders in \
+const HEAD: &str = "# Benchmarks\n\nThe tables are written by the benchmarks, the contenders in \
      turn; figures are medians, with the fastest and the slowest round in parentheses. Ratios are of \
      medians: other / dunlin, so above 1 dunlin is the faster. Source, target and contender share \
      the machine.";
@@ -192,9 +192,8 @@ fn machine() -> String {
         .and_then(|kib| kib.parse::<u64>().ok())
         .unwrap_or_default();
     let kernel = Command::new("uname").arg("-sr").output().unwrap().stdout;
-    format!(
-        "{cores} cores, {} GiB of memory, {}",
-        kib.div_ceil(1024 * 1024),
-        String::from_utf8_lossy(&kernel).trim()
-    )
+    let kernel = String::from_utf8_lossy(&kernel);
+    // Without what its builder calls it.
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
+    format!("{cores} cores, {} GiB of memory, {}", kib.div_ceil(1024 * 1024), kernel)
 }

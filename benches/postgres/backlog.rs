@@ -23,8 +23,8 @@ pub const TPCB: Backlog = Backlog {
     title: "A backlog of 200,000 TPC-B transactions (800,000 row changes)",
     how: "pgbench at scale 50. dunlin: `run --until LSN` from the start of the process to its end. \
           Subscription: from ENABLE until its origin is at the same position, with its default \
-          `synchronous_commit = off`, which does not wait for the disk; durable: with `on`, as dunlin \
-          commits, in one further round. Decoding only: `pg_logical_slot_peek_binary_changes`.",
+          `synchronous_commit = off`, which does not wait for the disk, and neither does dunlin, which \
+          acknowledges what is on it; durable: with `on`, in one further round. Decoding only: `pg_logical_slot_peek_binary_changes`.",
     load: "{pgbench} -i -I dtgvp -q -s 50 '{source}'",
     commit: "PGOPTIONS='-c synchronous_commit=off' \
              {pgbench} -n -M prepared -c 4 -j 2 -t 50000 --random-seed={round} '{source}'",
@@ -100,7 +100,7 @@ pub async fn measure(stage: &Stage, backlog: &Backlog, rounds: usize, report: &m
     });
 }
 
-/// Whether the subscription waits for the disk at each commit, as dunlin does at each of its own.
+/// Whether the subscription waits for the disk at each commit.
 pub async fn make_durable(stage: &Stage, durable: bool) {
     let value = if durable { "on" } else { "off" };
     let text = format!("ALTER SUBSCRIPTION bench SET (synchronous_commit = {value})");

@@ -49,8 +49,7 @@ pub async fn measure(stage: &Stage, rounds: usize, report: &mut Report) {
         "From commit to visible at 500 transactions a second: median",
         "pgbench at scale 10 with `--rate 500`; beside it a row is committed every 20 ms, and the \
          target is asked for the newest row without pause. The subscription has its default \
-         `synchronous_commit = off`, which does not wait for the disk; durable: with `on`, as dunlin \
-         commits.",
+         `synchronous_commit = off`, which does not wait for the disk; durable: with `on`.",
         middle,
     ));
     report.add(section(

@@ -15,7 +15,8 @@ use super::{
 use crate::config::keys::{KEYS, Key, Kind, Section};
 use crate::config::{Origin, RawConfig};
 
-/// Moves a live Postgres database to another server and keeps the copy warm until you cut over.
+/// Moves a live Postgres, MySQL or MariaDB database to another server and keeps the copy warm until you
+/// cut over.
 ///
 /// The tables are copied in chunks under a consistent snapshot, then the source's changes are
 /// applied to the target in commit order. It can be killed at any moment and started again with
@@ -68,8 +69,9 @@ pub enum Verb {
     ///
     /// Looks at everything first. Then the source's writers are kept out, the target gets the last of
     /// the log and every sequence's value, the source is made to refuse writes by itself, and your
-    /// command moves the traffic. Where anything fails before that, or takes too long, everything is
-    /// undone: the source takes writes, and a run that is at work goes on. Exits with 5 then.
+    /// command moves the traffic. Where anything fails or takes too long before your command begins,
+    /// everything is undone: the source takes writes, and a run that is at work goes on. Exits with 5
+    /// then.
     Cutover(cutover::CutoverArgs),
     /// After a cutover, have the former source follow the target, for the way back
     ///
@@ -80,15 +82,17 @@ pub enum Verb {
     Reverse(reverse::ReverseArgs),
     /// Remove everything of dunlin from both servers
     ///
-    /// Drops the replication slot and the publication on the source and the state on the target. The
-    /// data stays; following the source ends for good, and a later run would begin from nothing.
-    /// What is gone already is passed over, so it can be repeated.
+    /// Before a cutover it carries the sequences over and builds what is left of the schema (on MySQL
+    /// triggers and events too). Then it removes replication slot and publications, the way back, and
+    /// the state on the target. The data stays; following the source ends for good, and a later run
+    /// would begin from nothing. A source that was cut over goes on refusing writes; it prints what
+    /// lifts that. What is gone already is passed over, so it can be repeated.
     Complete(complete::CompleteArgs),
     /// Print the least privileges that each server must grant
     ///
     /// Prints the statements that give dunlin's role the least it needs on the source and on the
-    /// target. Read them, put in what your servers call things, and run them with psql. Asks no
-    /// server.
+    /// target. Read them, put in what your servers call things, and run them with psql, mysql or
+    /// mariadb. Asks no server.
     Grants(grants::GrantsArgs),
     /// Work with the configuration file
     Config(config::ConfigArgs),

@@ -12,7 +12,7 @@ use crate::model::report::Removal;
 Example:
   dunlin complete --source postgres://old.example/app --target postgres://new.example/app
 
-Next: nothing; both servers are as if this migration had never been, except for the data.")]
+Next: nothing, unless it prints a statement that lets writers in again on a server that was left.")]
 pub struct CompleteArgs {
     /// Print what was dropped as JSON
     #[arg(long)]

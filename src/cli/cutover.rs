@@ -19,7 +19,7 @@ Example:
   dunlin cutover --dry-run --source postgres://old.example/app --target postgres://new.example/app
   dunlin cutover --switch './move-traffic' --way-back --source … --target …
   dunlin cutover --verify-first 10m --switch './move-traffic' --source … --target …
-  dunlin cutover --back --switch './move-traffic-back' --accept-unverified --source … --target …
+  dunlin cutover --back --switch './move-traffic-back' --verify-first 2h --source … --target …
 
 Next: dunlin reverse, where the way back is wanted; once nobody wants to go back, dunlin complete.")]
 pub struct CutoverArgs {
@@ -35,7 +35,9 @@ pub struct CutoverArgs {
     #[arg(long, value_name = "DURATION", default_value = "2s",
           value_parser = humantime::parse_duration)]
     pub grace: Duration,
-    /// How long writers may be kept out, the switch included, before everything is undone
+    /// How long writers may be kept out, the switch included. Before the switch begins everything is
+    /// undone then; a switch that is still running is broken off, and the source goes on refusing
+    /// writes until --finish or --abort
     #[arg(long, value_name = "DURATION", default_value = "10s",
           value_parser = humantime::parse_duration)]
     pub max_downtime: Duration,

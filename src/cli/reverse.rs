@@ -15,8 +15,8 @@ Example:
 
 Next: dunlin status; to go back, dunlin cutover --back; once nobody wants to, dunlin complete.")]
 pub struct ReverseArgs {
-    /// Stop with exit status 0 at this point: caught-up or a log position such as 1A/2B3C4D5E; the
-    /// same command again goes on from there
+    /// Stop with exit status 0 at this point: caught-up or a log position such as 1A/2B3C4D5E (MySQL: a
+    /// GTID set; MariaDB: a GTID list); the same command again goes on from there
     #[arg(long, value_name = "POINT")]
     pub until: Option<Until>,
     /// Print errors as JSON, and the result as one JSON object

@@ -13,10 +13,10 @@ use crate::migration::Ended;
 Example:
   dunlin run --source postgres://old.example/app --target postgres://new.example/app
 
-Next: dunlin status --target URL; when all is over, dunlin complete.")]
+Next: dunlin status --target URL; once it has caught up, dunlin verify, then dunlin cutover --dry-run.")]
 pub struct RunArgs {
     /// Stop with exit status 0 at this point: snapshot, caught-up or a log position such as
-    /// 1A/2B3C4D5E; the next run goes on from there
+    /// 1A/2B3C4D5E (MySQL: a GTID set; MariaDB: a GTID list); the next run goes on from there
     #[arg(long, value_name = "POINT")]
     pub until: Option<Until>,
     /// Print errors as JSON, and the result as one JSON object

@@ -182,7 +182,7 @@ keys! {
         "The most change data held in memory between the source and the target. At least \
          group-size.";
     MAINTENANCE_WORK_MEM = "maintenance-work-mem", Resources, Text, "SIZE", "512MiB":
-        "The target's maintenance_work_mem while indexes are built. Each of the build-workers may \
+        "Postgres: the target's maintenance_work_mem while indexes are built. Each of the build-workers may \
          use that much of the target's memory. At least 1MiB.";
 
     TRUNCATE_TARGET = "truncate-target", Contents, List, "PATTERN", "":
@@ -195,7 +195,7 @@ keys! {
         "What becomes of a column of the target that is dropped on the source during the migration: \
          halt (say so and stop before the first row without it, which is the default because what \
          is dropped is not to be had again), drop (drop it too), or keep (leave it; later rows have \
-         its default in it).";
+         its default in it; MySQL and MariaDB: halts).";
     ON_OTHER_DDL = "on-other-ddl", Contents, Text, "WHAT", "halt":
         "MySQL and MariaDB: what becomes of a definition in the log that is not understood and may \
          concern the tables: halt, or pass (go on without it, and say so).";
@@ -216,30 +216,31 @@ keys! {
         "MySQL and MariaDB: the place (as the halt said it) of a definition in the log that you \
          have carried out on the target yourself, or do not want there.";
     PRIVILEGES = "privileges", Contents, Switch, "BOOL", "false":
-        "Carry owners and grants over. The roles must exist on the target.";
+        "Postgres: carry owners and grants over. The roles must exist on the target.";
     SKIP_LARGE_OBJECTS = "skip-large-objects", Contents, Switch, "BOOL", "false":
-        "Leave large objects out. They are copied once otherwise; the log does not carry later \
+        "Postgres: leave large objects out. They are copied once otherwise; the log does not carry later \
          changes to them.";
 
     SNAPSHOT_HOLD = "snapshot-hold", Protection, Text, "DURATION", "30m":
-        "How long the snapshot stays open on the source for an interrupted run to come back to. \
-         While it is open, vacuum on the source removes nothing newer.";
+        "Postgres: how long the snapshot stays open on the source for an interrupted run to come \
+         back to. While it is open, vacuum on the source removes nothing newer.";
     SLOT_TIMEOUT = "slot-timeout", Protection, Text, "DURATION", "60s":
         "How long to wait for the replication slot, which cannot be made before the transactions \
-         that run at that moment have ended.";
+         that run at that moment have ended; on MySQL and MariaDB for the lock of the snapshot, or \
+         for the transactions that it waits for.";
     LOCK = "lock", Protection, Text, "HOW", "auto":
         "MySQL and MariaDB: auto (the source's tables are locked for the milliseconds in which the \
-         snapshot is taken), or none (never, which takes MariaDB, or MySQL with GTIDs, a key on every \
-         table and whole rows in the log). Postgres takes its snapshot without a lock.";
+         snapshot is taken), or none (never, which takes MariaDB, or MySQL with GTIDs and a key on every \
+         table). Postgres takes its snapshot without a lock.";
     SOURCE_TIMEOUT = "source-timeout", Protection, Text, "DURATION", "2m":
         "How long the source may send nothing on the stream, though it is asked twice a second, \
          before the connection is made anew. At least 1s.";
     RETRY_FOR = "retry-for", Protection, Text, "DURATION", "10m":
         "How long to go on retrying while a server cannot be reached. 0s means not at all.";
     RETAINED_WAL_WARN = "retained-wal-warn", Protection, Text, "SIZE", "10GiB":
-        "Warn when the slot retains more log than this on the source. 0 means never.";
+        "Postgres: warn when the slot retains more log than this on the source. 0 means never.";
     RETAINED_WAL_HALT = "retained-wal-halt", Protection, Text, "SIZE", "0":
-        "Halt when the slot retains more log than this on the source. 0 means never, which is the \
+        "Postgres: halt when the slot retains more log than this on the source. 0 means never, which is the \
          default because the slot goes on retaining log while dunlin is stopped: only dunlin \
          complete, or catching up, gives the space back.";
 

@@ -205,8 +205,9 @@ const MEND_COMMAND: &str =
 
 const DECIDE: &str = "the source refuses writes meanwhile; where the applications use the target by \
                       now: `dunlin cutover --finish`, where they use the source: `dunlin cutover \
-                      --abort`; on the way back each with --back, and by source and target are \
-                      meant those of the way back";
+                      --abort`; on the way back, with --source and --target as they were: where the \
+                      applications use the old server, `dunlin cutover --back --finish`, where they \
+                      use the new one, `dunlin cutover --back --abort`";
 
 /// What to do about both sides not being proven equal.
 pub const VERIFY: &str = "run `dunlin verify`, which may be beside the writers, then the same command \

@@ -358,8 +358,8 @@ impl Fault for MigrationError {
             ),
             MigrationError::SettingsChanged => Halt::with(
                 Code::SettingsChanged,
-                "use the same include and exclude patterns as before, or another --name for \
-                 another selection",
+                "use the same include and exclude patterns and the same --partitions as before, or \
+                 another --name for another selection",
             ),
             MigrationError::Blocked { finding, .. } => {
                 Halt::with(finding.code().unwrap_or(Code::StatementFailed), remedy(finding))

@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// What a client says is read up to here while it is held back; beyond that the client waits.
+const MOST_HELD: usize = 1 << 20;
+
 /// What the proxy does with bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -170,12 +173,30 @@ impl Line {
             Mode::FreezeToServer => direction == Direction::FromServer,
             Mode::FreezeFromServer => direction == Direction::ToServer,
         };
-        while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            let read = &buffer[..length];
-            if direction == Direction::ToServer && !passes(&modes.borrow()) {
-                self.held.lock().unwrap().extend_from_slice(read);
+        let note = |read: &[u8]| self.held.lock().unwrap().extend_from_slice(read);
+        let to_server = direction == Direction::ToServer;
+        let mut is_open = true;
+        while is_open {
+            let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
+            let mut waiting = buffer[..length].to_vec();
+            if to_server && !passes(&modes.borrow()) {
+                note(&waiting);
             }
-            if modes.wait_for(passes).await.is_err() || to.write_all(read).await.is_err() {
+            // What a client says behind that is noted too.
+            while !passes(&modes.borrow_and_update()) {
+                tokio::select! {
+                    passed = modes.wait_for(passes) => if passed.is_err() { return },
+                    read = from.read(&mut buffer),
+                        if to_server && is_open && waiting.len() < MOST_HELD => match read {
+                            Ok(length @ 1..) => {
+                                note(&buffer[..length]);
+                                waiting.extend_from_slice(&buffer[..length]);
+                            }
+                            Ok(0) | Err(_) => is_open = false,
+                        },
+                }
+            }
+            if to.write_all(&waiting).await.is_err() {
                 return;
             }
         }
