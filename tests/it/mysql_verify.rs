@@ -22,7 +22,9 @@ use serde_json::Value;
 
 use crate::support::Dunlin;
 use crate::support::binary::Finished;
-use crate::support::mysql::{MySqlPair, create_every_type, wait_until_following};
+use crate::support::mysql::{
+    MySqlPair, create_every_type, keeps_signs_of_zeros, wait_until_following,
+};
 use crate::support::scene::seed;
 use crate::support::verified::never_raises_an_alarm;
 
@@ -118,8 +120,7 @@ async fn finds_what_is_planted(release: Release) {
     let equal = verify(&pair, &[]).await.expect_code(0);
     assert_eq!(report(&equal)["verdict"], "equal");
     pair.target_sql(PLANTED).await;
-    // MariaDB 10.11 makes a zero without a sign of any zero.
-    let zero = release != Release::MARIADB_10_11;
+    let zero = keeps_signs_of_zeros(&pair.target).await;
     if zero {
         pair.target_sql("UPDATE kinds SET ratio = '-0' WHERE id = 20").await;
     }

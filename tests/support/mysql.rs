@@ -121,3 +121,11 @@ pub async fn holds(pair: &MySqlPair, what: &str, condition: &str) {
 pub async fn wait_until_following(pair: &MySqlPair) {
     holds(pair, "the run follows the log", "phase = 'stream' FROM dunlin.migration").await;
 }
+
+/// Whether a server keeps the sign of a zero: MySQL does, MariaDB in some of its releases.
+pub async fn keeps_signs_of_zeros(server: &Server) -> bool {
+    let mut session = server.connect(DATABASE).await.unwrap();
+    let probe = "CREATE TEMPORARY TABLE zero (z double); INSERT INTO zero VALUES ('-0')";
+    session.query_drop(probe).await.unwrap();
+    row(&mut session, "SELECT CAST(z AS CHAR) LIKE '-%' FROM zero").await
+}

@@ -82,6 +82,10 @@ impl<'a> Rows<'a> {
             Deed::Update | Deed::PartialUpdate => self.rest.bitmap(layout.columns.len())?,
             Deed::Insert | Deed::Delete => first,
         };
+        // Images without a column have no bytes either, and nobody could say how many there are.
+        if !(0..layout.columns.len()).any(|column| bit(first, column)) {
+            return Err(Problem::PartialRow(Box::new(layout.relation.name.clone())));
+        }
         let unpacked;
         let mut rows = self.rest;
         if self.form.compressed {

@@ -318,6 +318,8 @@ fn what_may_hide_changes_is_refused() {
             open().table().rows(kind::WRITE_ROWS, &[1], &[0, 1, 0, 0, 0]),
             Problem::PartialRow(name()),
         ),
+        (open().table().rows(kind::WRITE_ROWS, &[0], &[]), Problem::PartialRow(name())),
+        (open().table().rows(kind::UPDATE_ROWS, &[0, 0], &[7]), Problem::PartialRow(name())),
         (open().push(kind::TRANSACTION_PAYLOAD, &[0, 1, 2, 3]), Problem::Compression),
         (Log::new().push(kind::MARIA_START_ENCRYPTION, &[1]), Problem::Encrypted),
         (open().insert(1), Problem::OutOfPlace("its table was not described before it")),
