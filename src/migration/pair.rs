@@ -18,7 +18,9 @@ use super::status::{self, Called};
 use crate::config::{Config, StateConfig};
 use crate::cutover::CutoverError;
 use crate::model::report::{CheckReport, Finding, PlanReport, Removal, Severity, StatusReport};
-use crate::model::{Code, CutoverStage, Disposition, Failure, Phase, SourceHealth, Table};
+use crate::model::{
+    Code, CutoverStage, Disposition, Failure, Leftover, Phase, SourceHealth, Table,
+};
 use crate::observe::failpoint;
 use crate::observe::progress::Progress;
 use crate::source::fence::FencedSource;
@@ -280,7 +282,7 @@ where
         }
         let left = migration.cutover.and_then(|record| record.left);
         let left = left.filter(|_| !has_gone_back);
-        removal.left.extend(left.map(|left| format!("{}; it lets writers in again", left.lift)));
+        removal.left.extend(left.as_ref().map(Leftover::lift_later));
     }
     removal.dropped.extend(target.remove().await?);
     Ok(removal)

@@ -322,7 +322,7 @@ where
     let mut removal = source.remove().await?;
     removal.dropped.extend(target.remove().await?);
     removal.left.extend(left);
-    removal.left.extend(sealed.map(|left| format!("{}; it lets writers in again", left.lift)));
+    removal.left.extend(sealed.as_ref().map(Leftover::lift_later));
     for text in removal.dropped.iter_mut().chain(&mut removal.left) {
         *text = exchanged(text);
     }

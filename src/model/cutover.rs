@@ -115,6 +115,14 @@ pub struct Leftover {
     pub until: Option<String>,
 }
 
+impl Leftover {
+    /// How it is undone, for an operator who need not do so.
+    #[must_use]
+    pub fn lift_later(&self) -> String {
+        self.lift.replacen(": ", ", once it is to take writes again: ", 1)
+    }
+}
+
 /// The stages of a cutover. Each is recorded by the cutover itself before it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -97,7 +97,8 @@ impl<S: Lull, P: Present, T: Target + Proofs + Mend> Verification<S, P, T> {
             ..planned
         };
         let taken_over = self.state.begin(&plan, &proofs).await?;
-        tracing::info!(taken_over = taken_over.len(), all = plan.units.len(), "begins");
+        let (chunks, untouched) = (plan.units.len(), taken_over.len());
+        tracing::info!(chunks, untouched, "comparing both sides");
         Ok((plan, taken_over))
     }
 }
