@@ -3,6 +3,7 @@
 //! The verbs of the command line end here. Which engines are on either side is decided once, by
 //! the endpoints; from there on everything is written against the Source and Target traits.
 
+mod beginning;
 mod check;
 pub mod cutover;
 mod define;

@@ -13,7 +13,7 @@ use super::cutover::Reins;
 pub use super::end::{Ended, Until};
 use super::follow::{self, Followed};
 use super::recopy::Recopies;
-use super::{MigrationError, check};
+use super::MigrationError;
 use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::model::{
@@ -202,20 +202,6 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         Ok(())
     }
 
-    /// Looks at both sides, then writes the state of a new migration. Nothing is written before
-    /// everything that can be known to fail was looked at.
-    async fn create(&self) -> Result<(), Failure> {
-        let survey = check::survey(&self.source, &self.target, &self.options).await?;
-        survey.clear()?;
-        let identity = self.source.identify().await?;
-        let make_schema = self.target.clear_ground(&survey.tables, &survey.truncate).await?;
-        self.target
-            .create(&identity, self.options.selection.patterns(), &survey.tables, make_schema)
-            .await?;
-        failpoint::reached("migration-created");
-        Ok(())
-    }
-
     /// Takes in tables that came into being on the source after the migration began, once they
     /// are on the target too: they are copied under a snapshot of their own, and rule 2 tells
     /// which of their changes come after it.
@@ -243,21 +229,6 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         failpoint::reached("tables-published");
         self.target.adopt(&adopted).await?;
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
-        Ok(())
-    }
-
-    /// Publication, slot and the snapshot at its beginning.
-    async fn prepare(&self, migration: &mut Migration) -> Result<(), Failure> {
-        self.source.publish(&migration.tables).await?;
-        failpoint::reached("published");
-        let held = self.source.begin().await?;
-        failpoint::reached("snapshot-held");
-        self.target.record_snapshot(Some(&held), Some(&held.position)).await?;
-        failpoint::reached("snapshot-recorded");
-        tracing::info!(position = %held.position, "the snapshot is held");
-        migration.checkpoint = Some(held.position.clone());
-        migration.held = Some(held);
-        migration.phase = Phase::Snapshot;
         Ok(())
     }
 

@@ -14,6 +14,7 @@ pub const NAMES: &[&str] = &[
     "published",
     "snapshot-low-read",
     "snapshot-held",
+    "tables-listed",
     "snapshot-recorded",
     "tables-made",
     "chunks-planned",

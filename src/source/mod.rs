@@ -78,6 +78,13 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
         held: Option<&HeldSnapshot>,
     ) -> impl Future<Output = Result<Vec<Table>, Failure>> + Send;
 
+    /// Whether the selected tables are `tables`, as they are now. Asked once the first snapshot is
+    /// held: the log behind it tells of what comes later, and not of what came before. A source
+    /// whose log tells of no table that it was not told to tell of says yes.
+    fn lists(&self, _tables: &[Table]) -> impl Future<Output = Result<bool, Failure>> + Send {
+        std::future::ready(Ok(true))
+    }
+
     /// As [`Self::publish`], for tables that come to those that are published.
     fn publish_more(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 

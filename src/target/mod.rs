@@ -298,6 +298,14 @@ pub trait Target: Clone + Send + Sync + 'static {
     /// into chunks and copied, and the phase goes back to the snapshot.
     fn adopt(&self, tables: &[Table]) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Has a migration of which nothing is copied or made yet be of these tables, and no others.
+    /// With `make_schema` they are still to be made.
+    fn list_anew(
+        &self,
+        tables: &[Table],
+        make_schema: bool,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Makes the tables, without what is better built after the load. May be called again.
     fn make_tables(
         &self,

@@ -27,6 +27,7 @@ mod loss;
 mod mysql_accounts;
 mod mysql_bad_input;
 mod mysql_bank;
+mod mysql_beginning;
 mod mysql_cascades;
 mod mysql_columns;
 mod mysql_cutover;

@@ -275,6 +275,15 @@ impl Source for MySqlSource {
         Ok(self.found().await?.tables)
     }
 
+    async fn lists(&self, tables: &[Table]) -> Result<bool, Failure> {
+        let found = self.found().await?.tables;
+        let same = |now: &Table| {
+            let mut known = tables.iter();
+            known.any(|table| now.has_shape_of(table) && now.cascades == table.cascades)
+        };
+        Ok(found.len() == tables.len() && found.iter().all(same))
+    }
+
     async fn publish_more(&self, tables: &[Table]) -> Result<(), Failure> {
         match self.shared.habits.logs_cascades {
             true => Ok(()),

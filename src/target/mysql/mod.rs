@@ -390,6 +390,12 @@ impl Target for MySqlTarget {
         commit(session).await
     }
 
+    async fn list_anew(&self, tables: &[Table], make_schema: bool) -> Result<(), Failure> {
+        let mut session = self.transaction().await?;
+        state::list_anew(&mut session, self.name(), tables, make_schema).await?;
+        commit(session).await
+    }
+
     async fn make_tables(&self, schema: &CarriedSchema, tables: &[Table]) -> Result<(), Failure> {
         let fence = self.fence()?;
         let mut session = self.session().await?;

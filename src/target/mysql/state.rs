@@ -254,6 +254,22 @@ pub(super) async fn store_tables(
     Ok(())
 }
 
+/// Stores these tables in place of all that there are, in the open transaction.
+pub(super) async fn list_anew(
+    session: &mut Session,
+    name: &str,
+    tables: &[Table],
+    make_schema: bool,
+) -> Result<(), Failure> {
+    let of_ours = text(name);
+    let statement = format!(
+        "DELETE FROM dunlin.tables WHERE migration = {of_ours}; \
+         UPDATE dunlin.migration SET owns_schema = {make_schema} WHERE name = {of_ours}"
+    );
+    session.execute(statement).await.map_err(attempting("list the migration's tables anew"))?;
+    store_tables(session, name, tables).await
+}
+
 /// Writes the chunks of tables in place of those that are there, in the open transaction.
 pub(super) async fn store_chunks(
     session: &mut Session,

@@ -403,6 +403,16 @@ impl Target for PostgresTarget {
         Ok(transaction.commit().await.map_err(writing())?)
     }
 
+    async fn list_anew(&self, tables: &[Table], make_schema: bool) -> Result<(), Failure> {
+        let fence = self.fence()?;
+        let mut session = self.shared.sessions.get().await?;
+        let writing = || attempting("list the migration's tables anew");
+        let transaction = session.transaction().await.map_err(writing())?;
+        fence.hold(&transaction).await?;
+        state::list_anew(&transaction, self.name(), tables, make_schema).await?;
+        Ok(transaction.commit().await.map_err(writing())?)
+    }
+
     async fn make_tables(&self, schema: &CarriedSchema, tables: &[Table]) -> Result<(), Failure> {
         let fence = self.fence()?;
         let mut session = self.shared.sessions.get().await?;

@@ -283,6 +283,21 @@ pub(super) async fn store_tables(
     Ok(())
 }
 
+/// Stores these tables in place of all that there are.
+pub(super) async fn list_anew(
+    transaction: &Transaction<'_>,
+    name: &str,
+    tables: &[Table],
+    make_schema: bool,
+) -> Result<(), Failure> {
+    let writing = || attempting("list the migration's tables anew");
+    let forget = "DELETE FROM dunlin.tables WHERE migration = $1";
+    transaction.execute(forget, &[&name]).await.map_err(writing())?;
+    let owns = "UPDATE dunlin.migration SET owns_schema = $2 WHERE name = $1";
+    transaction.execute(owns, &[&name, &make_schema]).await.map_err(writing())?;
+    store_tables(transaction, name, tables).await
+}
+
 /// Ends the sessions of this name: those of a process that lost the migration's lock. One that is
 /// frozen, or whose machine is gone, would otherwise keep the state's row locked in a transaction
 /// that never ends.
