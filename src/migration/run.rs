@@ -9,11 +9,11 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
+use super::MigrationError;
 use super::cutover::Reins;
 pub use super::end::{Ended, Until};
 use super::follow::{self, Followed};
 use super::recopy::Recopies;
-use super::MigrationError;
 use crate::config::NamedTables;
 use crate::model::selection::Selection;
 use crate::model::{

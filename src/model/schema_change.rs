@@ -50,6 +50,8 @@ pub enum Act {
     Truncate(TableName),
     /// It is not understood; the table that it makes, where that much is.
     Other(Option<TableName>),
+    /// It makes a table, and which one cannot be read.
+    Unnamed,
 }
 
 /// How a table is altered.
@@ -73,7 +75,7 @@ impl Act {
     #[must_use]
     pub fn before(&self) -> Vec<&TableName> {
         match self {
-            Act::Create(_) | Act::Other(_) => Vec::new(),
+            Act::Create(_) | Act::Other(_) | Act::Unnamed => Vec::new(),
             Act::Alter(alter) => vec![&alter.table],
             Act::Rename(pairs) => pairs.iter().map(|(from, _)| from).collect(),
             Act::Drop(tables) => tables.iter().collect(),
@@ -87,7 +89,7 @@ impl Act {
         match self {
             Act::Create(table) => Some(table),
             Act::Other(made) => made.as_ref(),
-            Act::Alter(_) | Act::Rename(_) | Act::Drop(_) | Act::Truncate(_) => None,
+            Act::Alter(_) | Act::Rename(_) | Act::Drop(_) | Act::Truncate(_) | Act::Unnamed => None,
         }
     }
 
@@ -95,7 +97,7 @@ impl Act {
     #[must_use]
     pub fn after(&self) -> Vec<&TableName> {
         match self {
-            Act::Drop(_) => Vec::new(),
+            Act::Drop(_) | Act::Unnamed => Vec::new(),
             Act::Other(made) => made.iter().collect(),
             Act::Create(table) | Act::Truncate(table) => vec![table],
             Act::Alter(alter) => vec![&alter.to],

@@ -58,6 +58,8 @@ enum Why {
     Create,
     #[error("makes a selected table in a way that is not understood")]
     Made,
+    #[error("makes a table whose name cannot be read")]
+    Unnamed,
     #[error("makes a table like one that the target need not have as the source had it")]
     Alike,
     #[error("takes a table away, by --on-drop-table a case for you")]
@@ -88,6 +90,7 @@ impl Fault for DefinitionError {
             Why::Create => {
                 format!("run again with --on-create-table create or ignore; or {by_hand}")
             }
+            Why::Unnamed => by_hand,
             Why::Alike | Why::Made => {
                 format!("leave new tables out: --on-create-table ignore; or {by_hand}")
             }
@@ -152,7 +155,7 @@ impl Case<'_> {
             Act::Other(Some(table)) if self.is_contained(table) => {
                 Ok(self.pass("the table was copied later"))
             }
-            Act::Other(_) if self.is_done() => {
+            Act::Other(_) | Act::Unnamed if self.is_done() => {
                 let tables = ground.tables.iter().map(|table| as_now(table, &table.name));
                 Ok(self.step(Deed::Nothing, tables.collect()))
             }
@@ -164,6 +167,7 @@ impl Case<'_> {
                     tracing::warn!(place = %change.mark, "the source ran {}: passed by", change.told);
                     Ok(self.pass("it is not understood"))
                 }
+            Act::Unnamed => Err(self.refuse(Why::Unnamed)),
             },
         }
     }
@@ -174,7 +178,7 @@ impl Case<'_> {
         let torn = match &self.change.act {
             Act::Rename(_) | Act::Drop(_) => true,
             Act::Alter(alter) => alter.to != alter.table,
-            Act::Create(_) | Act::Truncate(_) | Act::Other(_) => false,
+            Act::Create(_) | Act::Truncate(_) | Act::Other(_) | Act::Unnamed => false,
         };
         let bound =
             |name: &&TableName| self.known(name).is_some_and(|table| table.cascades.is_some());

@@ -282,6 +282,54 @@ async fn a_table_that_is_made_in_a_way_not_understood_is_followed_once_it_is_see
     halted(&pair, &["--on-other-ddl", "pass"]).await.expect_said("in a way that is not understood");
 }
 
+/// As mysqldump writes it: in a comment that is for some versions only.
+#[tokio::test]
+async fn the_rows_of_a_table_in_a_comment_for_versions_are_not_lost() {
+    let pair = begun(Release::MYSQL_9_7).await;
+    let made = "CREATE TABLE came (id int PRIMARY KEY, n int /*!80023 INVISIBLE */)";
+    pair.source_sql(&format!("{made}; INSERT INTO came (id, n) VALUES (1, 2)")).await;
+    let said = halted(&pair, &["--on-other-ddl", "pass"]).await;
+    let said = said.expect_said("makes a selected table").stderr;
+    let place = said.split("--ddl-done '").nth(1).unwrap().split('\'').next().unwrap();
+    pair.target_sql(made).await;
+    Dunlin::run(&pair, "run", &["--until", "caught-up", "--ddl-done", place]).await.expect_code(0);
+    assert_same(&pair).await;
+
+    // The name itself is not to be read, as the session's character set is no UTF-8.
+    let mut session = pair.on_source().await;
+    session.query_drop("SET NAMES latin1").await.unwrap();
+    let made = b"CREATE TABLE t\xE9 (id int PRIMARY KEY)";
+    session.query_drop(&made[..]).await.unwrap();
+    session.query_drop(&b"INSERT INTO t\xE9 VALUES (1)"[..]).await.unwrap();
+    let said = halted(&pair, &["--on-other-ddl", "pass"]).await;
+    let said = said.expect_said("whose name cannot be read").stderr;
+    let place = said.split("--ddl-done '").nth(1).unwrap().split('\'').next().unwrap();
+    pair.target_sql("CREATE TABLE té (id int PRIMARY KEY)").await;
+    Dunlin::run(&pair, "run", &["--until", "caught-up", "--ddl-done", place]).await.expect_code(0);
+    assert_same(&pair).await;
+}
+
+/// In a database in which nothing was followed until then.
+#[tokio::test]
+async fn a_table_in_another_database_is_known_by_its_name_though_the_rest_is_not_understood() {
+    let pair = MySqlPair::of(Release::MYSQL_9_7).await;
+    pair.source_sql(TABLES).await;
+    let all = |url: String| url.replace("/app", "/");
+    let (source, target) = (all(pair.source_url()), all(pair.target_url()));
+    let run = |until: &'static str| {
+        Dunlin::start_command(Dunlin::command(&[
+            "run", "--source", &source, "--target", &target, "--until", until,
+        ]))
+    };
+    run("caught-up").finished().await.expect_code(0);
+    pair.source_sql(
+        "CREATE DATABASE fresh; USE fresh; CREATE TABLE t (id int /*!80023 INVISIBLE */, n int); \
+         INSERT INTO t (id, n) VALUES (1, 2)",
+    )
+    .await;
+    run("caught-up").finished().await.expect_halt("SCHEMA_CHANGED");
+}
+
 #[tokio::test]
 async fn what_the_target_refuses_is_run_once_it_is_mended() {
     let pair = begun(Release::MARIADB_11_8).await;

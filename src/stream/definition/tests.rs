@@ -231,6 +231,19 @@ fn what_rows_of_its_own_follow_makes_a_table_or_halts() {
 }
 
 #[test]
+fn a_table_whose_name_cannot_be_read_is_the_operators_case() {
+    let halted = "halt: makes a table whose name cannot be read";
+    let pass = SchemaPolicy { on_other_ddl: OnOtherDdl::Pass, ..policy() };
+    let ignore = SchemaPolicy { on_create_table: OnCreateTable::Ignore, ..policy() };
+    for policy in [policy(), pass, ignore] {
+        assert_eq!(told(decided(Act::Unnamed, &policy)), halted);
+    }
+    let place = Mark::Postgres(Lsn(100)).to_string();
+    let done = SchemaPolicy { done: Some(place), ..policy() };
+    assert!(told(decided(Act::Unnamed, &done)).starts_with("nothing"));
+}
+
+#[test]
 fn a_table_is_made_like_one_that_the_target_has_as_it_was() {
     let tables = [table(1, "early"), table(2, "late")];
     let coverage = Coverage::new(&tables, &[entry(1, 0, 50), entry(2, 0, 150)]).unwrap();

@@ -4,10 +4,12 @@
 //! what a target runs, so only that is read which has to be known beside it: the tables, the names
 //! that they have afterwards, whether it matters for rows, what goes for ever. Strict: a statement
 //! of which any part at the uppermost level is not known is [`Act::Other`], and nobody guesses: only
-//! which table it makes is told, since the rows of that one follow.
+//! which table it makes is told, since the rows of that one follow. That much is read of a statement
+//! of which nothing else is certain, too, and where not even that can be, it is said.
 //! Grammar: the manual, "Data Definition Statements", of MySQL and of MariaDB.
 
-use super::token::{Kind, Token, tokens};
+use super::query;
+use super::token::{Comments, Kind, Token, beginning, tokens};
 use crate::model::{Act, Alter, Statement, TableName};
 
 /// What a definition does, and how much of its text is the definition.
@@ -24,7 +26,7 @@ pub(super) struct Definition {
 
 /// Reads a definition. `lower` says that the server keeps names of tables in lower case.
 pub(super) fn read(text: &[u8], statement: &Statement, lower: bool) -> Definition {
-    let all = tokens(text, statement).unwrap_or_default();
+    let Some(all) = tokens(text, statement) else { return unclear(text, statement, lower) };
     let (body, len) = match all.as_slice() {
         // How MySQL logs CREATE TABLE ... SELECT (sql_table.cc); a client may not say it.
         [body @ .., start, transaction]
@@ -41,8 +43,46 @@ pub(super) fn read(text: &[u8], statement: &Statement, lower: bool) -> Definitio
             && (words[2].is("CASCADE") || words[2].is("SET"))
     });
     let template = parser.template();
-    let act = parser.act().unwrap_or_else(|| Act::Other(parser.made()));
+    let act = parser.act().unwrap_or_else(|| match parser.made() {
+        None if query::makes_table(text) => Act::Unnamed,
+        made => Act::Other(made),
+    });
     Definition { act, cascades, template, len }
+}
+
+/// Reads a definition that has no tokens: the table that it makes.
+fn unclear(text: &[u8], statement: &Statement, lower: bool) -> Definition {
+    let act = match made_at_first(text, statement, lower) {
+        None if query::makes_table(text) => Act::Unnamed,
+        made => Act::Other(made),
+    };
+    let words: Vec<String> = String::from_utf8_lossy(text)
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_uppercase)
+        .collect();
+    let cascades = words.windows(3).any(|words| {
+        matches!(
+            [&*words[0], &*words[1], &*words[2]],
+            ["ON", "DELETE" | "UPDATE", "CASCADE" | "SET"]
+        )
+    });
+    Definition { act, cascades, template: None, len: text.len() }
+}
+
+/// The table that a statement makes, where that is certain by how it begins: whichever server executes
+/// which of its comments, and whatever follows.
+fn made_at_first(text: &[u8], statement: &Statement, lower: bool) -> Option<TableName> {
+    let read = |comments| {
+        let (tokens, is_whole) = beginning(text, statement, comments);
+        let made = |tokens| Parser { tokens, database: &statement.database, lower }.made();
+        let found = made(&tokens)?;
+        // A name may go on behind what is certain, unless something else follows there.
+        let before = tokens.split_last().and_then(|(_, before)| made(before));
+        (is_whole || before.as_ref() == Some(&found)).then_some(found)
+    };
+    let found = read(Comments::Executed)?;
+    (read(Comments::Skipped)? == found).then_some(found)
 }
 
 impl Token {

@@ -241,6 +241,19 @@ pub(super) fn verb(text: &[u8]) -> Verb {
     }
 }
 
+/// Whether a statement makes a table for all to see, whatever else it says.
+pub(super) fn makes_table(text: &[u8]) -> bool {
+    let mut words = Words { rest: text };
+    words.next_word() == "CREATE"
+        && (0..WORDS_BEFORE_KIND)
+            .map_while(|_| {
+                let word = words.next_word();
+                (!word.is_empty() || words.skip_other()).then_some(word)
+            })
+            .find(|word| matches!(&**word, "TABLE" | "INDEX" | "TEMPORARY"))
+            .is_some_and(|word| word == "TABLE")
+}
+
 /// A statement's first words, where the rest may hold what is not to be shown.
 const WORDS_TOLD: usize = 3;
 
@@ -249,7 +262,7 @@ const CHARACTERS_TOLD: usize = 1000;
 
 /// A definition as far as it may be shown: of one that is not understood its first words.
 pub(super) fn told(act: &Act, text: &[u8]) -> String {
-    if let Act::Other(_) = act {
+    if let Act::Other(_) | Act::Unnamed = act {
         let mut words = Words { rest: text };
         let first: Vec<_> = (0..WORDS_TOLD).map(|_| words.next_word()).collect();
         return first.join(" ").trim_end().to_owned();

@@ -128,6 +128,9 @@ impl Registry {
         self.tables.values().any(|known| {
             known.name.schema.eq_ignore_ascii_case(database)
                 || mentions(text, &known.name.name)
+            // Whichever it makes, its rows are lost where it is not told.
+            Act::Unnamed if self.wanted.is_some() => true,
+            Act::Unnamed => self.may_concern(&statement.database, &statement.text),
                 || mentions(text, &known.name.schema)
         })
     }

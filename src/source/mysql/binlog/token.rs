@@ -3,7 +3,7 @@
 //! In: the text, and the settings that it ran under. Out: tokens, with what stands in executable
 //! comments among them. Where it depends on the server's version or on an unusual character set
 //! what a byte means, there are no tokens at all: the caller then takes the statement as not
-//! understood. It knows no statement. Rules: the manual, "Comments", "Schema Object Names",
+//! understood, and may still look at how it begins. It knows no statement. Rules: the manual, "Comments", "Schema Object Names",
 //! "String Literals".
 
 use crate::model::Statement;
@@ -39,19 +39,47 @@ pub(super) enum Kind {
     Sign(u8),
 }
 
+/// What becomes of comments that some servers execute and others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comments {
+    /// There are no tokens behind them.
+    Uncertain,
+    /// What stands in them is among the tokens.
+    Executed,
+    /// They are passed over.
+    Skipped,
+}
+
 /// Takes a statement apart. None where not every byte is certain.
 pub(super) fn tokens(text: &[u8], statement: &Statement) -> Option<Vec<Token>> {
-    if !is_utf8(statement.client_charset) && !text.is_ascii() {
-        return None;
-    }
-    let lexer = Lexer {
-        text: std::str::from_utf8(text).ok()?.as_bytes(),
+    let (tokens, is_whole) = beginning(text, statement, Comments::Uncertain);
+    is_whole.then_some(tokens)
+}
+
+/// The tokens in front of the first byte that is not certain, of which the last may go on behind it, and
+/// whether there is none.
+pub(super) fn beginning(
+    text: &[u8],
+    statement: &Statement,
+    comments: Comments,
+) -> (Vec<Token>, bool) {
+    let certain = match std::str::from_utf8(text) {
+        Ok(_) => text.len(),
+        Err(error) => error.valid_up_to(),
+    };
+    let ascii = || text.iter().take_while(|byte| byte.is_ascii()).count();
+    let certain = if is_utf8(statement.client_charset) { certain } else { ascii() };
+    let mut lexer = Lexer {
+        text: &text[..certain],
         at: 0,
         ansi_quotes: statement.sql_mode & ANSI_QUOTES != 0,
         escapes: statement.sql_mode & NO_BACKSLASH_ESCAPES == 0,
+        comments,
         in_comment: false,
     };
-    lexer.all()
+    let mut tokens = Vec::new();
+    let ended = lexer.all(&mut tokens).is_some();
+    (tokens, ended && certain == text.len())
 }
 
 /// Whether a collation, by its number, is one of UTF-8.
@@ -65,18 +93,19 @@ struct Lexer<'a> {
     at: usize,
     ansi_quotes: bool,
     escapes: bool,
+    comments: Comments,
     /// An executable comment is open.
     in_comment: bool,
 }
 
 impl Lexer<'_> {
-    fn all(mut self) -> Option<Vec<Token>> {
-        let mut tokens = Vec::new();
+    /// Reads all there is. None where something is not certain, or does not end.
+    fn all(&mut self, tokens: &mut Vec<Token>) -> Option<()> {
         loop {
             self.skip_blanks()?;
             let at = self.at;
             let Some(&byte) = self.text.get(at) else {
-                return (!self.in_comment).then_some(tokens);
+                return (!self.in_comment).then_some(());
             };
             let kind = match byte {
                 b'`' => Kind::Quoted(String::from_utf8(self.quoted(b'`', false)?).ok()?),
@@ -101,18 +130,20 @@ impl Lexer<'_> {
             let blanks = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let rest = &rest[blanks..];
             self.at += blanks;
+            let digits =
+                |from: usize| rest[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             if rest.starts_with(b"/*M!") {
                 // One server executes it, the other does not.
-                return None;
-            } else if let Some(behind) = rest.strip_prefix(b"/*!") {
-                let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                let version = std::str::from_utf8(&behind[..digits]).ok()?;
-                let version = if digits == 0 { 0 } else { version.parse::<u32>().ok()? };
+                self.meet(4 + digits(4))?;
+            } else if rest.starts_with(b"/*!") {
+                let version = std::str::from_utf8(&rest[3..3 + digits(3)]).ok()?;
+                let version = if version.is_empty() { 0 } else { version.parse::<u32>().ok()? };
                 if self.in_comment || version > EXECUTED_EVERYWHERE {
-                    return None;
+                    self.meet(3 + digits(3))?;
+                } else {
+                    self.in_comment = true;
+                    self.at += 3 + digits(3);
                 }
-                self.in_comment = true;
-                self.at += 3 + digits;
             } else if self.in_comment && rest.starts_with(b"*/") {
                 self.in_comment = false;
                 self.at += 2;
@@ -122,6 +153,26 @@ impl Lexer<'_> {
                 self.at += find(rest, b"\n").map_or(rest.len(), |end| end + 1);
             } else {
                 return Some(());
+            }
+        }
+    }
+
+    /// Goes into a comment that some servers execute, behind its sign of so many bytes, or passes over
+    /// it.
+    fn meet(&mut self, sign: usize) -> Option<()> {
+        match self.comments {
+            Comments::Uncertain => None,
+            Comments::Executed => {
+                self.in_comment = true;
+                self.at += sign;
+                Some(())
+            }
+            Comments::Skipped => {
+                let inside = &self.text[self.at + sign..];
+                let len = find(inside, b"*/")?;
+                let nested = find(&inside[..len], b"/*").is_some();
+                self.at += sign + len + 2;
+                (!nested).then_some(())
             }
         }
     }
@@ -206,6 +257,13 @@ mod tests {
         {
             assert_eq!(of(text, 0), None, "{text}");
         }
+        assert_eq!(
+            tokens(
+                b"ALTER TABLE t \xFF",
+                &Statement { client_charset: 45, ..Statement::default() }
+            ),
+            None
+        );
         let gbk = Statement { client_charset: 28, ..Statement::default() };
         assert_eq!(tokens("ALTER TABLE é".as_bytes(), &gbk), None);
         assert!(tokens(b"ALTER TABLE t", &gbk).is_some());

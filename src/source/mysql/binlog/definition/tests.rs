@@ -115,7 +115,6 @@ fn what_is_not_certain_is_not_understood() {
     for text in [
         "",
         "CREATE",
-        "CREATE TABLE",
         "CREATE TABLE t SELECT 1",
         "CREATE TABLE t (a int) AS TABLE u",
         "CREATE OR REPLACE TABLE t (a int)",
@@ -164,6 +163,60 @@ fn what_is_made_is_told_where_the_rest_is_not_understood() {
         ("ALTER TABLE t DROP PARTITION p", None),
     ] {
         assert_eq!(of(text), Act::Other(made.map(table)), "{text}");
+    }
+}
+
+/// The name that a statement of a session makes a table of, which is not understood otherwise.
+fn made(text: &[u8], client_charset: u16) -> Result<Option<TableName>, ()> {
+    let statement = Statement { database: "shop".into(), client_charset, ..Statement::default() };
+    match read(text, &statement, false).act {
+        Act::Other(made) => Ok(made),
+        Act::Unnamed => Err(()),
+        act => panic!("{act:?}"),
+    }
+}
+
+#[test]
+fn what_is_made_is_told_by_how_it_begins() {
+    const UTF8: u16 = 45;
+    const LATIN1: u16 = 8;
+    for (text, charset, name) in [
+        (&b"CREATE TABLE t (a int /*!80023 INVISIBLE */)"[..], UTF8, "t"),
+        (b"CREATE TABLE `x`.`a b` (a text /*M!100301 COMPRESSED*/)", UTF8, "x.a b"),
+        (b"CREATE TABLE t (a int COMMENT '\xE9')", LATIN1, "t"),
+        (b"CREATE TABLE t (a int COMMENT '\xE9')", UTF8, "t"),
+        (b"CREATE TABLE /*M!100100 IF NOT EXISTS */ x . t (a int)", UTF8, "x.t"),
+        (b"CREATE /*M!100100 OR REPLACE */ TABLE t (a int)", UTF8, "t"),
+        (b"/*!80000 CREATE TABLE t */ (a int COMMENT 'x", UTF8, ""),
+        (b"CREATE TABLE t (a int) COMMENT 'it", UTF8, "t"),
+        (b"CREATE TABLE t\xE9 (a int)", LATIN1, ""),
+        (b"CREATE TABLE t \xA0.u (a int)", LATIN1, ""),
+        (b"CREATE TABLE `t\xE9` (a int)", LATIN1, ""),
+        (b"CREATE TABLE x.\xE9 (a int)", LATIN1, ""),
+        (b"CREATE TABLE /*!99999 x. */ t (a int)", UTF8, ""),
+        (b"CREATE TABLE /*!99999 x /* y */ . */ t (a int)", UTF8, ""),
+        (b"CREATE TABLE", UTF8, ""),
+    ] {
+        let expected = if name.is_empty() { Err(()) } else { Ok(Some(table(name))) };
+        assert_eq!(made(text, charset), expected, "{}", String::from_utf8_lossy(text));
+    }
+    for text in [
+        &b"CREATE INDEX i ON t (a) COMMENT '\xE9'"[..],
+        b"ALTER TABLE t ADD a int COMMENT '\xE9'",
+        b"CREATE SEQUENCE `table` COMMENT 'in a table \xE9'",
+        b"CREATE TEMPORARY TABLE t (a int COMMENT '\xE9')",
+    ] {
+        assert_eq!(made(text, LATIN1), Ok(None), "{}", String::from_utf8_lossy(text));
+    }
+}
+
+#[test]
+fn a_foreign_key_is_told_though_the_rest_is_not_understood() {
+    let statement = Statement { client_charset: 45, ..Statement::default() };
+    let key = "FOREIGN KEY (a) REFERENCES p (a) ON DELETE";
+    for (rule, expected) in [("CASCADE", true), ("SET NULL", true), ("RESTRICT", false)] {
+        let text = format!("CREATE TABLE t (a int /*!80023 INVISIBLE */, {key} {rule})");
+        assert_eq!(read(text.as_bytes(), &statement, false).cascades, expected, "{text}");
     }
 }
 
