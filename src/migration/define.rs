@@ -52,6 +52,9 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 }
                 self.note(step.tables.iter().map(|redefined| &redefined.table));
                 self.target.define(&step).await?;
+                if change.end.is_none() && step.created.is_none() {
+                    self.source.pass_by(&change.mark);
+                }
             }
             Course::Recopy(tables) => {
                 recopies.count(migration, &tables)?;

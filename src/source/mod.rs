@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, KeyBound, Position,
-    Relation, RowForm, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table, TableId,
-    ValueKind,
+    Alteration, CarriedSchema, Chunk, ChunkRange, Drift, Failure, HeldSnapshot, KeyBound, Mark,
+    Position, Relation, RowForm, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
+    TableId, ValueKind,
 };
 
 pub mod channel;
@@ -181,6 +181,10 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
     fn confirm(&self, _from: &Position) -> impl Future<Output = Result<(), Failure>> + Send {
         std::future::ready(Ok(()))
     }
+
+    /// Has the log be read past the definition of tables at this place, whose transaction goes on with
+    /// rows: it was passed by, and they are not.
+    fn pass_by(&self, _place: &Mark) {}
 
     /// Reads the log from `from` on, which is confirmed, and sends what it says, until `out` is closed. Acknowledges
     /// what `durable` says, and nothing else.

@@ -121,12 +121,18 @@ pub fn decide(change: &Arc<SchemaChange>, ground: &Ground<'_>) -> Result<Course,
     let case = Case { change, ground };
     let course = case.course()?;
     match &course {
-        // The log is read again from before it, and must not come upon it as it did now.
-        Course::Step(step) if change.end.is_none() && step.created.is_none() => {
+        // The log is read again from before it, and does not come upon it as it did now where it
+        // makes a table that is known then, or nothing is done about it at all.
+        Course::Step(step) if change.end.is_none() && step.created.is_none() && does_any(step) => {
             Err(case.refuse(Why::Rows))
         }
         Course::Step(_) | Course::Recopy(_) => Ok(course),
     }
+}
+
+/// Whether a step does more than to pass something by.
+fn does_any(step: &SchemaStep) -> bool {
+    step.run != Deed::Nothing || !step.gone.is_empty()
 }
 
 struct Case<'a> {
@@ -161,13 +167,13 @@ impl Case<'_> {
             }
             // Passed by, the rows that it had would stay.
             Act::Other(Some(table)) if self.known(table).is_some() => Err(self.refuse(Why::Made)),
+            Act::Unnamed => Err(self.refuse(Why::Unnamed)),
             Act::Other(_) => match ground.policy.on_other_ddl {
                 OnOtherDdl::Halt => Err(self.refuse(Why::Other)),
                 OnOtherDdl::Pass => {
                     tracing::warn!(place = %change.mark, "the source ran {}: passed by", change.told);
                     Ok(self.pass("it is not understood"))
                 }
-            Act::Unnamed => Err(self.refuse(Why::Unnamed)),
             },
         }
     }

@@ -330,6 +330,32 @@ async fn a_table_in_another_database_is_known_by_its_name_though_the_rest_is_not
     run("caught-up").finished().await.expect_halt("SCHEMA_CHANGED");
 }
 
+/// The rows stand in the same transaction.
+async fn a_table_with_its_rows_is_left_out(release: Release) {
+    let pair = begun(release).await;
+    pair.source_sql(
+        "CREATE TABLE picked AS SELECT id, owner FROM account; UPDATE picked SET owner = 'x'; \
+         INSERT INTO account (owner, balance) VALUES ('eve', 3)",
+    )
+    .await;
+    let ignoring = ["--until", "caught-up", "--on-create-table", "ignore"];
+    let run = Dunlin::run(&pair, "run", &ignoring).await.expect_code(0);
+    run.expect_said("is left out");
+    pair.source_sql("UPDATE account SET balance = 4 WHERE owner = 'eve'; DROP TABLE picked").await;
+    Dunlin::run(&pair, "run", &ignoring).await.expect_code(0);
+    assert_same(&pair).await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_a_table_with_its_rows_is_left_out() {
+    a_table_with_its_rows_is_left_out(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_a_table_with_its_rows_is_left_out() {
+    a_table_with_its_rows_is_left_out(Release::MARIADB_11_8).await;
+}
+
 #[tokio::test]
 async fn what_the_target_refuses_is_run_once_it_is_mended() {
     let pair = begun(Release::MARIADB_11_8).await;

@@ -35,7 +35,7 @@ mod snapshot;
 mod split;
 mod unlocked;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -54,7 +54,7 @@ use crate::connect::mysql::quote::quote_literal;
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
-    Alteration, Bracket, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Position,
+    Alteration, Bracket, CarriedSchema, ChunkRange, Drift, Failure, HeldSnapshot, Mark, Position,
     Relation, SchemaFacts, SequenceValue, SourceHealth, SourceIdentity, SourceSurvey, Table,
     TableId,
 };
@@ -95,6 +95,8 @@ struct Shared {
     positioning: Positioning,
     habits: binlog::Habits,
     options: Options,
+    /// The definition that was passed by last.
+    passed: Mutex<Option<Mark>>,
 }
 
 /// So often a table that is not to be seen is looked for again.
@@ -134,7 +136,8 @@ impl MySqlSource {
             explicit_timestamps: settings.on("explicit_defaults_for_timestamp"),
         };
         let site = Site::of(endpoint, settings.server());
-        let shared = Shared { site, control, positioning, habits, options };
+        let passed = Mutex::default();
+        let shared = Shared { site, control, positioning, habits, options, passed };
         Ok(MySqlSource { shared: Arc::new(shared) })
     }
 
@@ -451,10 +454,16 @@ impl Source for MySqlSource {
         tables: &[Table],
         out: BatchSender,
         _durable: watch::Receiver<Position>,
+    fn pass_by(&self, place: &Mark) {
+        let mut passed = self.shared.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        *passed = Some(place.clone());
+    }
+
     ) -> Result<(), Failure> {
-        let Shared { site, options, habits, .. } = &*self.shared;
+        let Shared { site, options, habits, passed, .. } = &*self.shared;
         let wanted = self.wanted(&options.selection);
-        let registry = binlog::Registry::new(tables).selecting(wanted, *habits);
+        let passed = passed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let registry = binlog::Registry::new(tables).selecting(wanted, *habits).passing_by(passed);
         log::read(site.clone(), from, registry, out, options.source_timeout).await
     }
 

@@ -219,15 +219,17 @@ fn a_table_that_is_made_in_a_way_not_understood_is_not_left_out_in_silence() {
 }
 
 #[test]
-fn what_rows_of_its_own_follow_makes_a_table_or_halts() {
+fn what_rows_of_its_own_follow_makes_a_table_or_is_passed_by() {
     let with = |act, policy| told(decided_within(act, &policy, None));
     let create = || Act::Create(name("new"));
     assert_eq!(with(create(), policy()), "as written 5:new>new");
-    let halted = "halt: stands before rows of its own transaction, which would come without it";
     let ignore = SchemaPolicy { on_create_table: OnCreateTable::Ignore, ..policy() };
-    assert_eq!(with(create(), ignore), halted);
+    assert_eq!(with(create(), ignore), "nothing");
     let pass = SchemaPolicy { on_other_ddl: OnOtherDdl::Pass, ..policy() };
-    assert_eq!(with(Act::Other(None), pass), halted);
+    assert_eq!(with(Act::Other(None), pass), "nothing");
+    assert_eq!(with(Act::Other(Some(name("late"))), policy()), "nothing", "it was copied later");
+    let halted = "halt: stands before rows of its own transaction, which would come without it";
+    assert_eq!(with(alter("early", true), policy()), halted);
 }
 
 #[test]

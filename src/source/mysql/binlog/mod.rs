@@ -466,6 +466,9 @@ impl Decoder {
         let (State::Named(transaction) | State::Open(transaction)) = &self.state else {
             return Err(Problem::OutOfPlace("it belongs to no transaction"));
         };
+        if self.registry.passes_by(&transaction.mark) {
+            return self.end_definition(opens, page);
+        }
         if transaction.told {
             return Err(Problem::OutOfPlace("a definition stands behind rows"));
         }

@@ -13,7 +13,7 @@ use super::column::{Kind, Logged, code};
 use super::cursor::{Cursor, bit};
 use super::error::Problem;
 use crate::model::{
-    Act, Column, ColumnOrder, Identity, Relation, RelationColumn, Statement, Table, TableId,
+    Act, Column, ColumnOrder, Identity, Mark, Relation, RelationColumn, Statement, Table, TableId,
     TableName,
 };
 use crate::source::mysql::relations::Wanted;
@@ -25,6 +25,8 @@ pub struct Registry {
     /// Which tables are to be followed that come; none where that is not known.
     wanted: Option<Wanted>,
     server: Habits,
+    /// The place of a definition that is not told.
+    passed: Option<Mark>,
 }
 
 /// What a server does to definitions.
@@ -85,6 +87,17 @@ impl Registry {
         Registry { server, ..self }
     }
 
+    /// Says which definition was told before, and is not to be told again.
+    #[must_use]
+    pub(in crate::source::mysql) fn passing_by(self, passed: Option<Mark>) -> Self {
+        Registry { passed, ..self }
+    }
+
+    /// Whether the definition at this place was told before.
+    pub(super) fn passes_by(&self, place: &Mark) -> bool {
+        self.passed.as_ref() == Some(place)
+    }
+
     /// What the server does to definitions.
     pub(super) fn server(&self) -> Habits {
         self.server
@@ -115,6 +128,9 @@ impl Registry {
             Act::Rename(pairs) => {
                 pairs.iter().any(|(from, to)| self.knows(from) || self.selects(to))
             }
+            // Whichever it makes, its rows are lost where it is not told.
+            Act::Unnamed if self.wanted.is_some() => true,
+            Act::Unnamed => self.may_concern(&statement.database, &statement.text),
             Act::Other(made) => {
                 made.as_ref().is_some_and(|table| self.selects(table))
                     || self.may_concern(&statement.database, &statement.text)
@@ -128,9 +144,6 @@ impl Registry {
         self.tables.values().any(|known| {
             known.name.schema.eq_ignore_ascii_case(database)
                 || mentions(text, &known.name.name)
-            // Whichever it makes, its rows are lost where it is not told.
-            Act::Unnamed if self.wanted.is_some() => true,
-            Act::Unnamed => self.may_concern(&statement.database, &statement.text),
                 || mentions(text, &known.name.schema)
         })
     }
