@@ -8,8 +8,9 @@ use std::path::Path;
 use dunlin::demo::mysql::release::Flavour;
 use dunlin::demo::mysql::{Release, Server, ServerOptions};
 use mysql_async::prelude::Queryable;
+use tokio::task::JoinHandle;
 
-use crate::support::mysql::{MySqlPair, batch, row};
+use crate::support::mysql::{MySqlPair, batch, holds, row, wait_until_following};
 use crate::support::pair::DATABASE;
 use crate::support::{Dunlin, wait_until};
 
@@ -84,34 +85,46 @@ async fn mariadb_11_8_halts_where_the_log_was_thrown_away() {
     log_is_thrown_away(Release::MARIADB_11_8.into()).await;
 }
 
-/// A commit that is in the log and cannot be seen, since no replica confirms it.
-async fn semi_synchronous_stall(release: Release) {
+/// How a server is set up for commits that are in the log and cannot be seen, since no replica confirms
+/// them; how that is switched; and how it is seen that one waits.
+fn semi_synchronous(release: Release) -> (&'static str, impl Fn(&str) -> String, String) {
     let (load, name) = match release.flavour {
         Flavour::MySql => {
             ("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'", "source")
         }
         Flavour::MariaDb => ("SET GLOBAL rpl_semi_sync_master_wait_no_slave = ON", "master"),
     };
-    let set = |value: &str| {
+    let set = move |value: &str| {
         format!(
             "SET GLOBAL rpl_semi_sync_{name}_wait_point = 'AFTER_SYNC', \
              GLOBAL rpl_semi_sync_{name}_timeout = 3600000, GLOBAL rpl_semi_sync_{name}_enabled = {value}"
         )
     };
-    let pair = MySqlPair::of(release).await;
-    pair.source_sql(ITEM).await;
-    pair.source_sql(load).await;
+    (load, set, format!("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_{name}_wait_sessions'"))
+}
+
+/// Begins a commit, and waits until it waits for a replica.
+async fn stall(pair: &MySqlPair, waits: &str) -> JoinHandle<()> {
     let mut stalled = pair.on_source().await;
-    stalled.query_drop(set("ON")).await.unwrap();
     let stalled = tokio::spawn(async move {
         stalled.query_drop("INSERT INTO item (v) VALUES ('in the log alone')").await.unwrap();
     });
     let mut session = pair.on_source().await;
-    let waits = format!("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_{name}_wait_sessions'");
     wait_until("a commit waits for a replica", async || {
-        row::<(String, String)>(&mut session, &waits).await.1 == "1"
+        row::<(String, String)>(&mut session, waits).await.1 == "1"
     })
     .await;
+    stalled
+}
+
+async fn semi_synchronous_stall(release: Release) {
+    let (load, set, waits) = semi_synchronous(release);
+    let pair = MySqlPair::of(release).await;
+    pair.source_sql(ITEM).await;
+    pair.source_sql(load).await;
+    pair.source_sql(&set("ON")).await;
+    let stalled = stall(&pair, &waits).await;
+    let mut session = pair.on_source().await;
     let (seen,): (u32,) = row(&mut session, "SELECT count(*) FROM item").await;
     assert_eq!(seen, 2);
     let mut run = Dunlin::start(&pair, "run", &["--until", "caught-up"]);
@@ -120,6 +133,38 @@ async fn semi_synchronous_stall(release: Release) {
     stalled.await.unwrap();
     run.finished().await.expect_code(0);
     pair.assert_equal().await;
+}
+
+/// The target has what the source does not show yet: the log is of that source for all that.
+async fn semi_synchronous_stall_of_a_stream(release: Release) {
+    let (load, set, waits) = semi_synchronous(release);
+    let pair = MySqlPair::of(release).await;
+    pair.source_sql(ITEM).await;
+    pair.source_sql(load).await;
+    let run = Dunlin::start(&pair, "run", &[]);
+    wait_until_following(&pair).await;
+    pair.source_sql(&set("ON")).await;
+    let stalled = stall(&pair, &waits).await;
+    let arrived = "count(*) = 1 FROM item WHERE v = 'in the log alone'";
+    holds(&pair, "the row arrives", arrived).await;
+    run.interrupt().await.expect_code(0);
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    let (seen,): (u32,) = row(&mut pair.on_source().await, "SELECT count(*) FROM item").await;
+    assert_eq!(seen, 2);
+    pair.source_sql(&set("OFF")).await;
+    stalled.await.unwrap();
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    pair.assert_equal().await;
+}
+
+#[tokio::test]
+async fn mysql_9_7_a_commit_that_stalls_does_not_end_the_stream() {
+    semi_synchronous_stall_of_a_stream(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_a_commit_that_stalls_does_not_end_the_stream() {
+    semi_synchronous_stall_of_a_stream(Release::MARIADB_11_8).await;
 }
 
 #[tokio::test]

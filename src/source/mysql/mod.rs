@@ -442,10 +442,21 @@ impl Source for MySqlSource {
     /// A server that was reset gives names anew: what it then has under one that is on the target already
     /// it would leave out.
     async fn confirm(&self, from: &Position) -> Result<(), Failure> {
-        match self.position().await?.reaches(from) {
+        let Shared { control, positioning, .. } = &*self.shared;
+        let all = match positioning {
+            // Whoever waits for a replica has its transaction in the log, and is not done with it.
+            Positioning::Gtid => catalog::named(control).await?,
+            Positioning::MariaGtid | Positioning::File => self.position().await?,
+        };
+        match all.reaches(from) {
             true => Ok(()),
             false => Err(SourceError::Behind { position: from.clone() }.into()),
         }
+    }
+
+    fn pass_by(&self, place: &Mark) {
+        let mut passed = self.shared.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        *passed = Some(place.clone());
     }
 
     async fn stream(
@@ -454,11 +465,6 @@ impl Source for MySqlSource {
         tables: &[Table],
         out: BatchSender,
         _durable: watch::Receiver<Position>,
-    fn pass_by(&self, place: &Mark) {
-        let mut passed = self.shared.passed.lock().unwrap_or_else(PoisonError::into_inner);
-        *passed = Some(place.clone());
-    }
-
     ) -> Result<(), Failure> {
         let Shared { site, options, habits, passed, .. } = &*self.shared;
         let wanted = self.wanted(&options.selection);
