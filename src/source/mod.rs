@@ -110,6 +110,18 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
         table: &Table,
     ) -> impl Future<Output = Result<Option<Position>, Failure>> + Send;
 
+    /// Where the log behind `from` drops a table that is not there any more: a position in front of
+    /// that, behind all that the log has of its rows until then. None where the table is there. Fails
+    /// where it went in another way, or nobody can tell. A source whose readers find nothing in place of
+    /// such a table is not asked.
+    fn dropped(
+        &self,
+        _from: &Position,
+        _table: &Table,
+    ) -> impl Future<Output = Result<Option<Position>, Failure>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Lets go of a snapshot.
     fn release(&self, held: &HeldSnapshot) -> impl Future<Output = Result<(), Failure>> + Send;
 

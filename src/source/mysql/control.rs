@@ -70,6 +70,9 @@ pub(super) fn is_denied(number: Option<u16>) -> bool {
     matches!(number, Some(1044 | 1045 | 1142 | 1143 | 1227 | 1401))
 }
 
+/// `ER_NO_SUCH_TABLE`.
+pub(super) const NO_SUCH_TABLE: u16 = 1146;
+
 /// `ER_KEY_DOES_NOT_EXIST`: the table has no index of the name that a hint gives.
 pub(super) const NO_SUCH_INDEX: u16 = 1176;
 

@@ -150,25 +150,25 @@ impl MySqlSource {
         self.find(&self.wanted(&self.shared.options.selection)).await
     }
 
-    /// These tables as they are now. One that is being emptied is not to be seen for a moment.
-    async fn as_of_now(&self, tables: &[&Table]) -> Result<Vec<Table>, Failure> {
+    /// These tables as they are now; none where one is not there. One that is being emptied is not to be
+    /// seen for a moment.
+    async fn as_of_now(&self, tables: &[&Table]) -> Result<Vec<Option<Table>>, Failure> {
         let wanted = self.wanted(&self.shared.options.selection);
         let once = relations::tables_once(&self.shared.control, &wanted).await?.tables;
         let unchanged = |table: &&Table| once.iter().find(|now| now.has_shape_of(table)).cloned();
-        if let Some(now) = tables.iter().map(unchanged).collect() {
-            return Ok(now);
+        let seen: Vec<Option<Table>> = tables.iter().map(unchanged).collect();
+        if seen.iter().all(Option::is_some) {
+            return Ok(seen);
         }
         let mut looks = 0;
         loop {
             let found = self.found().await?.tables;
-            let now = |table: &&Table| {
-                let now = found.iter().find(|now| now.name == table.name);
-                now.cloned().ok_or_else(|| SourceError::Gone { table: table.name.to_string() })
-            };
-            match tables.iter().map(now).collect::<Result<_, _>>() {
-                Err(_) if looks < MOST_LOOKS => looks += 1,
-                seen => return Ok(seen?),
+            let now = |table: &&Table| found.iter().find(|now| now.name == table.name).cloned();
+            let seen: Vec<Option<Table>> = tables.iter().map(now).collect();
+            if looks == MOST_LOOKS || seen.iter().all(Option::is_some) {
+                return Ok(seen);
             }
+            looks += 1;
             tokio::time::sleep(LOOK_PAUSE).await;
         }
     }
@@ -206,6 +206,14 @@ impl MySqlSource {
             position: low,
             handle: handle.map_err(|source| SourceError::Handle { source })?,
         })
+    }
+
+    /// The log from a position up to now.
+    async fn stretch(&self, from: Position) -> Result<emptied::Stretch<'_>, Failure> {
+        let Shared { site, options, habits, .. } = &*self.shared;
+        let until = self.position().await?;
+        let silence = options.source_timeout;
+        Ok(emptied::Stretch { site, habits: *habits, from, until, silence })
     }
 
     /// The columns of a table, as far as making them again needs.
@@ -321,15 +329,21 @@ impl Source for MySqlSource {
         held: &HeldSnapshot,
         table: &Table,
     ) -> Result<Option<Position>, Failure> {
-        let Shared { site, options, habits, .. } = &*self.shared;
-        let stretch = emptied::Stretch {
-            site,
-            habits: *habits,
-            from: held.position.clone(),
-            until: self.position().await?,
-            silence: options.source_timeout,
+        emptied::since(self.stretch(held.position.clone()).await?, table).await
+    }
+
+    async fn dropped(&self, from: &Position, table: &Table) -> Result<Option<Position>, Failure> {
+        if self.as_of_now(&[table]).await?.iter().all(Option::is_some) {
+            return Ok(None);
+        }
+        let stretch = self.stretch(from.clone()).await?;
+        // Rows of a family change each other without a word in the log.
+        let before = match table.cascades {
+            None => emptied::before_drop(stretch, table).await?,
+            Some(_) => None,
         };
-        emptied::since(stretch, table).await
+        let gone = || SourceError::Gone { table: table.name.to_string() };
+        Ok(Some(before.ok_or_else(gone)?))
     }
 
     async fn release(&self, _held: &HeldSnapshot) -> Result<(), Failure> {
@@ -388,6 +402,8 @@ impl Source for MySqlSource {
         }
         let mut read = Vec::new();
         for (table, now) in tables.iter().zip(self.as_of_now(&tables).await?) {
+            // Where it went is told once it is to be read.
+            let Some(now) = now else { continue };
             let described = self.described(table).await?;
             read.extend(alteration::since(table, &now, &described)?);
         }

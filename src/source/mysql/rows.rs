@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::control::NO_SUCH_INDEX;
+use super::control::{NO_SUCH_INDEX, NO_SUCH_TABLE};
 use super::error::SourceError;
 use super::fields::push_row;
 use super::held::{Handle, HeldConnections, Lent};
@@ -28,12 +28,9 @@ use crate::source::{ChunkReader, ChunkRows, Opened};
 /// A buffer is passed on from this size.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// The errors of a table that was rewritten since the snapshot (`ER_TABLE_DEF_CHANGED`) or has not
-/// every column any more that it had (`ER_BAD_FIELD_ERROR`).
-const OVERTAKEN: [u16; 2] = [1412, 1054];
-
-/// `ER_NO_SUCH_TABLE`.
-const NO_SUCH_TABLE: u16 = 1146;
+/// The errors of a table that was rewritten since the snapshot (`ER_TABLE_DEF_CHANGED`), has not
+/// every column any more that it had (`ER_BAD_FIELD_ERROR`), or is not there.
+const OVERTAKEN: [u16; 3] = [1412, 1054, NO_SUCH_TABLE];
 
 /// Reads chunks over a connection that holds the snapshot.
 pub struct MySqlReader {
@@ -45,9 +42,8 @@ pub struct MySqlReader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Readable(Walk),
-    /// It was rewritten since, or lost a column.
+    /// It was rewritten since, lost a column, or is gone.
     Overtaken,
-    Gone,
 }
 
 impl MySqlReader {
@@ -72,7 +68,6 @@ impl MySqlReader {
             };
             match error.server().map(|server| server.number) {
                 Some(NO_SUCH_INDEX) if walk == Walk::Primary => walk = Walk::Key,
-                Some(NO_SUCH_TABLE) => return Ok(Standing::Gone),
                 Some(number) if OVERTAKEN.contains(&number) => return Ok(Standing::Overtaken),
                 Some(_) | None => return Err(error.into()),
             }
@@ -107,10 +102,6 @@ impl ChunkReader for MySqlReader {
             Standing::Overtaken => {
                 self.leave().await?;
                 return Ok(Opened::Outdated);
-            }
-            Standing::Gone => {
-                self.leave().await?;
-                return Err(SourceError::Gone { table: table.name.to_string() }.into());
             }
         };
         let (wire, sound) = self.lent.begin()?;

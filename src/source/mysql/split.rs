@@ -7,7 +7,7 @@
 //! from border to border. No rows cross the wire but the borders, and a wrong guess makes chunks
 //! uneven, never incomplete: a row belongs to the one range that the server's own comparison says.
 
-use super::control::Control;
+use super::control::{Control, NO_SUCH_TABLE};
 use super::range::{Walk, above, key_list};
 use crate::connect::mysql::key::KeyForm;
 use crate::connect::mysql::quote::{quote_ident, quote_name};
@@ -33,7 +33,11 @@ pub(super) async fn split(
     if pieces == 1 || table.primary_key.is_empty() || !table.key_columns().all(has_form) {
         return Ok(vec![ChunkRange::Whole]);
     }
-    let walk = control.walk(table).await?;
+    let walk = match control.walk(table).await {
+        // It went, which whoever reads it sees to.
+        Err(error) if error.number() == Some(NO_SUCH_TABLE) => return Ok(vec![ChunkRange::Whole]),
+        walk => walk?,
+    };
     let rows = (table.estimated_rows / pieces).max(1);
     let most = usize::try_from(pieces.saturating_mul(EXCESS)).unwrap_or(usize::MAX);
     let cut = Cut { control, table, walk, rows, most };
