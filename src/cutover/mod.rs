@@ -462,7 +462,12 @@ where
         }
         let opened = fence.open().await;
         if self.course.stage == CutoverStage::Fencing {
-            // Unsealed, it ends with us in any case.
+            if opened.is_err()
+                && let Err(failure) = self.source.end_fence(Some(left)).await
+            {
+                // Unsealed, it ends with us in any case, once the server notices.
+                tracing::warn!(error = %failure, "the session of the fence is not known to be gone");
+            }
             return Ok(());
         }
         if let Err(failure) = opened {

@@ -392,8 +392,9 @@ async fn clear<S: FencedSource>(
     if let Some(opposite) = opposite.filter(|_| record.stage == CutoverStage::Switching) {
         opposite.refuse().await?;
     }
-    if let Some(left) = may_be_sealed(record) {
-        source.unfence(left).await?;
+    match may_be_sealed(record) {
+        Some(left) => source.unfence(left).await?,
+        None => source.end_fence(record.left.as_ref()).await?,
     }
     if let Some(left) = &record.left {
         tell_hook(left, Purpose::Unfence).await?;

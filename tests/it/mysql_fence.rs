@@ -129,7 +129,11 @@ async fn mariadb_11_8_ends_who_is_in_the_way() {
 }
 
 /// Ends, prepares and commits an XA transaction that a session has begun.
-async fn commit_xa(session: &mut Conn, name: &str, steps: &[&str]) -> Result<(), mysql_async::Error> {
+async fn commit_xa(
+    session: &mut Conn,
+    name: &str,
+    steps: &[&str],
+) -> Result<(), mysql_async::Error> {
     for step in steps {
         session.query_drop(format!("XA {step} '{name}'")).await?;
     }
@@ -225,4 +229,41 @@ async fn what_is_written_behind_the_seal_undoes_the_cutover() {
     pair.source_sql("INSERT INTO board VALUES (2)").await;
     Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
     pair.assert_equal().await;
+}
+
+/// A lock that nobody waits for any more is not had either, where the server has not noticed.
+async fn an_abort_ends_the_session_of_the_fence(release: Release) {
+    let pair = MySqlPair::of(release).await;
+    pair.source_sql(&format!("{SCHEMA}; {TABLES}")).await;
+    pair.target_sql(USER).await;
+    Dunlin::run(&pair, "run", &["--until", "caught-up"]).await.expect_code(0);
+    let (port, mut observer) = (pair.source.port(), pair.on_source().await);
+    let mut resting = connect(port).await;
+    resting.query_drop("BEGIN; UPDATE rest SET n = 2 WHERE id = 1").await.unwrap();
+    let update = "UPDATE rest SET n = 3 WHERE id = 1";
+    let update = AtWork::start(port, &mut observer, update, "state = 'updating'").await;
+    let mut cutover = Dunlin::start(&pair, "cutover", &words(&["--grace", "45s"]));
+    let locks = "SELECT COUNT(*) FROM information_schema.processlist \
+                 WHERE info LIKE 'FLUSH TABLES WITH READ LOCK%' AND state LIKE 'Waiting for %lock'";
+    wait_until("the fence waits", async || {
+        assert!(cutover.is_running());
+        row::<u64>(&mut observer, locks).await == 1
+    })
+    .await;
+    cutover.kill().await;
+    Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
+    assert_eq!(row::<u64>(&mut observer, locks).await, 0, "its session waits on");
+    update.goes_on(&mut observer).await;
+    resting.query_drop("COMMIT").await.unwrap();
+    update.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn mysql_9_7_ends_the_session_of_a_fence_that_is_aborted() {
+    an_abort_ends_the_session_of_the_fence(Release::MYSQL_9_7).await;
+}
+
+#[tokio::test]
+async fn mariadb_11_8_ends_the_session_of_a_fence_that_is_aborted() {
+    an_abort_ends_the_session_of_the_fence(Release::MARIADB_11_8).await;
 }

@@ -77,10 +77,11 @@ impl<'a> Bypass<'a> {
                  had, or has changed rows and not committed them, the cutover is undone",
                 ending[0]
             );
-            findings.push(
-                Finding::info("SESSIONS_OF_OTHERS", "source", seen)
-                    .with_fix(grant(ending[0], "*.*", self.account)),
-            );
+            findings.push(Finding::info("SESSIONS_OF_OTHERS", "source", seen).with_fix(grant(
+                ending[0],
+                "*.*",
+                self.account,
+            )));
         }
         Ok(findings)
     }

@@ -22,9 +22,9 @@ use super::catalog::{self, Positioning, Settings};
 use super::control::Control;
 use super::obstacles::{self, Obstacle};
 use super::{MySqlSource, check, transactions};
-use crate::connect::mysql::{Flavour, StatementError};
 use crate::connect::mysql::privileges::grant;
 use crate::connect::mysql::quote::quote_literal;
+use crate::connect::mysql::{Flavour, StatementError};
 use crate::model::report::{Finding, Severity};
 use crate::model::{
     Code, Disposition, Failure, Fault, Halt, Leftover, Manner, Position, SequenceValue,
@@ -191,7 +191,7 @@ impl MySqlSource {
 
     /// Ends the session of a fence, unless it has ended. Until then a statement of it may still be under
     /// way, and seal the server.
-    async fn end_fence(&self, control: &Control) -> Result<(), Failure> {
+    async fn end_session(&self, control: &Control) -> Result<(), Failure> {
         let since = Instant::now();
         let mut ticks = tokio::time::interval(GONE_INTERVAL);
         let held = format!("SELECT IS_USED_LOCK({})", self.fence_lock());
@@ -288,7 +288,7 @@ impl FencedSource for MySqlSource {
         let doing = "prepare the fence on the source";
         locker.rows(&format!("SET SESSION {settings}"), doing).await?;
         // One of a cutover that was killed may still be there.
-        self.end_fence(&guard).await?;
+        self.end_session(&guard).await?;
         locker.rows(&format!("SELECT GET_LOCK({}, 0)", self.fence_lock()), doing).await?;
         let id = locker.one("SELECT CONNECTION_ID()", doing).await?.number(0);
         let guard_id = guard.one("SELECT CONNECTION_ID()", doing).await?.number(0);
@@ -311,8 +311,12 @@ impl FencedSource for MySqlSource {
 
     async fn unfence(&self, left: &Leftover) -> Result<(), Failure> {
         let (seal, control) = self.sealed(left).await?;
-        self.end_fence(&control).await?;
+        self.end_session(&control).await?;
         control.all(seal.open(), "let writers in on the source").await
+    }
+
+    async fn end_fence(&self, _left: Option<&Leftover>) -> Result<(), Failure> {
+        self.end_session(&self.control_session().await?).await
     }
 
     async fn let_through(&self, left: &Leftover) -> Result<(), Failure> {
@@ -432,7 +436,7 @@ impl ReadLock {
         let now = catalog::position(&self.guard, self.positioning).await?;
         match self.end.as_ref() {
             Some(end) if *end == now => Ok(()),
-            _ => Err(FenceError::Changed { what: "something was written" }.into()),
+            _ => Err(FenceError::Changed { what: "something was written in spite of it" }.into()),
         }
     }
 
@@ -510,6 +514,6 @@ impl WriteFence for ReadLock {
     async fn open(self) -> Result<(), Failure> {
         // It may be waiting for the lock, where the server does not notice that its client is gone; and it
         // can still seal until it is gone.
-        self.source.end_fence(&self.guard).await
+        self.source.end_session(&self.guard).await
     }
 }

@@ -20,7 +20,8 @@ use crate::source::fence::FenceError;
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
 
 /// Who it is that keeps the answer from being made anew.
-const READER: &str = "somebody who reads information_schema.INNODB_TRX more often than every 100 ms";
+const READER: &str =
+    "somebody who reads information_schema.INNODB_TRX more often than every 100 ms";
 
 /// What to do about it.
 const PAUSE_IT: &str = "have it pause, then run the same command again";

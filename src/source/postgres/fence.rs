@@ -322,6 +322,15 @@ impl FencedSource for PostgresSource {
         Ok(())
     }
 
+    async fn end_fence(&self, left: Option<&Leftover>) -> Result<(), Failure> {
+        // To look for what a fence left ends its session.
+        match left {
+            Some(left) => self.sealed(left).await.map(drop),
+            // One that was not recorded had no hook to tell; the server notices that its client is gone.
+            None => Ok(()),
+        }
+    }
+
     async fn let_through(&self, left: &Leftover) -> Result<(), Failure> {
         // What refuses the others knows them.
         match self.sealed(left).await?.refuses {
