@@ -172,7 +172,7 @@ async fn to_be_cut_over<P: Pair>(
     }
     let standing = settled(target).await?;
     if is_at_work(&standing) {
-        return Err(CutoverError::AtWork.into());
+        return Err(CutoverError::AtWork { ends_it: standing.ends_it }.into());
     }
     match standing.migration.phase {
         Phase::CutOver if orders.back => Err(CutoverError::Back.into()),

@@ -93,6 +93,8 @@ pub struct Standing {
     pub deferred: Vec<String>,
     /// A process is at work on it.
     pub running: bool,
+    /// The statement that ends its session, where it is known.
+    pub ends_it: Option<String>,
 }
 
 /// What is about to arrive on a target.

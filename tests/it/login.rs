@@ -394,3 +394,14 @@ async fn no_password_is_seen() {
     assert_no_secret("the output", &finished.stdout);
     assert_servers_saw_no_secret(&pair).await;
 }
+
+#[tokio::test]
+async fn the_server_notices_in_time_that_a_client_is_gone() {
+    let pair = TestPair::start().await;
+    let endpoint =
+        PostgresEndpoint::parse(&pair.source_url(), &Environment::new([("USER", "u")], None))
+            .unwrap();
+    let asked = "SELECT concat_ws(' ', current_setting('tcp_keepalives_idle'), \
+                 current_setting('tcp_keepalives_interval'), current_setting('tcp_keepalives_count'))";
+    assert_eq!(ask(&endpoint, asked).await, ["30 10 3", "30 10 3"]);
+}

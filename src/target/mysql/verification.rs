@@ -23,7 +23,7 @@ use crate::target::{Headway, Proofs};
 impl Proofs for MySqlTarget {
     async fn applied(&self) -> Result<Headway, Failure> {
         let mut control = self.control().await;
-        let running = lock::is_held(&mut control, self.name()).await?;
+        let running = lock::holder(&mut control, self.name()).await?.is_some();
         let query = format!(
             "SELECT m.phase, c.position, s.report, m.cutover FROM dunlin.migration AS m \
              JOIN dunlin.checkpoint AS c ON c.migration = m.name \
