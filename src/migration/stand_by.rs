@@ -75,7 +75,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if self.handles.reins.is_some() || self.target.load().await?.is_none() {
             return Ok(None);
         }
-        let (since, mut seen) = (Instant::now(), None::<Wait>);
+        let (since, mut wait) = (Instant::now(), None::<Wait>);
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         let mut stop = self.handles.stop.clone();
         loop {
@@ -91,10 +91,10 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 return Err(CutoverError::Undecided.into());
             }
             if is_cutting_over(&standing) {
-                if seen.is_none() {
+                if wait.is_none() {
                     tracing::info!("a cutover has the stream: standing by");
                 }
-                let wait = seen.get_or_insert_with(|| Wait::since(Instant::now()));
+                let wait = wait.get_or_insert_with(|| Wait::since(Instant::now()));
                 if wait.is_to_be_said(Instant::now()) {
                     let ends_it = standing.ends_it.as_deref().unwrap_or_default();
                     tracing::warn!(
@@ -105,8 +105,8 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 }
                 continue;
             }
-            if seen.is_some() || !asked || since.elapsed() >= CLAIM_PATIENCE {
-                self.resume(&standing, seen.is_some());
+            if wait.is_some() || !asked || since.elapsed() >= CLAIM_PATIENCE {
+                self.resume(&standing, wait.is_some());
                 return Ok(None);
             }
         }
