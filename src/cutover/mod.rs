@@ -122,7 +122,7 @@ pub struct Cutover<S, T, P> {
     /// How.
     pub orders: Orders,
     /// What was there of the source before.
-    pub preconditions: Preconditions,
+    pub known: Preconditions,
     /// The stream.
     pub stream: Stream,
     /// What comes before the fence, where it is wanted.
@@ -274,7 +274,7 @@ where
             self.follow_closely(steps).await?;
         }
         let order = self.orders.fence(self.tables.clone());
-        self.preconditions.still_hold(&self.source, &order).await?;
+        self.known.still_hold(&self.source, &order).await?;
         let (prover, proving) = self.get_prover().await?;
         let predicted = self.predict().await? + proving;
         let fence = self.source.fence(order).await?;
@@ -350,7 +350,7 @@ where
         self.stream.end.send_replace(Some(end.clone()));
         let (_, (), drained) = tokio::try_join!(
             fence.arm(),
-            self.preconditions.still_hold_fenced(&self.source, &self.tables),
+            self.known.still_hold_fenced(&self.source, &self.tables),
             async { Ok(self.stream.task.join_next().await) },
         )?;
         match drained {

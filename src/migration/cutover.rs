@@ -107,7 +107,7 @@ where
     if record.as_ref().is_some_and(|record| record.stage == CutoverStage::Switching) {
         return Err(CutoverError::Undecided.into());
     }
-    let (mut findings, preconditions) = look(&source, &target, &standing, &orders).await?;
+    let (mut findings, known) = look(&source, &target, &standing, &orders).await?;
     if let Some(opposite) = opposite.as_ref().filter(|opposite| opposite.wanted) {
         findings.extend(reverse::findings::<P>(config, opposite, &standing).await?);
     }
@@ -139,18 +139,10 @@ where
         options,
         handles: Handles { progress: progress.clone(), ..handles },
     });
-    let cutover = Cutover {
-        source,
-        target,
-        sides,
-        tables: standing.migration.tables,
-        orders,
-        preconditions,
-        stream,
-        again,
-        opposite,
-        course: Course::default(),
-    };
+    let tables = standing.migration.tables;
+    let course = Course::default();
+    let cutover =
+        Cutover { source, target, sides, tables, orders, known, stream, again, opposite, course };
     let report = Box::pin(cutover.perform(stop)).await?;
     let lift = match report.end {
         CutoverEnd::CutBack => report.lift.as_deref().map(reverse::exchanged),
