@@ -112,6 +112,13 @@ const PINNED: &[(&str, &str)] = &[
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
+    // A server that asks its idle clients whether they are there ends the sessions of a machine that is
+    // gone within a minute, and lets go of their locks; by itself it would ask after two hours. One that
+    // is there answers, also where it rests. No more than that: tcp_user_timeout would end a session
+    // whose client is slow to read, too.
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
 ];
 
 /// Statements that pin what a server has from its version on: it would refuse a start-up option

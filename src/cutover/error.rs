@@ -148,7 +148,10 @@ pub enum CutoverError {
     Back,
     /// A cutover is at work.
     #[error("a cutover is at work on this migration")]
-    AtWork,
+    AtWork {
+        /// The statement that ends its session on the target, where that is known.
+        ends_it: Option<String>,
+    },
     /// The way back was not prepared.
     #[error("there is no way back: {why}")]
     NoWayBack {
@@ -276,8 +279,15 @@ impl Fault for CutoverError {
                  after it",
             ),
             CutoverError::NoWayBack { hint, .. } => Halt::with(Code::NoWayBack, *hint),
-            CutoverError::AtWork => {
-                Halt::with(Code::AlreadyRunning, "wait for its end; Ctrl-C there undoes it")
+            CutoverError::AtWork { ends_it } => {
+                let ended = ends_it.as_deref().map_or(String::new(), |ends_it| {
+                    format!(
+                        "; where its machine is gone, end its session on the target: {ends_it}; then \
+                         the same command again"
+                    )
+                });
+                let hint = format!("wait for its end; Ctrl-C there undoes it{ended}");
+                Halt::with(Code::AlreadyRunning, hint)
             }
             CutoverError::NothingToFinish => {
                 Halt::with(Code::CutoverRefused, "`dunlin status` shows where the migration stands")

@@ -16,6 +16,7 @@
 
 mod command;
 pub mod error;
+mod preconditions;
 pub mod proof;
 mod prove;
 mod reverify;
@@ -40,6 +41,7 @@ use crate::verify::final_proof::Prover;
 
 pub use command::Purpose;
 pub use error::CutoverError;
+pub use preconditions::Preconditions;
 pub use reverify::Reverification;
 use steps::Steps;
 pub use way_back::Opposite;
@@ -119,6 +121,8 @@ pub struct Cutover<S, T, P> {
     pub tables: Vec<Table>,
     /// How.
     pub orders: Orders,
+    /// What was there of the source before.
+    pub known: Preconditions,
     /// The stream.
     pub stream: Stream,
     /// What comes before the fence, where it is wanted.
@@ -269,9 +273,11 @@ where
             opposite.keep_log(&way_back.tables).await?;
             self.follow_closely(steps).await?;
         }
+        let order = self.orders.fence(self.tables.clone());
+        self.known.still_hold(&self.source, &order).await?;
         let (prover, proving) = self.get_prover().await?;
         let predicted = self.predict().await? + proving;
-        let fence = self.source.fence(self.orders.fence(self.tables.clone())).await?;
+        let fence = self.source.fence(order).await?;
         Ok(Ready { predicted, fence, prover })
     }
 
@@ -342,8 +348,11 @@ where
         steps.begin("drain");
         let end = fence.end().await?;
         self.stream.end.send_replace(Some(end.clone()));
-        let (_, drained) =
-            tokio::try_join!(fence.arm(), async { Ok(self.stream.task.join_next().await) })?;
+        let (_, (), drained) = tokio::try_join!(
+            fence.arm(),
+            self.known.still_hold_fenced(&self.source, &self.tables),
+            async { Ok(self.stream.task.join_next().await) },
+        )?;
         match drained {
             Some(Ok(Ok(()))) => {}
             other => return Err(Stream::ended(other)),
@@ -453,7 +462,12 @@ where
         }
         let opened = fence.open().await;
         if self.course.stage == CutoverStage::Fencing {
-            // Unsealed, it ends with us in any case.
+            if opened.is_err()
+                && let Err(failure) = self.source.end_fence(Some(left)).await
+            {
+                // Unsealed, it ends with us in any case, once the server notices.
+                tracing::warn!(error = %failure, "the session of the fence is not known to be gone");
+            }
             return Ok(());
         }
         if let Err(failure) = opened {

@@ -17,13 +17,13 @@ use super::{reverse, verify};
 use crate::config::Config;
 use crate::cutover::error::VERIFY;
 use crate::cutover::{
-    Course, Cutover, CutoverError, Opposite, Orders, Purpose, Stream, build, proof, rehearse,
-    tell_hook,
+    Course, Cutover, CutoverError, Opposite, Orders, Preconditions, Purpose, Stream, build, proof,
+    rehearse, tell_hook,
 };
 use crate::model::report::{Finding, Severity};
 use crate::model::{
     Code, CutoverEnd, CutoverProgress, CutoverRecord, CutoverReport, CutoverStage, Failure,
-    Leftover, Phase, Position, Table, TableId, Tap,
+    Leftover, Phase, Position, TableId, Tap,
 };
 use crate::observe::progress::Progress;
 use crate::source::Source;
@@ -107,7 +107,7 @@ where
     if record.as_ref().is_some_and(|record| record.stage == CutoverStage::Switching) {
         return Err(CutoverError::Undecided.into());
     }
-    let mut findings = look(&source, &target, &standing, &orders).await?;
+    let (mut findings, known) = look(&source, &target, &standing, &orders).await?;
     if let Some(opposite) = opposite.as_ref().filter(|opposite| opposite.wanted) {
         findings.extend(reverse::findings::<P>(config, opposite, &standing).await?);
     }
@@ -142,7 +142,7 @@ where
     let tables = standing.migration.tables;
     let course = Course::default();
     let cutover =
-        Cutover { source, target, sides, tables, orders, stream, again, opposite, course };
+        Cutover { source, target, sides, tables, orders, known, stream, again, opposite, course };
     let report = Box::pin(cutover.perform(stop)).await?;
     let lift = match report.end {
         CutoverEnd::CutBack => report.lift.as_deref().map(reverse::exchanged),
@@ -164,7 +164,7 @@ async fn to_be_cut_over<P: Pair>(
     }
     let standing = settled(target).await?;
     if is_at_work(&standing) {
-        return Err(CutoverError::AtWork.into());
+        return Err(CutoverError::AtWork { ends_it: standing.ends_it }.into());
     }
     match standing.migration.phase {
         Phase::CutOver if orders.back => Err(CutoverError::Back.into()),
@@ -249,7 +249,7 @@ async fn look<S: FencedSource>(
     target: &impl Target,
     standing: &Standing,
     orders: &Orders,
-) -> Result<Vec<Finding>, Failure> {
+) -> Result<(Vec<Finding>, Preconditions), Failure> {
     let migration = &standing.migration;
     if migration.phase != Phase::Stream {
         let phase = migration.phase.to_string();
@@ -266,17 +266,10 @@ async fn look<S: FencedSource>(
         }));
     }
     findings.extend(target.unfit(&migration.tables).await?);
-    let drift = source.drift(&migration.tables, migration.held.as_ref()).await?;
-    findings.extend(drift.warnings.into_iter().map(|seen| {
-        Finding::warn("NOT_CARRIED", "source", seen)
-            .with_hint("carry it over by hand where it matters, or add --accept-warnings")
-    }));
-    let outdated = |table: &&Table| drift.outdated.contains(&table.id);
-    findings.extend(migration.tables.iter().filter(outdated).map(|table| {
-        let seen = format!("table {} has to be copied again", table.name);
-        Finding::block(Code::CutoverRefused, "source", seen).with_hint("let `dunlin run` do that")
-    }));
-    Ok(findings)
+    let preconditions =
+        Preconditions::look(source, &migration.tables, migration.held.clone()).await?;
+    findings.extend(preconditions.known().iter().cloned());
+    Ok((findings, preconditions))
 }
 
 /// Goes on where nothing stands against it but what the operator accepts.
@@ -391,8 +384,9 @@ async fn clear<S: FencedSource>(
     if let Some(opposite) = opposite.filter(|_| record.stage == CutoverStage::Switching) {
         opposite.refuse().await?;
     }
-    if let Some(left) = may_be_sealed(record) {
-        source.unfence(left).await?;
+    match may_be_sealed(record) {
+        Some(left) => source.unfence(left).await?,
+        None => source.end_fence(record.left.as_ref()).await?,
     }
     if let Some(left) = &record.left {
         tell_hook(left, Purpose::Unfence).await?;

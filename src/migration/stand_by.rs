@@ -20,6 +20,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a cutover may take to claim what it asked for.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a cutover may have the stream before it is said how to end one whose machine is gone.
+const FIRST_WORD: Duration = Duration::from_secs(60);
+
+/// How often that is said from then on.
+const WORD_INTERVAL: Duration = Duration::from_secs(300);
+
 /// The stage of a cutover of which the process ended.
 fn left_at(standing: &Standing) -> Option<CutoverStage> {
     let record = standing.migration.cutover.as_ref()?;
@@ -30,6 +36,32 @@ fn left_at(standing: &Standing) -> Option<CutoverStage> {
 fn is_cutting_over(standing: &Standing) -> bool {
     let record = standing.migration.cutover.as_ref();
     standing.running && record.is_some_and(|record| record.epoch == standing.epoch)
+}
+
+/// For how long a cutover has had the stream, and when that is said.
+#[derive(Debug)]
+struct Wait {
+    since: Instant,
+    next: Instant,
+}
+
+impl Wait {
+    fn since(now: Instant) -> Self {
+        Wait { since: now, next: now + FIRST_WORD }
+    }
+
+    /// In whole seconds.
+    fn lasted(&self, now: Instant) -> Duration {
+        Duration::from_secs((now - self.since).as_secs())
+    }
+
+    fn is_to_be_said(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.next;
+        if is_due {
+            self.next = now + WORD_INTERVAL;
+        }
+        is_due
+    }
 }
 
 impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
@@ -43,7 +75,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         if self.handles.reins.is_some() || self.target.load().await?.is_none() {
             return Ok(None);
         }
-        let (since, mut seen) = (Instant::now(), false);
+        let (since, mut wait) = (Instant::now(), None::<Wait>);
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         let mut stop = self.handles.stop.clone();
         loop {
@@ -59,13 +91,22 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                 return Err(CutoverError::Undecided.into());
             }
             if is_cutting_over(&standing) {
-                if !std::mem::replace(&mut seen, true) {
+                if wait.is_none() {
                     tracing::info!("a cutover has the stream: standing by");
+                }
+                let wait = wait.get_or_insert_with(|| Wait::since(Instant::now()));
+                if wait.is_to_be_said(Instant::now()) {
+                    let ends_it = standing.ends_it.as_deref().unwrap_or_default();
+                    tracing::warn!(
+                        "a cutover has had the stream for {}; where its process is frozen or its machine \
+                         gone, end its session on the target: {ends_it}; then dunlin cutover --abort",
+                        humantime::format_duration(wait.lasted(Instant::now()))
+                    );
                 }
                 continue;
             }
-            if seen || !asked || since.elapsed() >= CLAIM_PATIENCE {
-                self.resume(&standing, seen);
+            if wait.is_some() || !asked || since.elapsed() >= CLAIM_PATIENCE {
+                self.resume(&standing, wait.is_some());
                 return Ok(None);
             }
         }
@@ -89,5 +130,20 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
                  --abort lets writers in"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cutover_that_does_not_end_is_spoken_of_now_and_then() {
+        let begun = Instant::now();
+        let mut wait = Wait::since(begun);
+        let said: Vec<u64> =
+            (0..1000).filter(|s| wait.is_to_be_said(begun + Duration::from_secs(*s))).collect();
+        assert_eq!(said, [60, 360, 660, 960]);
+        assert_eq!(wait.lasted(begun + Duration::from_millis(61_700)).as_secs(), 61);
     }
 }

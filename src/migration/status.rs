@@ -326,6 +326,7 @@ mod tests {
             updated_seconds_ago: 1.0,
             deferred: Vec::new(),
             running,
+            ends_it: None,
         }
     }
 

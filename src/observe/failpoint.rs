@@ -43,6 +43,7 @@ pub const NAMES: &[&str] = &[
     "sequences-carried",
     "changes-compared",
     "source-sealing",
+    "lock-let-go",
     "source-sealed",
     "target-unsealed",
     "traffic-switching",

@@ -124,6 +124,13 @@ pub trait FencedSource: Source {
     /// at once. May be called again.
     fn unfence(&self, left: &Leftover) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Ends the session of a fence that was not sealed, whatever became of the process that made it: the
+    /// server may not have noticed that its client is gone. Changes nothing else. May be called again.
+    fn end_fence(
+        &self,
+        left: Option<&Leftover>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Lets the way back's own writers through what a fence left; all others are refused as before.
     /// May be called again.
     fn let_through(&self, left: &Leftover) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -93,6 +93,8 @@ pub struct Standing {
     pub deferred: Vec<String>,
     /// A process is at work on it.
     pub running: bool,
+    /// The statement that ends its session, where it is known.
+    pub ends_it: Option<String>,
 }
 
 /// What is about to arrive on a target.
@@ -453,9 +455,14 @@ pub trait Proofs: Clone + Send + Sync + 'static {
     /// Keeps no proof of a table any more.
     fn deny(&self, table: TableId) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Ends the verification, and keeps what it has proven of whole tables, whatever verification is
-    /// begun next.
-    fn end(&self, proven: &[TableProof]) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Ends the verification of this plan, and keeps what it has proven of whole tables, whatever
+    /// verification is begun next. Returns false, and keeps nothing, where it has ended already
+    /// ([`Self::refute`]), or another was begun.
+    fn end(
+        &self,
+        plan: u32,
+        proven: &[TableProof],
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
 
     /// The last proof of each table that has one.
     fn proven(&self) -> impl Future<Output = Result<Vec<KeptProof>, Failure>> + Send;

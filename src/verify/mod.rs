@@ -333,7 +333,12 @@ impl<S: Lull, P: Present, T: Target + Proofs + Mend> Verification<S, P, T> {
         };
         let (verdict, tables, differences) = findings.concluded();
         let ended_position = self.source.position().await?;
-        self.state.end(&proofs).await?;
+        if !self.state.end(plan.id, &proofs).await? {
+            tracing::warn!(
+                "this verification does not count for a cutover: another one was begun, or a cutover \
+                 undone, before its end; verify again"
+            );
+        }
         Ok(VerificationReport {
             verdict,
             migration: self.options.name.clone(),

@@ -260,6 +260,10 @@ const PINNED: &[(&str, &str, &str)] = &[
     ("lock_timeout", "0", "60000"),
     ("idle_in_transaction_session_timeout", "0", "60000"),
     ("idle_session_timeout", "0", "60000"),
+    // So the server notices in time that a machine is gone.
+    ("tcp_keepalives_idle", "30", "7200"),
+    ("tcp_keepalives_interval", "10", "75"),
+    ("tcp_keepalives_count", "3", "9"),
 ];
 
 #[tokio::test]

@@ -14,6 +14,8 @@ mod columns;
 mod complete;
 mod cutover;
 mod cutover_proof;
+mod cutover_tables;
+mod cutover_undone;
 mod cutover_verify;
 mod encodings;
 mod every_step;

@@ -38,7 +38,7 @@ impl<'a> Bypass<'a> {
     /// What writes past the seal of a fence: of a MySQL server only once it is open for the way back.
     pub(super) async fn findings(&self, way_back: bool) -> Result<Vec<Finding>, Failure> {
         let flavour = self.control.version().flavour;
-        let mut findings: Vec<Finding> = self.of_sessions().await?.into_iter().collect();
+        let mut findings = self.of_sessions().await?;
         if flavour == Flavour::MySql && !way_back {
             return Ok(findings);
         }
@@ -54,25 +54,36 @@ impl<'a> Bypass<'a> {
     }
 
     /// Whether sessions of others are seen and can be ended.
-    async fn of_sessions(&self) -> Result<Option<Finding>, Failure> {
+    async fn of_sessions(&self) -> Result<Vec<Finding>, Failure> {
         let ending: &[&str] = match self.control.version().flavour {
             Flavour::MySql => &["CONNECTION_ADMIN", "SUPER"],
             Flavour::MariaDb => &["CONNECTION ADMIN", "SUPER"],
         };
         let held = self.control.privileges().await?;
-        let lacking: Vec<&str> = [&["PROCESS"][..], ending]
-            .into_iter()
-            .filter(|names| !held.any(names))
-            .map(|names| names[0])
-            .collect();
-        let seen = format!(
-            "the account lacks {}: where a statement of another account keeps the lock from being \
-             had, the cutover is undone",
-            lacking.join(" and ")
-        );
-        let remedy = grant(&lacking.join(", "), "*.*", self.account);
-        let finding = Finding::info("SESSIONS_OF_OTHERS", "source", seen).with_fix(remedy);
-        Ok((!lacking.is_empty()).then_some(finding))
+        let mut findings = Vec::new();
+        if !held.any(&["PROCESS"]) {
+            let seen = "the account lacks PROCESS: it does not see the transactions of others, and an XA \
+                        transaction that is open could be prepared on the sealed source, and on MySQL committed";
+            let hint = "or make sure that no application uses XA, and add --accept-warnings";
+            findings.push(
+                Finding::warn("TRANSACTIONS_UNSEEN", "source", seen)
+                    .with_fix(grant("PROCESS", "*.*", self.account))
+                    .with_hint(hint),
+            );
+        }
+        if !held.any(ending) {
+            let seen = format!(
+                "the account lacks {}: where a session of another account keeps the lock from being \
+                 had, or has changed rows and not committed them, the cutover is undone",
+                ending[0]
+            );
+            findings.push(Finding::info("SESSIONS_OF_OTHERS", "source", seen).with_fix(grant(
+                ending[0],
+                "*.*",
+                self.account,
+            )));
+        }
+        Ok(findings)
     }
 
     /// Accounts but ours that may write to a server that is read-only; None where ours may not see.

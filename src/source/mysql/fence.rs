@@ -4,7 +4,9 @@
 //! global read lock (`FLUSH TABLES WITH READ LOCK`), under which nobody can change a row or commit. It
 //! dies with our process, and the server ends it where the process stops working. The same session
 //! then makes the server read-only before it lets go. So that this succeeds is proof that the lock was
-//! held until then; and whoever waited, or has a transaction open, is refused afterwards.
+//! held until then; and whoever waited is refused afterwards. A transaction that had changed rows is
+//! refused its COMMIT, but not its XA PREPARE: so the sessions that have
+//! one are ended under the lock.
 //!
 //! MySQL is made `super_read_only`, which holds for every account and outlasts a restart. MariaDB
 //! knows `read_only` alone: accounts with READ ONLY ADMIN (or SUPER) still write, and a restart lifts it.
@@ -19,14 +21,15 @@ use super::bypass::Bypass;
 use super::catalog::{self, Positioning, Settings};
 use super::control::Control;
 use super::obstacles::{self, Obstacle};
-use super::{MySqlSource, check};
-use crate::connect::mysql::Flavour;
+use super::{MySqlSource, check, transactions};
 use crate::connect::mysql::privileges::grant;
 use crate::connect::mysql::quote::quote_literal;
+use crate::connect::mysql::{Flavour, StatementError};
 use crate::model::report::{Finding, Severity};
 use crate::model::{
     Code, Disposition, Failure, Fault, Halt, Leftover, Manner, Position, SequenceValue,
 };
+use crate::observe::failpoint;
 use crate::source::Source;
 use crate::source::fence::{FenceError, FenceOrder, FencedSource, WriteFence};
 
@@ -158,6 +161,10 @@ impl Fault for Lingers {
     }
 }
 
+fn held_open(who: &Obstacle) -> Failure {
+    FenceError::HeldOpen { who: who.to_string(), remedy: END_IT }.into()
+}
+
 /// A server's name for itself.
 async fn server(control: &Control) -> Result<String, Failure> {
     Ok(Settings::read(control).await?.server())
@@ -184,7 +191,7 @@ impl MySqlSource {
 
     /// Ends the session of a fence, unless it has ended. Until then a statement of it may still be under
     /// way, and seal the server.
-    async fn end_fence(&self, control: &Control) -> Result<(), Failure> {
+    async fn end_session(&self, control: &Control) -> Result<(), Failure> {
         let since = Instant::now();
         let mut ticks = tokio::time::interval(GONE_INTERVAL);
         let held = format!("SELECT IS_USED_LOCK({})", self.fence_lock());
@@ -281,7 +288,7 @@ impl FencedSource for MySqlSource {
         let doing = "prepare the fence on the source";
         locker.rows(&format!("SET SESSION {settings}"), doing).await?;
         // One of a cutover that was killed may still be there.
-        self.end_fence(&guard).await?;
+        self.end_session(&guard).await?;
         locker.rows(&format!("SELECT GET_LOCK({}, 0)", self.fence_lock()), doing).await?;
         let id = locker.one("SELECT CONNECTION_ID()", doing).await?.number(0);
         let guard_id = guard.one("SELECT CONNECTION_ID()", doing).await?.number(0);
@@ -289,19 +296,27 @@ impl FencedSource for MySqlSource {
             seal: Seal::of(locker.version().flavour),
             server: server(&guard).await?,
             source: self.clone(),
-            locker,
-            guard,
             id,
             guard_id,
             positioning: self.shared.positioning,
             grace: order.grace,
+            sees_others: guard.privileges().await?.any(&["PROCESS"]),
+            // Shorter than the whole, so that it can be said who was in the way.
+            patience: order.longest / 2,
+            end: None,
+            locker,
+            guard,
         })
     }
 
     async fn unfence(&self, left: &Leftover) -> Result<(), Failure> {
         let (seal, control) = self.sealed(left).await?;
-        self.end_fence(&control).await?;
+        self.end_session(&control).await?;
         control.all(seal.open(), "let writers in on the source").await
+    }
+
+    async fn end_fence(&self, _left: Option<&Leftover>) -> Result<(), Failure> {
+        self.end_session(&self.control_session().await?).await
     }
 
     async fn let_through(&self, left: &Leftover) -> Result<(), Failure> {
@@ -338,26 +353,99 @@ pub struct ReadLock {
     server: String,
     positioning: Positioning,
     grace: Duration,
+    /// The account sees sessions of others, and their transactions.
+    sees_others: bool,
+    /// How long sessions may take to end under the lock.
+    patience: Duration,
+    /// The end of the log, once it is known.
+    end: Option<Position>,
 }
 
 impl ReadLock {
     /// Ends the sessions that the lock still waits for. Returns one of them.
     async fn clear(&self, asked: &mut HashSet<u64>) -> Result<Option<String>, Failure> {
         let mut first = None;
-        for Obstacle { id, user } in obstacles::find(&self.guard, self.id).await? {
-            if id == self.guard_id || !asked.insert(id) {
+        for who in obstacles::find(&self.guard, self.id).await? {
+            if who.id == self.guard_id || !asked.insert(who.id) {
                 continue;
             }
-            let who = format!("process {id} of {user}");
-            match self.guard.rows(&format!("KILL {id}"), "end a session of the source").await {
-                Ok(_) => {
+            match self.kill(&who).await {
+                Ok(()) => {
                     tracing::warn!(%who, "its session is ended: it was in the way of the fence")
                 }
                 Err(error) => tracing::warn!(%who, cause = %error, "it cannot be ended"),
             }
-            first.get_or_insert(who);
+            first.get_or_insert(who.to_string());
         }
         Ok(first)
+    }
+
+    async fn kill(&self, who: &Obstacle) -> Result<(), StatementError> {
+        let kill = format!("KILL {}", who.id);
+        match self.guard.rows(&kill, "end a session of the source").await {
+            // It has ended by itself.
+            Err(error) if error.number() != Some(NO_SUCH_THREAD) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends the sessions whose transactions have changed rows: those that are XA could still be prepared
+    /// and committed on a server that is read-only. Returns once they are gone, with what they did.
+    async fn end_transactions(&self) -> Result<(), Failure> {
+        if !self.sees_others {
+            return Ok(());
+        }
+        let mut ended = HashSet::new();
+        for who in transactions::changing(&self.guard, self.guard_id, self.patience).await? {
+            match self.kill(&who).await {
+                Ok(()) => {
+                    tracing::warn!(%who, "its session is ended: it had changed rows, uncommitted");
+                    ended.insert(who.id);
+                }
+                Err(error) if error.number().is_some() => {
+                    tracing::warn!(%who, cause = %error, "it cannot be ended");
+                    return Err(held_open(&who));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.gone(&ended).await
+    }
+
+    /// Waits until sessions are no more.
+    async fn gone(&self, ended: &HashSet<u64>) -> Result<(), Failure> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let since = Instant::now();
+        let mut ticks = tokio::time::interval(GONE_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let there = obstacles::sessions(&self.guard).await?;
+            match there.iter().find(|session| ended.contains(&session.id)) {
+                None => return Ok(()),
+                Some(who) if since.elapsed() >= self.patience => return Err(held_open(who)),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Nothing was written or prepared since the log ended.
+    async fn still_ended(&self) -> Result<(), Failure> {
+        self.none_prepared().await?;
+        let now = catalog::position(&self.guard, self.positioning).await?;
+        match self.end.as_ref() {
+            Some(end) if *end == now => Ok(()),
+            _ => Err(FenceError::Changed { what: "something was written in spite of it" }.into()),
+        }
+    }
+
+    async fn none_prepared(&self) -> Result<(), Failure> {
+        if self.source.prepared().await?.is_some_and(|found| found.severity == Severity::Block) {
+            let what = "an XA transaction was prepared";
+            return Err(FenceError::Changed { what }.into());
+        }
+        Ok(())
     }
 }
 
@@ -397,12 +485,11 @@ impl WriteFence for ReadLock {
     }
 
     async fn end(&mut self) -> Result<Position, Failure> {
+        self.end_transactions().await?;
         // The lock waits for none that was prepared since it was looked.
-        if self.source.prepared().await?.is_some_and(|found| found.severity == Severity::Block) {
-            let what = "an XA transaction was prepared";
-            return Err(FenceError::Changed { what }.into());
-        }
-        catalog::position(&self.guard, self.positioning).await
+        self.none_prepared().await?;
+        let end = catalog::position(&self.guard, self.positioning).await?;
+        Ok(self.end.insert(end).clone())
     }
 
     async fn arm(&mut self) -> Result<(), Failure> {
@@ -419,12 +506,14 @@ impl WriteFence for ReadLock {
         let doing = "have the source refuse writes";
         self.locker.rows(self.seal.close(), doing).await?;
         self.locker.rows("UNLOCK TABLES", doing).await?;
-        Ok(())
+        failpoint::reached("lock-let-go");
+        // Whoever waited for the lock got through now, where the server lets them.
+        self.still_ended().await
     }
 
     async fn open(self) -> Result<(), Failure> {
         // It may be waiting for the lock, where the server does not notice that its client is gone; and it
         // can still seal until it is gone.
-        self.source.end_fence(&self.guard).await
+        self.source.end_session(&self.guard).await
     }
 }

@@ -33,6 +33,7 @@ mod rows;
 mod site;
 mod snapshot;
 mod split;
+mod transactions;
 mod unlocked;
 
 use std::sync::{Arc, Mutex, PoisonError};

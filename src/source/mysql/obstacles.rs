@@ -69,6 +69,12 @@ pub(super) struct Obstacle {
     pub(super) user: String,
 }
 
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} of {}", self.id, self.user)
+    }
+}
+
 /// The sessions that the lock waits for at this moment, which `waiting` asked for.
 pub(super) async fn find(control: &Control, waiting: u64) -> Result<Vec<Obstacle>, Failure> {
     let all = control.rows("SHOW FULL PROCESSLIST", "look who is in the way").await?;
@@ -90,7 +96,13 @@ pub(super) async fn find(control: &Control, waiting: u64) -> Result<Vec<Obstacle
     };
     let ended = all.iter().filter(|row| in_the_way.contains(&number(row)) && !is_exempt(row));
     let others = ended.filter(|row| number(row) != waiting);
-    Ok(others.map(|row| Obstacle { id: number(row), user: named(row, "User") }).collect())
+    Ok(others.map(obstacle).collect())
+}
+
+/// The sessions of others than the server itself, replication, and readers of the log.
+pub(super) async fn sessions(control: &Control) -> Result<Vec<Obstacle>, Failure> {
+    let all = control.rows("SHOW FULL PROCESSLIST", "look who is there").await?;
+    Ok(all.iter().filter(|row| !is_exempt(row)).map(obstacle).collect())
 }
 
 /// Who holds what the lock waits for, by MySQL's own word; None where it cannot be had.
@@ -134,6 +146,10 @@ fn is_meant(row: &TextRow, stage: Stage, locking: &HashSet<u64>) -> bool {
 
 fn number(row: &TextRow) -> u64 {
     named(row, "Id").parse().unwrap_or_default()
+}
+
+fn obstacle(row: &TextRow) -> Obstacle {
+    Obstacle { id: number(row), user: named(row, "User") }
 }
 
 fn named(row: &TextRow, name: &str) -> String {

@@ -19,7 +19,7 @@ use tokio_postgres::error::SqlState;
 
 use super::catalog::{self, relation_oids};
 use super::lockout::Lockout;
-use super::seal::{READ_WRITE, SCHEMA, Seal, Sealed};
+use super::seal::{READ_WRITE, SCHEMA, Seal, Sealed, Trigger};
 use super::{Options, PostgresSource, Shared};
 use crate::config::endpoint::SessionRole;
 use crate::connect::postgres::{Client, connect};
@@ -64,7 +64,7 @@ const GO_ON: &str = "see who has written there since the cutover; then go on wit
 /// A table to be fenced, or one above it.
 struct Relation {
     name: String,
-    armed: bool,
+    trigger: Trigger,
     permitted: bool,
 }
 
@@ -74,13 +74,18 @@ async fn relations(
     seal: &Seal,
 ) -> Result<Vec<Relation>, Failure> {
     let oids: Vec<u32> = order.tables.iter().flat_map(relation_oids).collect();
+    let sql = include_str!("../../../sql/postgres/fence_relations.sql");
     let rows = client
-        .query(include_str!("../../../sql/postgres/fence_relations.sql"), &[&oids, &seal.trigger])
+        .query(sql, &[&oids, &seal.trigger, &seal.function])
         .await
         .map_err(attempting("read what is to be fenced on the source"))?;
     let relation = |row: &Row| Relation {
         name: row.get("name"),
-        armed: row.get("armed"),
+        trigger: match (row.get("there"), row.get("refuses")) {
+            (false, _) => Trigger::None,
+            (true, true) => Trigger::Refuses,
+            (true, false) => Trigger::Other,
+        },
         permitted: row.get("permitted"),
     };
     Ok(rows.iter().map(relation).collect())
@@ -317,6 +322,15 @@ impl FencedSource for PostgresSource {
         Ok(())
     }
 
+    async fn end_fence(&self, left: Option<&Leftover>) -> Result<(), Failure> {
+        // To look for what a fence left ends its session.
+        match left {
+            Some(left) => self.sealed(left).await.map(drop),
+            // One that was not recorded had no hook to tell; the server notices that its client is gone.
+            None => Ok(()),
+        }
+    }
+
     async fn let_through(&self, left: &Leftover) -> Result<(), Failure> {
         // What refuses the others knows them.
         match self.sealed(left).await?.refuses {
@@ -456,10 +470,12 @@ impl WriteFence for TableLocks {
         let now = relations(&self.guard, &self.order, &self.seal).await?;
         let is_held =
             |relation: &Relation| self.relations.iter().any(|held| held.name == relation.name);
-        match now.iter().all(is_held) {
-            true => Ok(()),
-            false => Err(FenceError::Changed { what: "a table came" }.into()),
+        if !now.iter().all(is_held) {
+            return Err(FenceError::Changed { what: "a table came" }.into());
         }
+        // Nor make a trigger, or take one out of force.
+        self.relations = now;
+        Ok(())
     }
 
     async fn end(&mut self) -> Result<Position, Failure> {
@@ -475,8 +491,8 @@ impl WriteFence for TableLocks {
     async fn arm(&mut self) -> Result<(), Failure> {
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}");
         let mut statements = vec![schema, self.sealed.refuse()];
-        let unarmed = self.relations.iter().filter(|relation| !relation.armed);
-        statements.extend(unarmed.map(|relation| self.seal.create_trigger(&relation.name)));
+        let arm = |relation: &Relation| self.seal.arm(&relation.name, relation.trigger);
+        statements.extend(self.relations.iter().map(arm));
         let armed = self.session.batch_execute(&statements.join("; ")).await;
         Ok(armed.map_err(attempting("make the triggers that refuse writes on the source"))?)
     }

@@ -67,14 +67,20 @@ impl Seal {
         self.create_function("RETURN NULL")
     }
 
-    pub(super) fn create_trigger(&self, relation: &str) -> String {
+    /// Puts the trigger of a relation in force, whatever is there under its name.
+    pub(super) fn arm(&self, relation: &str, found: Trigger) -> String {
         let trigger = quote_ident(&self.trigger);
-        format!(
+        let create = format!(
             "CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {relation} \
-             FOR EACH STATEMENT EXECUTE FUNCTION {}(); \
-             ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {trigger}",
+             FOR EACH STATEMENT EXECUTE FUNCTION {}()",
             self.function
-        )
+        );
+        let enable = format!("ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {trigger}");
+        match found {
+            Trigger::None => format!("{create}; {enable}"),
+            Trigger::Refuses => enable,
+            Trigger::Other => format!("{}; {create}; {enable}", self.drop_trigger(relation)),
+        }
     }
 
     pub(super) fn drop_trigger(&self, relation: &str) -> String {
@@ -85,6 +91,17 @@ impl Seal {
     pub(super) fn drop(&self) -> String {
         format!("DROP FUNCTION IF EXISTS {}() CASCADE", self.function)
     }
+}
+
+/// What stands on a relation under the name of a seal's trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// Nothing.
+    None,
+    /// What an earlier seal left. It may be disabled, or not be in force for everybody.
+    Refuses,
+    /// Something else.
+    Other,
 }
 
 /// What a sealed fence leaves on the source.

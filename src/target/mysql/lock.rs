@@ -80,10 +80,10 @@ pub(super) async fn let_go(control: &mut Session, name: &str) -> Result<(), Fail
     }
 }
 
-/// Whether somebody holds the migration's lock.
-pub(super) async fn is_held(control: &mut Session, name: &str) -> Result<bool, Failure> {
+/// Whose connection holds the migration's lock.
+pub(super) async fn holder(control: &mut Session, name: &str) -> Result<Option<u32>, Failure> {
     let lock = text(&lock_name(name));
-    let rows = control.rows(format!("SELECT IS_USED_LOCK({lock}) IS NOT NULL")).await;
+    let rows = control.rows(format!("SELECT IS_USED_LOCK({lock})")).await;
     let rows = rows.map_err(attempting("look who is at work on the migration"))?;
     Ok(field(rows.first().ok_or(TargetError::Answer { column: 0 })?, 0)?)
 }

@@ -308,8 +308,8 @@ impl Target for MySqlTarget {
         let target = self.clone();
         to_the_end(async move {
             let mut control = target.control().await;
-            let running = lock::is_held(&mut control, target.name()).await?;
-            let standing = state::standing(&mut control, target.name(), running).await?;
+            let holder = lock::holder(&mut control, target.name()).await?;
+            let standing = state::standing(&mut control, target.name(), holder).await?;
             let deferred = schema::deferred(&mut control, target.name()).await?;
             Ok(Standing { deferred, ..standing })
         })

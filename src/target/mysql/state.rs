@@ -200,7 +200,7 @@ fn ledger_entry(row: &Row) -> Result<LedgerEntry, TargetError> {
 pub(super) async fn standing(
     session: &mut Session,
     name: &str,
-    running: bool,
+    holder: Option<u32>,
 ) -> Result<Standing, Failure> {
     let missing = || TargetError::MigrationMissing { name: name.to_owned() };
     let migration = load(session, name).await?.ok_or_else(missing)?;
@@ -215,7 +215,8 @@ pub(super) async fn standing(
         committed_seconds_ago: field(row, 3)?,
         updated_seconds_ago: field::<f64>(row, 4)?.max(0.0),
         deferred: Vec::new(),
-        running,
+        running: holder.is_some(),
+        ends_it: holder.map(|connection| format!("KILL {connection}")),
     })
 }
 

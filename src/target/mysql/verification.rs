@@ -23,7 +23,7 @@ use crate::target::{Headway, Proofs};
 impl Proofs for MySqlTarget {
     async fn applied(&self) -> Result<Headway, Failure> {
         let mut control = self.control().await;
-        let running = lock::is_held(&mut control, self.name()).await?;
+        let running = lock::holder(&mut control, self.name()).await?.is_some();
         let query = format!(
             "SELECT m.phase, c.position, s.report, m.cutover FROM dunlin.migration AS m \
              JOIN dunlin.checkpoint AS c ON c.migration = m.name \
@@ -103,10 +103,11 @@ impl Proofs for MySqlTarget {
         let (name, ids) = (text(self.name()), tables.iter().map(|table| table.0.to_string()));
         let ids: Vec<String> = ids.collect();
         let statements = format!(
-            "BEGIN; DELETE FROM dunlin.proven WHERE migration = {name} AND table_id IN ({}); \
-             DELETE FROM dunlin.proof WHERE migration = {name}; \
-             UPDATE dunlin.verification SET ended_at = COALESCE(ended_at, UTC_TIMESTAMP(6)) \
-             WHERE migration = {name}; COMMIT",
+            // First its row, which one that is just ending holds.
+            "BEGIN; UPDATE dunlin.verification SET ended_at = COALESCE(ended_at, UTC_TIMESTAMP(6)) \
+             WHERE migration = {name}; \
+             DELETE FROM dunlin.proven WHERE migration = {name} AND table_id IN ({}); \
+             DELETE FROM dunlin.proof WHERE migration = {name}; COMMIT",
             ids.join(", ")
         );
         let refuted = self.control().await.execute(statements).await;
@@ -125,10 +126,17 @@ impl Proofs for MySqlTarget {
         Ok(())
     }
 
-    async fn end(&self, proven: &[TableProof]) -> Result<(), Failure> {
-        let mut control = self.control().await;
+    async fn end(&self, plan: u32, proven: &[TableProof]) -> Result<bool, Failure> {
+        // Not the control session: what fails half way is given up with the session.
+        let mut session = self.session().await?;
         let name = text(self.name());
-        control.execute("BEGIN").await.map_err(attempting("open a transaction"))?;
+        session.execute("BEGIN").await.map_err(attempting("open a transaction"))?;
+        let open =
+            recorded_plan(&mut session, self.name(), "AND ended_at IS NULL FOR UPDATE").await?;
+        if open.is_none_or(|open| open.id != plan) {
+            session.close().await;
+            return Ok(false);
+        }
         let keep = |proof: &TableProof| {
             format!(
                 "REPLACE INTO dunlin.proven (migration, table_id, proof, begun_at, proven_at) \
@@ -143,10 +151,11 @@ impl Proofs for MySqlTarget {
              COMMIT"
         );
         for statement in proven.iter().map(keep).chain([end]) {
-            let ended = control.execute(statement).await;
+            let ended = session.execute(statement).await;
             ended.map_err(attempting("end the verification"))?;
         }
-        Ok(())
+        session.close().await;
+        Ok(true)
     }
 
     async fn proven(&self) -> Result<Vec<KeptProof>, Failure> {

@@ -118,6 +118,10 @@ impl PostgresTarget {
     /// Where there is no connection.
     pub async fn connect(endpoint: &PostgresEndpoint, options: Options) -> Result<Self, Failure> {
         let control = connect(endpoint, APPLICATION).await?;
+        // It holds the migration's lock: where its machine is gone, an answer is not sent again for a quarter
+        // of an hour. Its answers are few and are read at once.
+        let given_up = control.batch_execute("SET tcp_user_timeout = '60s'").await;
+        given_up.map_err(attempting("have the target notice that its client is gone"))?;
         let endpoint = control.endpoint().clone();
         let sessions = Sessions::new(endpoint.clone(), writers(&options.name))?;
         Ok(PostgresTarget {

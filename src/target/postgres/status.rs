@@ -23,6 +23,7 @@ pub(super) async fn read(client: &Client, name: &str) -> Result<Standing, Failur
         .map_err(attempting("read the migration's latest figures"))?
         .ok_or_else(missing)?;
     let migration = state::load(client, name).await?.ok_or_else(missing)?;
+    let holder: Option<i32> = row.get("holder");
     Ok(Standing {
         deferred: Vec::new(),
         migration,
@@ -31,6 +32,7 @@ pub(super) async fn read(client: &Client, name: &str) -> Result<Standing, Failur
         figures_seconds_ago: row.get("reported_seconds_ago"),
         committed_seconds_ago: row.get("committed_seconds_ago"),
         updated_seconds_ago: row.get::<_, f64>("updated_seconds_ago").max(0.0),
-        running: row.get("running"),
+        running: holder.is_some(),
+        ends_it: holder.map(|pid| format!("SELECT pg_terminate_backend({pid})")),
     })
 }

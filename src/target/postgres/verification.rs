@@ -88,10 +88,15 @@ impl Proofs for PostgresTarget {
     }
 
     async fn refute(&self, tables: &[TableId]) -> Result<(), Failure> {
+        let writing = || attempting("forget what was verified");
+        // First and by itself: none keeps anything from here on, and what one has kept that was just ending
+        // the next statement sees.
+        let end = "UPDATE dunlin.verification \
+                   SET ended_at = COALESCE(ended_at, pg_catalog.now()) WHERE migration = $1";
+        self.control().execute(end, &[&self.name()]).await.map_err(writing())?;
         let text = include_str!("../../../sql/postgres/refute.sql");
         let tables: Vec<i32> = tables.iter().map(|table| table.0.cast_signed()).collect();
-        let refuted = self.control().execute(text, &[&self.name(), &tables]).await;
-        refuted.map_err(attempting("forget what was verified"))?;
+        self.control().execute(text, &[&self.name(), &tables]).await.map_err(writing())?;
         Ok(())
     }
 
@@ -102,13 +107,14 @@ impl Proofs for PostgresTarget {
         Ok(())
     }
 
-    async fn end(&self, proven: &[TableProof]) -> Result<(), Failure> {
+    async fn end(&self, plan: u32, proven: &[TableProof]) -> Result<bool, Failure> {
         let text = include_str!("../../../sql/postgres/keep_proven.sql");
         let ids: Vec<i32> = proven.iter().map(|proof| proof.table.id.0.cast_signed()).collect();
         let proofs: Vec<String> = proven.iter().map(json_text).collect();
-        let ended = self.control().execute(text, &[&self.name(), &ids, &proofs]).await;
-        ended.map_err(attempting("end the verification"))?;
-        Ok(())
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&self.name(), &ids, &proofs, &i64::from(plan)];
+        let ended = self.control().query_one(text, &values).await;
+        Ok(ended.map_err(attempting("end the verification"))?.get("kept"))
     }
 
     async fn proven(&self) -> Result<Vec<KeptProof>, Failure> {
