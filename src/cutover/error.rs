@@ -194,6 +194,18 @@ fn is_difference(cause: &Because) -> bool {
     matches!(error.downcast_ref(), Some(CutoverError::Different { .. }))
 }
 
+/// What to do about a cutover that is at work.
+fn wait_for_it(ends_it: Option<&str>) -> String {
+    let wait = "wait for its end; Ctrl-C there undoes it";
+    match ends_it {
+        None => wait.to_owned(),
+        Some(statement) => format!(
+            "{wait}; where its machine is gone, end its session on the target: {statement}; then the \
+             same command again"
+        ),
+    }
+}
+
 fn others(all: usize) -> String {
     match all.saturating_sub(1) {
         0 => String::new(),
@@ -280,14 +292,7 @@ impl Fault for CutoverError {
             ),
             CutoverError::NoWayBack { hint, .. } => Halt::with(Code::NoWayBack, *hint),
             CutoverError::AtWork { ends_it } => {
-                let ended = ends_it.as_deref().map_or(String::new(), |ends_it| {
-                    format!(
-                        "; where its machine is gone, end its session on the target: {ends_it}; then \
-                         the same command again"
-                    )
-                });
-                let hint = format!("wait for its end; Ctrl-C there undoes it{ended}");
-                Halt::with(Code::AlreadyRunning, hint)
+                Halt::with(Code::AlreadyRunning, wait_for_it(ends_it.as_deref()))
             }
             CutoverError::NothingToFinish => {
                 Halt::with(Code::CutoverRefused, "`dunlin status` shows where the migration stands")
