@@ -40,6 +40,7 @@ const PLAIN: &[(&str, u32)] = &[
 const PARTICULAR: &[&str] = &[
     "tables-published",
     "snapshot-low-read",
+    "tables-listed",
     "tables-reset",
     "partitions-settled",
     "table-altered",
@@ -59,6 +60,7 @@ const PARTICULAR: &[&str] = &[
     "sequences-carried",
     "changes-compared",
     "source-sealing",
+    "lock-let-go",
     "source-sealed",
     "target-unsealed",
     "traffic-switching",

@@ -91,10 +91,16 @@ async fn cutovers_are_undone(release: Release) {
         Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
         assert_eq!(told(), "fence\nunfence\n".repeat(number), "{point}");
     }
+    // Without its lock the source is sealed for everybody: until somebody says so.
+    kill_at(&pair, "cutover", &words, "lock-let-go").await;
+    let sealed = row::<bool>(&mut pair.on_source().await, "SELECT @@GLOBAL.read_only").await;
+    assert!(sealed, "the source takes writes between its lock and its seal");
+    Dunlin::run(&pair, "cutover", &["--abort"]).await.expect_code(0);
+    assert_goes_on(&pair, 3).await;
     Dunlin::run(&pair, "cutover", &words).await.expect_code(0);
     run.finished().await.expect_code(0);
     let there = "SELECT COUNT(*) FROM promise WHERE writer = -1";
-    assert_eq!(row::<u64>(&mut pair.on_target().await, there).await, 2);
+    assert_eq!(row::<u64>(&mut pair.on_target().await, there).await, 3);
 }
 
 #[tokio::test]

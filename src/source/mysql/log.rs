@@ -4,13 +4,14 @@
 //! thread of its own. It does not look into events. Nothing is acknowledged: the server keeps its log
 //! by its own rule, whatever was read.
 
+use std::future::Future;
 use std::ops::Range;
 use std::time::Duration;
 
 use super::binlog::{Decoder, Registry};
 use super::control::is_denied;
 use super::error::SourceError;
-use super::replication::{EventStream, LogReader};
+use super::replication::{DumpError, EventStream, LogReader};
 use super::site::Site;
 use crate::connect::mysql::wire::{DumpFrom, EventBatch, EventReader, Replica};
 use crate::connect::mysql::{Flavour, Wire};
@@ -35,10 +36,20 @@ pub(super) async fn read(
     let decoder = Decoder::new(registry, from.clone());
     on_own_thread(async move {
         let wire = site.wire().await?;
-        let reader = dump(wire, &from, silence / HEARTBEATS).await?;
+        let begun = within(silence, dump(wire, &from, silence / HEARTBEATS));
+        let reader = begun.await?;
         LogReader::new(Events::new(reader), decoder, silence).read(&out).await
     })
     .await
+}
+
+/// A server that does not answer in this time counts as gone.
+pub(super) async fn within<T>(
+    silence: Duration,
+    asked: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let silent = DumpError::Silent { seconds: silence.as_secs() };
+    tokio::time::timeout(silence, asked).await.unwrap_or_else(|_| Err(silent.into()))
 }
 
 /// The numbers that other replicas of a server are known by there; none where the account may not

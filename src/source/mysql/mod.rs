@@ -459,13 +459,15 @@ impl Source for MySqlSource {
     /// A server that was reset gives names anew: what it then has under one that is on the target already
     /// it would leave out.
     async fn confirm(&self, from: &Position) -> Result<(), Failure> {
-        let Shared { control, positioning, .. } = &*self.shared;
-        let all = match positioning {
-            // Whoever waits for a replica has its transaction in the log, and is not done with it.
-            Positioning::Gtid => catalog::named(control).await?,
-            Positioning::MariaGtid | Positioning::File => self.position().await?,
+        let Shared { control, positioning, options, .. } = &*self.shared;
+        let asked = async {
+            match positioning {
+                // Whoever waits for a replica has its transaction in the log, and is not done with it.
+                Positioning::Gtid => catalog::named(control).await,
+                Positioning::MariaGtid | Positioning::File => self.position().await,
+            }
         };
-        match all.reaches(from) {
+        match log::within(options.source_timeout, asked).await?.reaches(from) {
             true => Ok(()),
             false => Err(SourceError::Behind { position: from.clone() }.into()),
         }

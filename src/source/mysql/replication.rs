@@ -40,7 +40,7 @@ pub trait EventStream: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
     /// The server says nothing any more.
-    #[error("the source's binary log dump has been silent for {seconds} seconds")]
+    #[error("the source has been silent for {seconds} seconds")]
     Silent {
         /// For how long.
         seconds: u64,
