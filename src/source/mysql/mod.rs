@@ -36,6 +36,7 @@ mod split;
 mod transactions;
 mod unlocked;
 
+use crate::connect::mysql::Flavour;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,7 @@ struct Shared {
     control: Control,
     positioning: Positioning,
     habits: binlog::Habits,
+    sets: binlog::CharacterSets,
     options: Options,
     /// The definition that was passed by last.
     passed: Mutex<Option<Mark>>,
@@ -135,10 +137,12 @@ impl MySqlSource {
             folds_case: settings.number("lower_case_table_names") == Some(1),
             logs_cascades: foreign_key::are_logged(control.version(), &settings),
             explicit_timestamps: settings.on("explicit_defaults_for_timestamp"),
+            collates_geometry: control.version().flavour == Flavour::MariaDb,
         };
+        let sets = catalog::character_sets(&control).await?;
         let site = Site::of(endpoint, settings.server());
         let passed = Mutex::default();
-        let shared = Shared { site, control, positioning, habits, options, passed };
+        let shared = Shared { site, control, positioning, habits, sets, options, passed };
         Ok(MySqlSource { shared: Arc::new(shared) })
     }
 
@@ -485,10 +489,13 @@ impl Source for MySqlSource {
         out: BatchSender,
         _durable: watch::Receiver<Position>,
     ) -> Result<(), Failure> {
-        let Shared { site, options, habits, passed, .. } = &*self.shared;
+        let Shared { site, options, habits, sets, passed, .. } = &*self.shared;
         let wanted = self.wanted(&options.selection);
         let passed = passed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let registry = binlog::Registry::new(tables).selecting(wanted, *habits).passing_by(passed);
+        let registry = binlog::Registry::new(tables)
+            .selecting(wanted, *habits)
+            .passing_by(passed)
+            .reading_text_as(sets.clone());
         log::read(site.clone(), from, registry, out, options.source_timeout).await
     }
 
