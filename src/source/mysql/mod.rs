@@ -33,10 +33,10 @@ mod rows;
 mod site;
 mod snapshot;
 mod split;
+mod stretch;
 mod transactions;
 mod unlocked;
 
-use crate::connect::mysql::Flavour;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,11 +48,12 @@ use self::held::Handle;
 use self::relations::Wanted;
 use self::rows::MySqlReader;
 use self::site::Site;
+use self::stretch::Stretch;
 use super::{BatchSender, Catalog, Source};
 use crate::config::NamedTables;
 use crate::config::endpoint::MySqlEndpoint;
-use crate::connect::mysql::connect;
 use crate::connect::mysql::quote::quote_literal;
+use crate::connect::mysql::{Flavour, connect};
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
@@ -214,11 +215,11 @@ impl MySqlSource {
     }
 
     /// The log from a position up to now.
-    async fn stretch(&self, from: Position) -> Result<emptied::Stretch<'_>, Failure> {
+    async fn stretch(&self, from: Position) -> Result<Stretch<'_>, Failure> {
         let Shared { site, options, habits, .. } = &*self.shared;
         let until = self.position().await?;
         let silence = options.source_timeout;
-        Ok(emptied::Stretch { site, habits: *habits, from, until, silence })
+        Ok(Stretch { site, habits: *habits, from, until, silence })
     }
 
     /// The columns of a table, as far as making them again needs.
@@ -413,6 +414,11 @@ impl Source for MySqlSource {
             read.extend(alteration::since(table, &now, &described)?);
         }
         Ok(read)
+    }
+
+    async fn redefines(&self, held: &HeldSnapshot, tables: &[Table]) -> Result<bool, Failure> {
+        // The catalog is always of now; what it was under the snapshot nobody knows any more.
+        self.stretch(held.position.clone()).await?.redefines(tables).await
     }
 
     async fn reader(&self, held: &HeldSnapshot) -> Result<MySqlReader, Failure> {
