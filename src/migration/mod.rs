@@ -293,6 +293,9 @@ pub enum MigrationError {
         /// The operator's limit.
         limit: u64,
     },
+    /// The tables changed between the snapshot and the look at them.
+    #[error("a table was altered while dunlin read how the tables of its snapshot are made")]
+    Redefined,
     /// The log reader ended without an error.
     #[error("the source ended the log stream")]
     LogEnded,
@@ -370,7 +373,7 @@ impl Fault for MigrationError {
                 "raise --retained-wal-halt and run the same command again, or give the migration \
                  up with `dunlin complete`, which frees the log",
             ),
-            MigrationError::LogEnded => Disposition::Retry,
+            MigrationError::LogEnded | MigrationError::Redefined => Disposition::Retry,
             MigrationError::Unsettled { .. } => Halt::with(
                 Code::CopyUnsettled,
                 "run the same command again in a quieter hour; or leave --lock none out, with an account \

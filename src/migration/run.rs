@@ -236,9 +236,12 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     async fn snapshot(&self, migration: &mut Migration) -> Result<Copied, Failure> {
         let unread = migration.ledger.iter().any(|entry| entry.read.is_none());
         if unread || !unplanned(migration).is_empty() {
-            let held = self.hold(migration).await?;
+            let (held, is_new) = self.hold(migration).await?;
             self.make_tables(migration, &held).await?;
             self.retake(migration, &held).await?;
+            if is_new || !unplanned(migration).is_empty() {
+                self.expect_as_defined(migration, &held).await?;
+            }
             self.plan_chunks(migration, &held).await?;
             // Before the last chunk is done: what is done is what the next run goes by.
             self.besides.carry(&self.source, &self.target, &held).await?;
@@ -260,15 +263,16 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         Ok(Copied::All)
     }
 
-    /// The snapshot that was left held, or a new one.
-    async fn hold(&self, migration: &mut Migration) -> Result<HeldSnapshot, Failure> {
+    /// The snapshot that was left held, or a new one; and whether it is new.
+    async fn hold(&self, migration: &mut Migration) -> Result<(HeldSnapshot, bool), Failure> {
         if let Some(held) = &migration.held
             && self.source.is_held(held).await?
         {
-            return Ok(held.clone());
+            return Ok((held.clone(), false));
         }
         tracing::warn!("what is left is copied under a new snapshot");
         let held = self.source.hold_again().await?;
+        failpoint::reached("snapshot-held");
         let indexed = match migration.owns_schema {
             true => self.target.indexed_already(&migration.tables).await?,
             false => migration.tables.iter().map(|table| table.id).collect(),
@@ -281,7 +285,22 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         // Only now: who finds it recorded must be able to copy under it as the ledger says.
         self.target.record_snapshot(Some(&held), None).await?;
         migration.held = Some(held.clone());
-        Ok(held)
+        Ok((held, true))
+    }
+
+    /// What was read of the tables that are to be copied must be what they are under the snapshot: their
+    /// definitions in the log behind it are carried out once more else. Where it need not be, the
+    /// snapshot is given up, and the next one comes behind these definitions.
+    async fn expect_as_defined(
+        &self,
+        migration: &Migration,
+        held: &HeldSnapshot,
+    ) -> Result<(), Failure> {
+        if !self.source.redefines(held, &unread(migration)).await? {
+            return Ok(());
+        }
+        self.source.release(held).await?;
+        Err(MigrationError::Redefined.into())
     }
 
     /// Empties tables and goes back to copy them anew.
@@ -321,12 +340,7 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
     /// Brings tables that are still to be copied up to what they are like under the snapshot, and
     /// with them those that were altered by the same act.
     async fn retake(&self, migration: &mut Migration, held: &HeldSnapshot) -> Result<(), Failure> {
-        let read = |table: &&Table| {
-            let mut entries = migration.ledger.iter().filter(|e| e.chunk.table == table.id);
-            entries.clone().next().is_some() && entries.all(|entry| entry.read.is_some())
-        };
-        let unread: Vec<TableId> =
-            migration.tables.iter().filter(|table| !read(table)).map(|table| table.id).collect();
+        let unread: Vec<TableId> = unread(migration).iter().map(|table| table.id).collect();
         let alterations = self.source.alterations(held, &migration.tables, &unread).await?;
         if alterations.is_empty() {
             return Ok(());
@@ -493,6 +507,15 @@ impl<S: Source, T: Target, B: Besides<S, T>> Run<S, T, B> {
         *migration = self.target.load().await?.ok_or(MigrationError::Vanished)?;
         Ok(false)
     }
+}
+
+/// Tables that are not copied, or not as a whole.
+fn unread(migration: &Migration) -> Vec<Table> {
+    let read = |table: &&Table| {
+        let mut entries = migration.ledger.iter().filter(|e| e.chunk.table == table.id);
+        entries.clone().next().is_some() && entries.all(|entry| entry.read.is_some())
+    };
+    migration.tables.iter().filter(|table| !read(table)).cloned().collect()
 }
 
 /// Tables of which no chunk is in the ledger yet.

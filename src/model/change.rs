@@ -181,7 +181,9 @@ pub struct Relation {
 pub struct RelationColumn {
     /// Its name.
     pub name: String,
-    /// The type by its qualified name, quoted where needed: `pg_catalog.int4`.
+    /// The type by its qualified name, quoted where needed: `pg_catalog.int4`. Of MySQL and MariaDB
+    /// the type that is known, or what the log tells of one that it has otherwise: `decimal(12,4)`,
+    /// `varchar(9) CHARACTER SET latin1`.
     pub type_name: String,
     /// The type modifier in the engine's own coding; -1 where there is none.
     pub type_modifier: i32,

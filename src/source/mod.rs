@@ -154,6 +154,16 @@ pub trait Source: Catalog + Clone + Send + Sync + 'static {
         wanted: &[TableId],
     ) -> impl Future<Output = Result<Vec<Alteration>, Failure>> + Send;
 
+    /// Whether one of `tables` was defined anew since the snapshot, so that what the source says of
+    /// it by now may not hold under the snapshot.
+    fn redefines(
+        &self,
+        _held: &HeldSnapshot,
+        _tables: &[Table],
+    ) -> impl Future<Output = Result<bool, Failure>> + Send {
+        std::future::ready(Ok(false))
+    }
+
     /// A reader of chunks under a snapshot.
     fn reader(
         &self,

@@ -283,6 +283,9 @@ impl Case<'_> {
         let Some(table) = self.known(&alter.table) else {
             return match alter.to == alter.table {
                 true => Ok(self.pass("its table is left out")),
+                false if self.is_contained(&alter.to) => {
+                    Ok(self.pass("the table was copied later"))
+                }
                 false => Err(self.refuse(Why::Enters)),
             };
         };

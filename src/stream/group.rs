@@ -105,15 +105,14 @@ impl Fault for PlanError {
                 format!(
                     "have the source log all of a changed row (Postgres: ALTER TABLE {table} REPLICA \
                      IDENTITY FULL; MySQL and MariaDB: binlog_row_image = FULL, in every session), \
-                     then copy the table again: `dunlin complete`, `dunlin run --truncate-target \
-                     '{table}'`"
+                     then begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`"
                 ),
             ),
             PlanError::NoIdentity { table } => Halt::with(
                 Code::IdentityNeeded,
                 format!(
-                    "on the source: ALTER TABLE {table} REPLICA IDENTITY FULL; then copy the \
-                     table again: `dunlin complete`, `dunlin run --truncate-target '{table}'`"
+                    "on the source: ALTER TABLE {table} REPLICA IDENTITY FULL; then begin \
+                     anew: `dunlin complete`, then `dunlin run --truncate-target '*'`"
                 ),
             ),
         }

@@ -60,6 +60,7 @@ mod mysql_servers;
 mod mysql_sizes;
 mod mysql_source;
 mod mysql_target;
+mod mysql_unlogged;
 mod mysql_unread;
 mod mysql_values;
 mod mysql_verify;

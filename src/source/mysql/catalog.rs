@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::control::Control;
+use super::binlog::CharacterSets;
+use super::control::{Control, TextRow};
 use super::error::SourceError;
 use crate::connect::mysql::Flavour;
 use crate::model::{BinlogPosition, Failure, Position};
@@ -207,6 +208,20 @@ pub(super) async fn log_status(control: &Control) -> Result<LogStatus, Failure> 
         only: row.text(2),
         without: row.text(3),
     })
+}
+
+/// The character sets that the numbers of collations stand for in the log.
+pub(super) async fn character_sets(control: &Control) -> Result<CharacterSets, Failure> {
+    let version = control.version();
+    // There, collations that belong to several sets have no number of their own.
+    let by_set = version.flavour == Flavour::MariaDb && version.number >= 101_001;
+    let list = if by_set { "COLLATION_CHARACTER_SET_APPLICABILITY" } else { "COLLATIONS" };
+    let text = format!(
+        "SELECT ID, CHARACTER_SET_NAME FROM information_schema.{list} WHERE ID IS NOT NULL"
+    );
+    let rows = control.rows(&text, "read the source's collations").await?;
+    let number = |row: &TextRow| u32::try_from(row.number(0)).ok();
+    Ok(rows.iter().filter_map(|row| Some((number(row)?, row.text(1)))).collect())
 }
 
 /// The size of all files of the binary log that there are.

@@ -33,6 +33,7 @@ mod rows;
 mod site;
 mod snapshot;
 mod split;
+mod stretch;
 mod transactions;
 mod unlocked;
 
@@ -47,11 +48,12 @@ use self::held::Handle;
 use self::relations::Wanted;
 use self::rows::MySqlReader;
 use self::site::Site;
+use self::stretch::Stretch;
 use super::{BatchSender, Catalog, Source};
 use crate::config::NamedTables;
 use crate::config::endpoint::MySqlEndpoint;
-use crate::connect::mysql::connect;
 use crate::connect::mysql::quote::quote_literal;
+use crate::connect::mysql::{Flavour, connect};
 use crate::model::report::{Removal, Transfer};
 use crate::model::selection::Selection;
 use crate::model::{
@@ -95,6 +97,7 @@ struct Shared {
     control: Control,
     positioning: Positioning,
     habits: binlog::Habits,
+    sets: binlog::CharacterSets,
     options: Options,
     /// The definition that was passed by last.
     passed: Mutex<Option<Mark>>,
@@ -135,10 +138,12 @@ impl MySqlSource {
             folds_case: settings.number("lower_case_table_names") == Some(1),
             logs_cascades: foreign_key::are_logged(control.version(), &settings),
             explicit_timestamps: settings.on("explicit_defaults_for_timestamp"),
+            collates_geometry: control.version().flavour == Flavour::MariaDb,
         };
+        let sets = catalog::character_sets(&control).await?;
         let site = Site::of(endpoint, settings.server());
         let passed = Mutex::default();
-        let shared = Shared { site, control, positioning, habits, options, passed };
+        let shared = Shared { site, control, positioning, habits, sets, options, passed };
         Ok(MySqlSource { shared: Arc::new(shared) })
     }
 
@@ -210,11 +215,11 @@ impl MySqlSource {
     }
 
     /// The log from a position up to now.
-    async fn stretch(&self, from: Position) -> Result<emptied::Stretch<'_>, Failure> {
+    async fn stretch(&self, from: Position) -> Result<Stretch<'_>, Failure> {
         let Shared { site, options, habits, .. } = &*self.shared;
         let until = self.position().await?;
         let silence = options.source_timeout;
-        Ok(emptied::Stretch { site, habits: *habits, from, until, silence })
+        Ok(Stretch { site, habits: *habits, from, until, silence })
     }
 
     /// The columns of a table, as far as making them again needs.
@@ -411,6 +416,11 @@ impl Source for MySqlSource {
         Ok(read)
     }
 
+    async fn redefines(&self, held: &HeldSnapshot, tables: &[Table]) -> Result<bool, Failure> {
+        // The catalog is always of now; what it was under the snapshot nobody knows any more.
+        self.stretch(held.position.clone()).await?.redefines(tables).await
+    }
+
     async fn reader(&self, held: &HeldSnapshot) -> Result<MySqlReader, Failure> {
         Ok(MySqlReader::new(&self.shared.options.held, handle(held)?).await?)
     }
@@ -485,10 +495,13 @@ impl Source for MySqlSource {
         out: BatchSender,
         _durable: watch::Receiver<Position>,
     ) -> Result<(), Failure> {
-        let Shared { site, options, habits, passed, .. } = &*self.shared;
+        let Shared { site, options, habits, sets, passed, .. } = &*self.shared;
         let wanted = self.wanted(&options.selection);
         let passed = passed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let registry = binlog::Registry::new(tables).selecting(wanted, *habits).passing_by(passed);
+        let registry = binlog::Registry::new(tables)
+            .selecting(wanted, *habits)
+            .passing_by(passed)
+            .reading_text_as(sets.clone());
         log::read(site.clone(), from, registry, out, options.source_timeout).await
     }
 

@@ -77,11 +77,11 @@ impl Fault for DecodeError {
                 "nothing was skipped; if source and dunlin are of supported versions, report \
                  this with the source's version",
             ),
-            DecodeError::PartitionIdentity { table, partition } => Halt::with(
+            DecodeError::PartitionIdentity { partition, .. } => Halt::with(
                 Code::IdentityNeeded,
                 format!(
-                    "on the source: ALTER TABLE {partition} REPLICA IDENTITY FULL; then copy the \
-                     table again: `dunlin complete`, `dunlin run --truncate-target '{table}'`"
+                    "on the source: ALTER TABLE {partition} REPLICA IDENTITY FULL; then begin \
+                     anew: `dunlin complete`, then `dunlin run --truncate-target '*'`"
                 ),
             ),
             DecodeError::UnknownTable { table } => Halt::with(

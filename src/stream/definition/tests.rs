@@ -161,6 +161,12 @@ fn tables_keep_their_rows_under_other_names() {
     assert_eq!(rename(&[("early", "a"), ("late", "b")]), "recopy [1, 2]");
     let enters = "halt: brings a table into the selection whose rows are not in the log";
     assert_eq!(rename(&[("_new", "new")]), enters);
+    let altered = |to: &str| {
+        let Act::Alter(alter) = alter("_new", false) else { panic!() };
+        told(decided(Act::Alter(Alter { to: name(to), ..alter }), &policy()))
+    };
+    assert_eq!(altered("new"), enters);
+    assert_eq!(altered("late"), rename(&[("_new", "late")]));
     assert_eq!(rename(&[("early", "_old"), ("_new", "early")]), "recopy [1]");
     assert_eq!(rename(&[("late", "_old"), ("_new", "late")]), "nothing");
     assert_eq!(rename(&[("early", "b"), ("_new", "early")]), enters);

@@ -14,6 +14,7 @@
 use super::catalog::{self, TargetColumn, TargetTable};
 use super::error::attempting;
 use super::literal::{ident, name, text};
+use super::logged::takes;
 use super::session::Session;
 use super::state::{self, Fence};
 use super::{TargetError, verification};
@@ -207,6 +208,14 @@ pub(super) fn fits(
             let collation = collation.map_or_else(String::new, |name| format!(" COLLATE {name}"));
             let fix = format!("{verb} COLUMN {} {type_name}{collation}", ident(&logged.name));
             return Err(misfit(problem, fix));
+        }
+        if let Some(known) = known.filter(|known| !takes(&known.type_name, &logged.type_name)) {
+            return Err(TargetError::LoggedOtherwise {
+                table: relation.name.clone(),
+                column: logged.name.clone(),
+                logged: logged.type_name.clone(),
+                known: known.type_name.clone(),
+            });
         }
     }
     let logged = |column: &&TargetColumn| {

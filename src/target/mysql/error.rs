@@ -104,6 +104,18 @@ pub enum TargetError {
         /// The statement that makes it fit.
         fix: String,
     },
+    /// The rows of the log have a column of another type or character set.
+    #[error("table {table}: its rows have column {column} as {logged} in the log; it is {known}")]
+    LoggedOtherwise {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// What it is in the log.
+        logged: String,
+        /// What it is as far as the migration knows.
+        known: String,
+    },
     /// A statement found another number of rows than it had to.
     #[error("{act} {expected} rows of table {table}: the target has {found} of them")]
     RowCount {
@@ -230,6 +242,11 @@ impl TargetError {
             TargetError::Misfit { fix, .. } => {
                 return format!("on the target: {fix}; then run the same command again");
             }
+            TargetError::LoggedOtherwise { .. } => {
+                "a statement that the source's log does not have altered it (SET sql_log_bin = 0), or \
+                 one that was passed by: begin anew: `dunlin complete`, then `dunlin run \
+                 --truncate-target '*'`"
+            }
             _ => "restore the table on the target, then run the same command again",
         };
         mend.to_owned()
@@ -346,6 +363,7 @@ impl Fault for TargetError {
             TargetError::TableMissing { .. }
             | TargetError::Misplaced { .. }
             | TargetError::DatabaseMissing { .. }
+            | TargetError::LoggedOtherwise { .. }
             | TargetError::Misfit { .. } => Halt::with(Code::SchemaChanged, self.to_be_mended()),
             TargetError::RowCount { .. } => Halt::with(
                 Code::RowMissing,

@@ -17,6 +17,7 @@ mod infile;
 mod literal;
 mod load;
 mod lock;
+mod logged;
 mod measure;
 mod mend;
 mod schema;

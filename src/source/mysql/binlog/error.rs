@@ -96,12 +96,6 @@ pub enum Problem {
 
 const ANEW: &str = "begin anew: `dunlin complete`, then `dunlin run --truncate-target '*'`";
 
-fn again(table: &TableName) -> String {
-    format!(
-        "copy the table again: `dunlin complete`, then `dunlin run --truncate-target '{table}'`"
-    )
-}
-
 impl Problem {
     fn code(&self) -> Code {
         match self {
@@ -146,8 +140,7 @@ impl Problem {
             ),
             Problem::RolledBack(table) => format!(
                 "{table}, or a table changed together with it, is of a storage engine without \
-                 transactions: ALTER TABLE ... ENGINE=InnoDB on the source, then {}",
-                again(table)
+                 transactions: ALTER TABLE ... ENGINE=InnoDB on the source, then {ANEW}"
             ),
             Problem::Prepared(table) => format!(
                 "transactions that are prepared at one time may have 16 MiB of rows together: leave \
@@ -158,15 +151,13 @@ impl Problem {
                  XA_RECOVER_ADMIN), so that no snapshot is taken beside one; then {ANEW}"
             ),
             Problem::Undecided => ANEW.to_owned(),
-            Problem::TableDiffers(differs) => format!(
+            Problem::TableDiffers(_) => format!(
                 "with binlog_row_metadata = FULL on the source dunlin can follow such changes; now \
-                 {}",
-                again(&differs.0)
+                 {ANEW}"
             ),
-            Problem::PartialRow(table) | Problem::PartialJson(table) => format!(
+            Problem::PartialRow(_) | Problem::PartialJson(_) => format!(
                 "on the source: SET GLOBAL binlog_row_image = FULL, binlog_row_value_options = '', \
-                 and see that no session sets them back; then {}",
-                again(table)
+                 and see that no session sets them back; then {ANEW}"
             ),
             Problem::Anonymous => {
                 format!("on the source: SET GLOBAL gtid_mode = ON; then {ANEW}")

@@ -10,6 +10,7 @@
 //! COMMIT, the end of a definition, the decision about what is prepared), never where it is named; a log that ends or begins
 //! anew within a transaction is an error. Every event's checksum is verified before it is read.
 
+mod charset;
 pub(super) mod column;
 mod compression;
 mod cursor;
@@ -31,6 +32,7 @@ mod token;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub(super) use self::charset::CharacterSets;
 use self::compression::{Payload, unpack};
 use self::cursor::Cursor;
 use self::definition::Definition;

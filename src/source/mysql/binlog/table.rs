@@ -9,6 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::charset::CharacterSets;
 use super::column::{Kind, Logged, code};
 use super::cursor::{Cursor, bit};
 use super::error::Problem;
@@ -27,6 +28,7 @@ pub struct Registry {
     server: Habits,
     /// The place of a definition that is not told.
     passed: Option<Mark>,
+    sets: CharacterSets,
 }
 
 /// What a server does to definitions.
@@ -39,6 +41,8 @@ pub(in crate::source::mysql) struct Habits {
     /// A TIMESTAMP column is what its definition says, where a session does not say otherwise
     /// (`explicit_defaults_for_timestamp`).
     pub(in crate::source::mysql) explicit_timestamps: bool,
+    /// It counts geometries among the columns that have a collation in the log.
+    pub(in crate::source::mysql) collates_geometry: bool,
 }
 
 /// What the migration knows of a table.
@@ -91,6 +95,12 @@ impl Registry {
     #[must_use]
     pub(in crate::source::mysql) fn passing_by(self, passed: Option<Mark>) -> Self {
         Registry { passed, ..self }
+    }
+
+    /// Says which character sets the numbers of collations stand for.
+    #[must_use]
+    pub(in crate::source::mysql) fn reading_text_as(self, sets: CharacterSets) -> Self {
+        Registry { sets, ..self }
     }
 
     /// Whether the definition at this place was told before.
@@ -241,7 +251,7 @@ impl Numbered {
         cursor.u8()?;
         let name = &described[..described.len() - cursor.rest().len()];
         let layout = match registry.tables.get(name) {
-            Some(known) => Some(Arc::new(known.layout(cursor)?)),
+            Some(known) => Some(Arc::new(known.layout(cursor, registry)?)),
             None => None,
         };
         self.tables.insert(number, Entry { described: described.into(), layout });
@@ -251,8 +261,9 @@ impl Numbered {
 
 impl Known {
     /// Reads what the log says of the columns, and compares.
-    fn layout(&self, cursor: Cursor<'_>) -> Result<Layout, Problem> {
-        let logged = read_columns(cursor)?;
+    fn layout(&self, cursor: Cursor<'_>, registry: &Registry) -> Result<Layout, Problem> {
+        let Registry { sets, server, .. } = registry;
+        let logged = read_columns(cursor, *server)?;
         let differs = |how: String| Problem::TableDiffers(Box::new((self.name.clone(), how)));
         let named = logged.iter().all(|column| column.name.is_some());
         if !named && logged.len() != self.columns.len() {
@@ -274,11 +285,15 @@ impl Known {
         };
         let mut columns = Vec::new();
         for (index, log) in logged.iter().enumerate() {
-            let (known, column) = match &log.name {
+            let (known, mut column) = match &log.name {
                 Some(name) => self.by_name(name, log).map_err(differs)?,
                 None => (Some(index), self.columns[index].clone()),
             };
             let kind = log.kind(&column).map_err(differs)?;
+            if let Some(set) = known.and_then(|index| sets.other(log, &self.columns[index])) {
+                column.type_name.push_str(" CHARACTER SET ");
+                column.type_name.push_str(set);
+            }
             let key = known.is_some_and(|index| self.is_key(index));
             let carried = !column.generated;
             layout.documents += usize::from(matches!(kind, Kind::Json(_)));
@@ -332,7 +347,7 @@ fn relation_column(column: &Column, key: bool) -> RelationColumn {
 }
 
 /// Reads the columns of a TABLE_MAP, from their number on.
-fn read_columns(mut cursor: Cursor<'_>) -> Result<Vec<Logged>, Problem> {
+fn read_columns(mut cursor: Cursor<'_>, server: Habits) -> Result<Vec<Logged>, Problem> {
     let count = usize::try_from(cursor.packed()?).unwrap_or(usize::MAX);
     let codes = cursor.take(count)?;
     let mut meta = Cursor::new(cursor.packed_bytes()?, "the types of columns");
@@ -341,7 +356,7 @@ fn read_columns(mut cursor: Cursor<'_>) -> Result<Vec<Logged>, Problem> {
         columns.push(read_type(code, &mut meta)?);
     }
     let _nullable = cursor.bitmap(count)?;
-    read_optional(&mut columns, cursor)?;
+    read_optional(&mut columns, cursor, server)?;
     Ok(columns)
 }
 
@@ -406,6 +421,7 @@ fn has_collation(column: &Logged) -> bool {
     matches!(
         column.code,
         code::STRING
+            | code::VECTOR
             | code::VAR_STRING
             | code::VARCHAR
             | code::BLOB
@@ -414,11 +430,24 @@ fn has_collation(column: &Logged) -> bool {
     )
 }
 
+/// The same on MariaDB, where a geometry is one kind of BLOB.
+fn has_collation_or_is_geometry(column: &Logged) -> bool {
+    column.code == code::GEOMETRY || has_collation(column)
+}
+
 fn is_labelled(column: &Logged) -> bool {
     matches!(column.code, code::ENUM | code::SET)
 }
 
-fn read_optional(columns: &mut [Logged], mut cursor: Cursor<'_>) -> Result<(), Problem> {
+fn read_optional(
+    columns: &mut [Logged],
+    mut cursor: Cursor<'_>,
+    server: Habits,
+) -> Result<(), Problem> {
+    let collated: fn(&Logged) -> bool = match server.collates_geometry {
+        true => has_collation_or_is_geometry,
+        false => has_collation,
+    };
     while !cursor.is_empty() {
         let field = cursor.u8()?;
         let mut value = Cursor::new(cursor.packed_bytes()?, "what is told of columns");
@@ -429,8 +458,8 @@ fn read_optional(columns: &mut [Logged], mut cursor: Cursor<'_>) -> Result<(), P
                     column.unsigned = Some(bit(value.rest(), index ^ 7));
                 }
             }
-            optional::DEFAULT_CHARSET => default_collation(columns, has_collation, value)?,
-            optional::COLUMN_CHARSET => column_collations(columns, has_collation, value)?,
+            optional::DEFAULT_CHARSET => default_collation(columns, collated, value)?,
+            optional::COLUMN_CHARSET => column_collations(columns, collated, value)?,
             optional::LABEL_DEFAULT_CHARSET => default_collation(columns, is_labelled, value)?,
             optional::LABEL_COLUMN_CHARSET => column_collations(columns, is_labelled, value)?,
             optional::COLUMN_NAME => {
